@@ -1,0 +1,241 @@
+"""One content-addressed cache for everything that is costly to make.
+
+An entry is a folder named by the digest of what produced it. It is written under a temporary
+name and renamed, so a killed process leaves nothing that could be believed; its files are
+verified against the recorded SHA-256 at every read, so a flipped bit is found, named and made
+again. Writers of one key wait for each other through a file lock, which the operating system
+frees when its holder dies.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import platformdirs
+import scipy.sparse as sp
+from filelock import FileLock
+
+from lib.errors import InputError
+
+log = logging.getLogger(__name__)
+
+Value = dict[str, Any]
+"""Arrays, data frames and JSON-able facts by name: what an entry can hold."""
+
+MANIFEST = "manifest.json"
+
+
+def root() -> Path:
+    """Return the folder of the cache: ``COMPANION_CACHE``, or the user's cache folder."""
+    place = os.environ.get("COMPANION_CACHE")
+    return (
+        Path(place)
+        if place
+        else Path(platformdirs.user_cache_dir("semantic-collaborative-companion"))
+    )
+
+
+def digest(*parts: Any) -> str:
+    """Return the SHA-256 (hex) of arrays, CSR matrices, data frames, bytes and JSON-able values.
+
+    Types and shapes count: an array of ints and the same array of floats differ.
+    """
+    state = hashlib.sha256()
+    for part in parts:
+        for chunk in _chunks(part):
+            state.update(len(chunk).to_bytes(8, "little"))
+            state.update(chunk)
+    return state.hexdigest()
+
+
+def _chunks(part: Any) -> list[bytes | memoryview]:
+    if isinstance(part, bytes):
+        return [b"bytes", part]
+    if isinstance(part, np.ndarray):
+        data = np.ascontiguousarray(part)
+        return [f"array {data.dtype.str} {data.shape}".encode(), data.view(np.uint8).data]
+    if sp.issparse(part):
+        rows = part.tocsr()
+        pieces = [rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data]
+        head: list[bytes | memoryview] = [f"csr {rows.shape}".encode()]
+        return head + [chunk for piece in pieces for chunk in _chunks(piece)]
+    if isinstance(part, pd.DataFrame):
+        return [b"table", part.to_json(orient="split", double_precision=15).encode()]
+    return [b"json", json.dumps(part, sort_keys=True, default=str).encode()]
+
+
+def code_version(*pieces: ModuleType | Callable[..., Any]) -> str:
+    """Return a digest of the pieces' syntax trees: comments and docstrings do not count."""
+    trees = [ast.parse(inspect.cleandoc("\n" + inspect.getsource(piece))) for piece in pieces]
+    for tree in trees:
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and _is_docstring(body[0]):
+                del body[0]
+    return digest([ast.dump(tree) for tree in trees])[:16]
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def remember(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value:
+    """Return the value that ``make`` gives for ``key``, from the cache where it is there.
+
+    Parameters
+    ----------
+    kind
+        A plain word, the folder the entry lies in ("view", "text", "dataset", …).
+    key
+        All that decides the value, JSON-able: code version, parameters, digests of inputs.
+    make
+        Computes the value; called at most once over all processes that share the cache.
+
+    Raises
+    ------
+    InputError
+        The cache's folder cannot be written.
+    """
+    name = digest(kind, key)[:32]
+    folder = root() / kind / name
+    found = _read(folder)
+    if found is not None:
+        return found
+    with _writable(folder.parent), FileLock(folder.parent / f".{name}.lock"):
+        found = _read(folder)
+        if found is None:
+            _write(folder, key, make())
+            found = _read(folder)
+    if found is None:
+        raise InputError(
+            f"the cache entry {folder} could not be read back after it was written: "
+            "check the disk, then run again"
+        )
+    return found
+
+
+class _writable:
+    """Turn a full or read-only disk into one sentence that names the cache and the way out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise self._sentence(fault) from fault
+
+    def __exit__(self, kind: object, fault: object, trace: object) -> None:
+        if isinstance(fault, OSError):
+            raise self._sentence(fault) from fault
+
+    def _sentence(self, fault: OSError) -> InputError:
+        return InputError(
+            f"the cache at {root()} cannot be written ({fault.strerror or fault}): "
+            "free space there or set COMPANION_CACHE to a writable folder"
+        )
+
+
+def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
+    # safetensors and pyarrow are loaded here: a reader of small facts needs neither
+    from safetensors.numpy import save_file
+
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+    try:
+        arrays = {k: np.ascontiguousarray(v) for k, v in value.items() if isinstance(v, np.ndarray)}
+        tables = {k: v for k, v in value.items() if isinstance(v, pd.DataFrame)}
+        facts = {k: v for k, v in value.items() if k not in arrays and k not in tables}
+        if arrays:
+            save_file(arrays, draft / "arrays.safetensors")
+        for name, table in tables.items():
+            table.to_parquet(draft / f"{name}.parquet", index=False)
+        (draft / "facts.json").write_text(json.dumps(facts, sort_keys=True))
+        files = {path.name: _file_digest(path) for path in sorted(draft.iterdir())}
+        manifest = {"key": key, "files": files}
+        (draft / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, default=str))
+        for path in draft.iterdir():
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _read(folder: Path) -> Value | None:
+    if not folder.is_dir():
+        return None
+    fault = _fault(folder)
+    if fault:
+        log.warning("cache entry %s is damaged (%s): it is made again", folder, fault)
+        with _writable(folder.parent):
+            aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=folder.parent))
+            folder.rename(aside / folder.name)
+            shutil.rmtree(aside, ignore_errors=True)
+        return None
+    value: Value = json.loads((folder / "facts.json").read_text())
+    if (folder / "arrays.safetensors").exists():
+        from safetensors.numpy import load_file
+
+        value |= load_file(folder / "arrays.safetensors")
+    value |= {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
+    return value
+
+
+def _fault(folder: Path) -> str | None:
+    """Say what is wrong with an entry, or None: every file is hashed at every read."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        wrong = [name for name, sha in files.items() if _file_digest(folder / name) != sha]
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        return f"its manifest or a file cannot be read: {fault}"
+    return f"{', '.join(wrong)} changed on disk" if wrong else None
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def entries() -> pd.DataFrame:
+    """Return one row per entry: kind, name, what it holds, mebibytes, when it was written."""
+    rows = [
+        {
+            "kind": manifest.parent.parent.name,
+            "name": manifest.parent.name,
+            "of": " ".join(
+                str(json.loads(manifest.read_text())["key"].get(word, ""))
+                for word in ("dataset", "model", "seed")
+            ).strip(),
+            "MiB": sum(path.stat().st_size for path in manifest.parent.iterdir()) / 2**20,
+            "written": pd.Timestamp(manifest.stat().st_mtime, unit="s"),
+        }
+        for manifest in sorted(root().glob(f"*/[!.]*/{MANIFEST}"))
+    ]
+    return pd.DataFrame(rows, columns=["kind", "name", "of", "MiB", "written"])
+
+
+def clear(kind: str | None = None) -> int:
+    """Remove the entries of one kind, or all, and return how many there were."""
+    table = entries()
+    chosen = table if kind is None else table[table["kind"] == kind]
+    for row in chosen.itertuples():
+        shutil.rmtree(root() / str(row.kind) / str(row.name))
+    return len(chosen)
