@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -158,7 +157,10 @@ def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
     # safetensors and pyarrow are loaded here: a reader of small facts needs neither
     from safetensors.numpy import save_file
 
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+    # one name per key, under the key's lock: what a killed writer left is swept by the next one
+    draft = folder.with_name(f".draft-{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
     try:
         arrays = {k: np.ascontiguousarray(v) for k, v in value.items() if isinstance(v, np.ndarray)}
         tables = {k: v for k, v in value.items() if isinstance(v, pd.DataFrame)}
@@ -186,9 +188,7 @@ def _read(folder: Path) -> Value | None:
     if fault:
         log.warning("cache entry %s is damaged (%s): it is made again", folder, fault)
         with _writable(folder.parent):
-            aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=folder.parent))
-            folder.rename(aside / folder.name)
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
         return None
     value: Value = json.loads((folder / "facts.json").read_text())
     if (folder / "arrays.safetensors").exists():

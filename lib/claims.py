@@ -1,0 +1,146 @@
+"""The findings of the paper, their rules in ``claims.yml``, and the verdicts that follow."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lib.errors import InputError
+from lib.stats import Estimate
+
+HOLDS = "holds"
+EXPLAINED = "holds, but a null explains it"
+FAILS = "does not hold"
+UNTESTABLE = "not testable here"
+VERDICTS = (HOLDS, EXPLAINED, FAILS, UNTESTABLE)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One finding: the paper's number, our measures by name, and the rule."""
+
+    id: str
+    chapter: str
+    finding: str
+    paper: str
+    headline: str
+    unit: str
+    measures: dict[str, str]
+    holds: str
+    beyond: str
+    null: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule says of the measures, and the measures themselves."""
+
+    claim: Claim
+    word: str
+    reason: str
+    measures: dict[str, Estimate]
+
+    @property
+    def headline(self) -> Estimate:
+        """The estimate that the claim is about."""
+        return self.measures.get(self.claim.headline, Estimate(math.nan, math.nan, math.nan, 0))
+
+
+@cache
+def load() -> dict[str, Claim]:
+    """Return all claims by id, in the order of the file."""
+    beside = Path(__file__).parent
+    found = [p for p in (beside.parent / "claims.yml", beside / "claims.yml") if p.exists()]
+    rows: list[dict[str, Any]] = yaml.safe_load(found[0].read_text(encoding="utf-8"))
+    return {row["id"]: Claim(**row) for row in rows}
+
+
+def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
+    """Apply a claim's rule to its measures.
+
+    Raises
+    ------
+    InputError
+        Unknown claim, or measures other than those that the claim names.
+    """
+    claim = load().get(claim_id)
+    if claim is None:
+        raise InputError(f"claim {claim_id!r} is not in claims.yml; it has {', '.join(load())}")
+    if set(measures) != set(claim.measures):
+        raise InputError(
+            f"claim {claim_id} was given the measures {sorted(measures)}; its rule needs "
+            f"{sorted(claim.measures)}"
+        )
+    empty = [name for name, value in measures.items() if math.isnan(value.mean)]
+    if empty:
+        reason = f"no value for {', '.join(claim.measures[name] for name in empty)}"
+        return Verdict(claim, UNTESTABLE, reason, dict(measures))
+    if not evaluate(claim.holds, measures):
+        return Verdict(claim, FAILS, f"{claim.holds} is not met", dict(measures))
+    if not evaluate(claim.beyond, measures):
+        failed = [part for part in _clauses(claim.beyond) if not evaluate(part, measures)]
+        return Verdict(claim, EXPLAINED, f"{'; '.join(failed)} is not met", dict(measures))
+    return Verdict(claim, HOLDS, f"{claim.holds} and {claim.beyond}", dict(measures))
+
+
+def _clauses(rule: str) -> list[str]:
+    tree = ast.parse(rule, mode="eval").body
+    if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And):
+        return [ast.unparse(part) for part in tree.values]
+    return [rule]
+
+
+_ARITHMETIC: dict[type[ast.AST], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+_COMPARISONS: dict[type[ast.AST], Callable[[float, float], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+
+def evaluate(rule: str, measures: Mapping[str, Estimate]) -> bool:
+    """Return whether a rule is met; it may hold comparisons, and/or, + − × ÷ and nothing else.
+
+    Raises
+    ------
+    InputError
+        The rule is not of that form or names a measure that is not there.
+    """
+    try:
+        return bool(_value(ast.parse(rule, mode="eval").body, measures))
+    except (SyntaxError, TypeError, KeyError, AttributeError, ZeroDivisionError) as fault:
+        raise InputError(f"the rule {rule!r} cannot be evaluated ({fault}); mend claims.yml") from None
+
+
+def _value(node: ast.AST, measures: Mapping[str, Estimate]) -> Any:
+    if isinstance(node, ast.BoolOp):
+        parts = [_value(part, measures) for part in node.values]
+        return all(parts) if isinstance(node.op, ast.And) else any(parts)
+    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+        left, right = _value(node.left, measures), _value(node.comparators[0], measures)
+        return _COMPARISONS[type(node.ops[0])](left, right)
+    if isinstance(node, ast.BinOp):
+        return _ARITHMETIC[type(node.op)](_value(node.left, measures), _value(node.right, measures))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_value(node.operand, measures)
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return node.value
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        if node.attr not in Estimate._fields:
+            raise KeyError(node.attr)
+        return getattr(measures[node.value.id], node.attr)
+    raise TypeError(f"{ast.unparse(node)} is not allowed")

@@ -1,0 +1,50 @@
+"""Norm-concat-norm: a LightGCN branch and a linear text branch, trained end to end."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lib.data import Dataset
+from lib.encoders.lightgcn import LightGCN
+from lib.encoders.linear import Linear
+from lib.encoders.training import Encoder, Recipe
+
+
+class Joint(Encoder):
+    """Both branches normalised and concatenated: their score is the mean of the two cosines.
+
+    Each branch has half of the recipe's dimensions, so that the model is no wider than the
+    views it is compared with.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        draw: torch.Generator,
+        device: torch.device,
+        text: Tensor,
+    ) -> None:
+        super().__init__()
+        if recipe.dimension % 2:
+            raise ValueError("the joint model's dimension must be even")
+        half = Recipe(dimension=recipe.dimension // 2, layers=recipe.layers)
+        self.collaborative = LightGCN(dataset, half, draw, device)
+        self.semantic = Linear(dataset, half, draw, device, text)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return the concatenated unit vectors, n_users × d and n_items × d."""
+        users, items = zip(self.collaborative.vectors(), self.semantic.vectors(), strict=True)
+        return _concatenated(users), _concatenated(items)
+
+    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> tuple[Tensor, ...]:
+        """Concatenate the two branches' vectors of the batch."""
+        branches = (self.collaborative, self.semantic)
+        pairs = zip(*(branch.batch(users, positives, pool) for branch in branches), strict=True)
+        return tuple(_concatenated(pair) for pair in pairs)
+
+
+def _concatenated(parts: tuple[Tensor, ...]) -> Tensor:
+    return torch.cat([F.normalize(part, dim=1) for part in parts], dim=1)

@@ -1,0 +1,60 @@
+"""The semantic view: one bias-free linear map over frozen text vectors."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lib.data import Dataset
+from lib.encoders.training import Encoder, Recipe, initial
+
+
+class TextProfiles:
+    """Users as sums of the unit text vectors of their training items.
+
+    A sum normalises to the same direction as the mean, and lets a training pair leave its own
+    item out: a user must not be described by the very item that is to be predicted.
+    """
+
+    def __init__(self, dataset: Dataset, text: Tensor, device: torch.device) -> None:
+        unit = F.normalize(text, dim=1)
+        self.items = unit.to(device)  # n_items × w
+        self.sums = torch.from_numpy(dataset.train @ unit.numpy()).to(device)  # n_users × w
+
+    def users(self) -> Tensor:
+        """Return every user's unit profile (n_users × w)."""
+        return F.normalize(self.sums, dim=1)
+
+    def without(self, users: Tensor, positives: Tensor) -> Tensor:
+        """Return the unit profiles of ``users`` (b) without the item at hand (b × w)."""
+        return F.normalize(self.sums[users] - self.items[positives], dim=1)
+
+
+class Linear(Encoder):
+    """Text vectors, and users' mean text, through one w × d matrix."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        draw: torch.Generator,
+        device: torch.device,
+        text: Tensor,
+    ) -> None:
+        super().__init__()
+        self.profiles = TextProfiles(dataset, text, device)
+        self.map = initial(text.shape[1], recipe.dimension, draw)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return the mapped profiles and texts, n_users × d and n_items × d."""
+        return self.profiles.users() @ self.map, self.profiles.items @ self.map
+
+    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> tuple[Tensor, ...]:
+        """Map only what the batch needs, each user without the positive at hand."""
+        items = self.profiles.items
+        return (
+            self.profiles.without(users, positives) @ self.map,
+            items[positives] @ self.map,
+            items[pool] @ self.map,
+        )

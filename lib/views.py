@@ -1,0 +1,200 @@
+"""A view: one vector per user and per item whose inner product ranks. Trained once, then kept."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib import store
+from lib.data import Dataset
+from lib.encoders import closed, graph, joint, lightgcn, linear, losses, negatives, text, training
+from lib.encoders.training import Recipe, device_of, train
+from lib.errors import InputError
+from lib.seeds import torch_generator
+from lib.topk import topk
+
+
+@dataclass(frozen=True)
+class View:
+    """User and item vectors on the CPU and what made them.
+
+    ``users`` is n_users × d and ``items`` n_items × d, float32; the score of user u and item i
+    is ``users[u] @ items[i]``. ``info`` has model, dataset, seed, parameters, and, where the
+    model is selected or trained, validation (Recall@20), seconds, epochs, n_parameters, device.
+    """
+
+    users: Tensor
+    items: Tensor
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """How a model is made: what it is built from and which settings differ from the recipe's."""
+
+    make: Callable[..., Any]
+    page: ModuleType
+    text: bool = False
+    defaults: tuple[tuple[str, Any], ...] = ()
+
+
+_BPR = (("loss", "bpr"), ("temperature", 1.0), ("patience", 10))
+
+TRAINED: dict[str, _Model] = {
+    "lightgcn": _Model(lightgcn.LightGCN, lightgcn),
+    "lightgcn-bpr": _Model(lightgcn.LightGCN, lightgcn, defaults=_BPR),
+    "linear": _Model(linear.Linear, linear, text=True),
+    "joint": _Model(joint.Joint, joint, text=True),
+}
+SOLVED: dict[str, _Model] = {
+    "svd": _Model(closed.truncated_svd, closed),
+    "ease": _Model(closed.ease, closed),
+    "popularity": _Model(closed.popularity, closed),
+    "random": _Model(closed.chance, closed),
+    "text-mean": _Model(closed.text_mean, closed, text=True),
+}
+
+
+def models() -> list[str]:
+    """Return the names of all models."""
+    return [*TRAINED, *SOLVED]
+
+
+def fit(
+    dataset: Dataset,
+    model: str,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    encoder: str = "minilm",
+    **parameters: Any,
+) -> View:
+    """Return the view of ``model``, trained now or read from the store.
+
+    Parameters
+    ----------
+    dataset
+        What to train on: only its training items are learned from, validation selects.
+    model
+        One of ``models()``.
+    seed
+        Decides initial weights, batch order, negatives and random solvers; not the split.
+    device
+        auto, cpu or cuda.
+    encoder
+        The text encoder of models that read text; others ignore it.
+    parameters
+        Settings of the model: fields of ``lib.encoders.training.Recipe`` for a trained one,
+        keywords of its function in ``lib.encoders.closed`` for a solved one.
+
+    Raises
+    ------
+    InputError
+        Unknown model, parameter, device or encoder, or a value out of bounds.
+    """
+    spec = (TRAINED | SOLVED).get(model)
+    if spec is None:
+        raise InputError(f"model {model!r} is not known; choose one of {', '.join(models())}")
+    target = device_of(device)
+    settings = _settings(model, spec, parameters)
+    key = {
+        "dataset": dataset.name,
+        "data": dataset.digest,
+        "model": model,
+        "seed": seed,
+        "settings": settings,
+        "text": text.digest_of(dataset, encoder) if spec.text else None,
+        "device": target.type,
+        "code": _code(spec),
+    }
+
+    def make() -> store.Value:
+        source = (text.encode(dataset, encoder),) if spec.text else ()
+        if model in TRAINED:
+            recipe = Recipe(**settings)
+            draw = torch_generator(seed, "initial weights")
+            net = spec.make(dataset, recipe, draw, target, *source)
+            users, items, info = train(net, dataset, recipe, seed=seed, device=target)
+        else:
+            users, items, info = spec.make(dataset, seed, *source, **settings)
+        return {"users": users.numpy(), "items": items.numpy(), "info": info}
+
+    value = store.remember("view", key, make)
+    head = {"model": model, "dataset": dataset.name, "seed": seed, "parameters": settings}
+    if spec.text:
+        head["encoder"] = encoder
+    return View(
+        torch.from_numpy(value["users"]), torch.from_numpy(value["items"]), head | value["info"]
+    )
+
+
+def _settings(model: str, spec: _Model, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the full settings of a fit: defaults, then what was given, names checked."""
+    if model in TRAINED:
+        accepted = {field.name for field in fields(Recipe)}
+    else:
+        accepted = set(inspect.signature(spec.make).parameters) - {"dataset", "seed", "text"}
+    unknown = sorted(set(given) - accepted)
+    if unknown:
+        raise InputError(
+            f"model {model!r} has no parameter {unknown[0]!r}; it accepts "
+            f"{', '.join(sorted(accepted)) or 'none'}"
+        )
+    settings = dict(spec.defaults) | given
+    return asdict(Recipe(**settings).checked()) if model in TRAINED else settings
+
+
+def _code(spec: _Model) -> str:
+    """Return the version of the code that decides a view: the model's page and what it rests on."""
+    if spec.page is closed:
+        return store.code_version(spec.make, graph)
+    return store.code_version(spec.page, training, losses, negatives, graph)
+
+
+def semantic(
+    dataset: Dataset, encoder: str = "minilm", seed: int = 0, *, device: str = "auto"
+) -> View:
+    """Return the semantic view: text vectors through one trained linear map."""
+    return fit(dataset, "linear", seed=seed, device=device, encoder=encoder)
+
+
+def collaborative(
+    dataset: Dataset, model: str = "lightgcn", seed: int = 0, *, device: str = "auto"
+) -> View:
+    """Return the collaborative view: vectors learned from interactions alone."""
+    return fit(dataset, model, seed=seed, device=device)
+
+
+def lists(
+    view: View, dataset: Dataset, k: int, *, part: Literal["test", "valid"] = "test"
+) -> np.ndarray:
+    """Return every user's best ``k`` items (n_users × k int32, −1 where there are fewer).
+
+    One masking rule everywhere: training and validation items are left out at test, training
+    items at validation.
+
+    Raises
+    ------
+    InputError
+        ``k`` below 1 or beyond the catalogue.
+    """
+    if not 1 <= k <= dataset.n_items:
+        raise InputError(
+            f"k = {k} was given; dataset {dataset.name!r} accepts 1 to {dataset.n_items} "
+            "(its number of items)"
+        )
+    seen = dataset.seen if part == "test" else dataset.train
+    found: np.ndarray = topk(view.users, view.items, k, exclude=seen).items.numpy()
+    return found
+
+
+def dimension(view: View) -> int:
+    """Return the width d of the view's vectors."""
+    return int(torch.as_tensor(view.items).shape[1])
