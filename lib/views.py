@@ -14,7 +14,19 @@ from torch import Tensor
 
 from lib import store
 from lib.data import Dataset
-from lib.encoders import closed, graph, joint, lightgcn, linear, losses, negatives, text, training
+from lib.encoders import (
+    alpharec,
+    closed,
+    graph,
+    joint,
+    lightgcn,
+    linear,
+    losses,
+    negatives,
+    rlmrec,
+    text,
+    training,
+)
 from lib.encoders.training import Recipe, device_of, train
 from lib.errors import InputError
 from lib.seeds import torch_generator
@@ -52,6 +64,9 @@ TRAINED: dict[str, _Model] = {
     "lightgcn-bpr": _Model(lightgcn.LightGCN, lightgcn, defaults=_BPR),
     "linear": _Model(linear.Linear, linear, text=True),
     "joint": _Model(joint.Joint, joint, text=True),
+    "mf-bpr": _Model(lightgcn.LightGCN, lightgcn, defaults=(*_BPR, ("layers", 0))),
+    "alpharec": _Model(alpharec.AlphaRec, alpharec, text=True),
+    "rlmrec": _Model(rlmrec.RLMRec, rlmrec, text=True),
 }
 SOLVED: dict[str, _Model] = {
     "svd": _Model(closed.truncated_svd, closed),

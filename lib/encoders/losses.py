@@ -45,9 +45,7 @@ class _FusedInfoNCE(torch.autograd.Function):
         scaled = negatives.T / temperature  # d × m
         for start in range(0, len(users), rows):
             block = slice(start, min(start + rows, len(users)))
-            weights = (users[block] @ scaled).exp_()  # rows × m
-            row, column = pool.known(block)
-            weights[row, column] = 0.0
+            weights = (users[block] @ scaled).exp_().mul_(pool.allowed(block))  # rows × m
             total = weights.sum(1).add_(positive[block].exp())
             logarithms[block] = total.log()
             pull[block] = 1 - positive[block].exp() / total

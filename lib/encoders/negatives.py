@@ -30,35 +30,30 @@ class Known:
 
 @dataclass(frozen=True)
 class Pool:
-    """One batch's negatives: m distinct items, and which of them each row must not be set against.
+    """One batch's negatives: m distinct items, and which of them each user may be set against.
 
-    ``rows`` and ``columns`` (ascending by row) are the pairs (batch row, pool column) where the
-    row's user has that item among its training items.
+    A batch of b rows holds few distinct users on dense data, so the table of what is allowed has
+    one row per distinct user, and ``row_of`` says which is a batch row's.
     """
 
-    items: Tensor  # m
-    rows: Tensor
-    columns: Tensor
-    bounds: Tensor  # b + 1, on the CPU: where each row's pairs start
+    items: Tensor  # m, int64
+    table: Tensor  # distinct users × m, bool: False where the user has the item in training
+    row_of: Tensor  # b, int64
     choices: Tensor  # b × 8 random columns, for losses that need one negative a row
 
-    def known(self, block: slice) -> tuple[Tensor, Tensor]:
-        """Return (row within the block, column) of the pairs that must not count."""
-        first, last = int(self.bounds[block.start]), int(self.bounds[block.stop])
-        return self.rows[first:last] - block.start, self.columns[first:last]
+    def allowed(self, block: slice) -> Tensor:
+        """Return the table's rows for a block of the batch (rows × m, bool)."""
+        return self.table[self.row_of[block]]
 
     def one_each(self) -> Tensor:
-        """Return one column per row (b), not known to the row's user.
+        """Return one allowed column per batch row (b).
 
-        The first of eight random columns that is unknown is taken, so a draw fails only where a
-        user has nearly every item; then the last choice stands.
+        The first allowed of eight random columns is taken, so a draw fails only where a user has
+        nearly every item; then the first stands.
         """
-        width = len(self.items)
-        known = self.rows * width + self.columns  # ascending only by row
-        row = torch.arange(len(self.choices), device=self.items.device).unsqueeze(1)
-        bad = torch.isin(row * width + self.choices, known)  # b × 8
-        first = (~bad).to(torch.int8).argmax(1)
-        return self.choices.gather(1, first.unsqueeze(1)).squeeze(1)
+        allowed = self.table[self.row_of.unsqueeze(1), self.choices]  # b × 8
+        first = allowed.to(torch.int8).argmax(1, keepdim=True)
+        return self.choices.gather(1, first).squeeze(1)
 
 
 def draw(known: Known, users: Tensor, size: int, generator: torch.Generator) -> Pool:
@@ -82,13 +77,12 @@ def draw(known: Known, users: Tensor, size: int, generator: torch.Generator) -> 
     column_of = torch.full((known.n_items,), -1, device=device)
     column_of[items] = torch.arange(size, device=device)
 
-    counts = known.starts[users + 1] - known.starts[users]  # b
-    row = torch.repeat_interleave(torch.arange(len(users), device=device), counts)
-    ends = counts.cumsum(0)
-    within = torch.arange(len(row), device=device) - (ends - counts)[row]
-    column = column_of[known.items[known.starts[users][row] + within]]
+    distinct, row_of = torch.unique(users, return_inverse=True)
+    counts = known.starts[distinct + 1] - known.starts[distinct]
+    row = torch.repeat_interleave(torch.arange(len(distinct), device=device), counts)
+    before = known.starts[distinct] - (counts.cumsum(0) - counts)
+    column = column_of[known.items[before[row] + torch.arange(len(row), device=device)]]
+    table = torch.ones(len(distinct), size, dtype=torch.bool, device=device)
     held = column >= 0
-    row, column = row[held], column[held]
-    per_row = torch.bincount(row, minlength=len(users)).cpu()
-    bounds = torch.cat([torch.zeros(1, dtype=torch.int64), per_row.cumsum(0)])
-    return Pool(items, row, column, bounds, choices)
+    table[row[held], column[held]] = False
+    return Pool(items, table, row_of, choices)

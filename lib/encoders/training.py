@@ -74,8 +74,13 @@ class Encoder(nn.Module):
             F.embedding(pool, every_item),
         )
 
-    def auxiliary(self, users: Tensor, positives: Tensor) -> Tensor | None:
-        """Return a further loss of the batch, weighted by the recipe; None where there is none."""
+    def auxiliary(
+        self, users: Tensor, positives: Tensor, vectors: tuple[Tensor, ...]
+    ) -> Tensor | None:
+        """Return a further loss of the batch, weighted by the recipe; None where there is none.
+
+        ``vectors`` is what ``batch`` gave for these users and positives.
+        """
         return None
 
     def finish(self, users: Tensor, items: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
@@ -145,7 +150,7 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             vectors = encoder.batch(users, positives, pool.items)
             loss = LOSSES[recipe.loss].value(*vectors, pool, recipe.temperature)
-            extra = encoder.auxiliary(users, positives)
+            extra = encoder.auxiliary(users, positives, vectors)
             (loss if extra is None else loss + recipe.weight * extra).backward()
             optimiser.step()
         current = _snapshot(encoder, recipe)

@@ -1,0 +1,152 @@
+"""The cache: what goes in comes out, and nothing damaged is ever believed."""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from lib import errors, store
+from lib.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("COMPANION_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def value() -> store.Value:
+    return {
+        "vectors": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "table": pd.DataFrame({"a": [1, 2]}),
+        "facts": {"seconds": 1.5},
+    }
+
+
+def never() -> store.Value:
+    raise AssertionError("made again")
+
+
+def test_gives_back_what_was_made_and_makes_it_once() -> None:
+    store.remember("view", {"seed": 1}, value)
+    found = store.remember("view", {"seed": 1}, never)
+    np.testing.assert_array_equal(found["vectors"], value()["vectors"])
+    pd.testing.assert_frame_equal(found["table"], value()["table"])
+    assert found["facts"] == {"seconds": 1.5}
+
+
+def test_another_key_is_another_value() -> None:
+    store.remember("view", {"seed": 1}, value)
+    assert store.remember("view", {"seed": 2}, lambda: {"x": 3}) == {"x": 3}
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "manifest"])
+def test_damage_is_found_named_and_mended(
+    cache: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.remember("view", {"seed": 1}, value)
+    path = next(cache.glob("view/*/arrays.safetensors"))
+    raw = bytearray(path.read_bytes())
+    if damage == "flip":
+        raw[-1] ^= 1
+        path.write_bytes(raw)
+    elif damage == "truncate":
+        path.write_bytes(raw[:-4])
+    elif damage == "remove":
+        path.unlink()
+    else:
+        (path.parent / store.MANIFEST).write_text("{")
+    found = store.remember("view", {"seed": 1}, value)
+    np.testing.assert_array_equal(found["vectors"], value()["vectors"])
+    assert path.parent.name in caplog.text and "damaged" in caplog.text
+
+
+def test_a_failed_make_leaves_nothing(cache: Path) -> None:
+    with pytest.raises(AssertionError):
+        store.remember("view", {"seed": 1}, never)
+    assert len(store.entries()) == 0
+    assert store.remember("view", {"seed": 1}, lambda: {"x": 1}) == {"x": 1}
+
+
+def test_a_half_written_draft_of_a_killed_process_is_swept(cache: Path) -> None:
+    store.remember("view", {"seed": 1}, value)
+    entry = next(cache.glob("view/*/facts.json")).parent
+    draft = entry.with_name(f".draft-{entry.name}")
+    entry.rename(draft)
+    assert len(store.entries()) == 0
+    store.remember("view", {"seed": 1}, value)
+    assert not draft.exists() and len(store.entries()) == 1
+
+
+def _slow_writer(cache: str, count: str) -> None:
+    os.environ["COMPANION_CACHE"] = cache
+
+    def make() -> store.Value:
+        with open(count, "a") as handle:
+            handle.write("x")
+        time.sleep(0.3)
+        return value()
+
+    store.remember("view", {"seed": 1}, make)
+
+
+def test_writers_of_one_key_wait_for_each_other(cache: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    arguments = (str(cache), str(tmp_path / "count"))
+    writers = [context.Process(target=_slow_writer, args=arguments) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    assert (tmp_path / "count").read_text() == "x"
+
+
+def test_a_cache_that_cannot_be_made_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("COMPANION_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="COMPANION_CACHE"):
+        store.remember("view", {}, value)
+
+
+def test_digest_sees_values_types_shapes_and_order() -> None:
+    a = np.arange(4)
+    parts = [a, a.astype(float), a.reshape(2, 2), a[::-1], sp.csr_matrix(a), [0, 1, 2, 3]]
+    assert len({store.digest(part) for part in parts}) == len(parts)
+    assert store.digest(a) == store.digest(np.arange(8)[::1][:4].copy())
+    assert store.digest("a", "bc") != store.digest("ab", "c")
+
+
+def test_code_version_ignores_comments_and_docstrings(tmp_path: Path) -> None:
+    def version(text: str) -> str:
+        import importlib.util
+
+        path = tmp_path / f"page{abs(hash(text))}.py"
+        path.write_text(text)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return store.code_version(module)
+
+    plain = "def f(x):\n    return x + 1\n"
+    same = '"""Words."""\n\n\ndef f(x):\n    """More."""\n    # why\n    return x + 1\n'
+    assert version(plain) == version(same)
+    assert version(plain) != version(plain.replace("+ 1", "+ 2"))
+    assert store.code_version(store) != store.code_version(errors)
+
+
+def test_entries_and_clear() -> None:
+    store.remember("view", {"dataset": "d", "model": "m", "seed": 1}, value)
+    store.remember("text", {"encoder": "e"}, value)
+    assert sorted(store.entries()["kind"]) == ["text", "view"]
+    assert store.entries().set_index("kind").loc["view", "of"] == "d m 1"
+    assert store.clear("view") == 1
+    assert list(store.entries()["kind"]) == ["text"]
