@@ -1,0 +1,78 @@
+# make book   executes every chapter and builds the HTML; make test checks everything.
+# Python 3.11 or newer and PyPI are all that is needed; what is executed is stated in workflow.yml.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+PROFILE ?= profiles/local
+BIN := $(abspath $(VENV))/bin
+READY := $(VENV)/.companion-ready
+RUN := PATH="$(BIN):$$PATH"
+
+# DATASETS="a b" SEEDS=3 SEED=0 K=20 ENCODER=minilm SPLIT=random DEVICE=auto override workflow.yml.
+given = $(if $($(1)),$(2): $($(1))$(comma) )
+comma := ,
+PARAMETERS := $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS,seeds)$(call given,K,k)$(call given,ENCODER,encoder)$(call given,DEVICE,device)
+CONFIG := $(if $(DATASETS),datasets="$(DATASETS)") $(if $(PARAMETERS),parameters="{$(PARAMETERS)}")
+OVERRIDES := $(if $(strip $(CONFIG)),--config $(CONFIG))
+
+.PHONY: help book chapters fits html test lint bench publish cache clean distclean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The environment, once: an interrupted installation goes on where it was.
+$(READY): requirements.lock requirements-nodeps.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d was found and 3.11 or newer is needed: run make with PYTHON=/path/to/python3.11" % sys.version_info[:2])'
+	@echo "Installing what requirements.lock names into $(VENV): once, some minutes"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-nodeps.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# A build that failed forgets what it read, so that its warnings come again.
+define html
+	@$(BIN)/jupyter-book build _build/site --path-output . --quiet -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
+	@echo "The book: file://$(CURDIR)/_build/html/index.html"
+endef
+
+book: chapters ## execute all chapters (DATASETS, SEEDS, K, DEVICE, ... from workflow.yml) and build the HTML
+	@$(BIN)/python -m lib stage $(or $(DATASETS),$(shell sed -nE 's/^datasets: \[(.*)\]/\1/p' workflow.yml | tr -d ,))
+	$(html)
+
+chapters: $(READY) ## execute all chapters, under _build/executed
+	@$(RUN) snakemake --profile $(PROFILE) $(OVERRIDES)
+
+fits: $(READY) ## train what the chapters read, and no more
+	@$(RUN) snakemake --profile $(PROFILE) fits $(OVERRIDES)
+
+html: $(READY) ## build the HTML from the published chapters in executed/
+	@$(BIN)/python -m lib stage
+	$(html)
+
+lint: $(READY) ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+test: lint html ## lint, types, a strict build of the book, pytest, and nbval over the published ml-100k chapters
+	@$(RUN) pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 tests executed/ml-100k
+
+bench: $(READY) ## measure speed and memory
+	@$(BIN)/python -m bench
+
+publish: $(READY) ## copy what was executed for DATASETS to executed/, to be committed
+	@$(BIN)/python -m lib publish $(DATASETS)
+
+cache: $(READY) ## what is cached, where, and how big it is
+	@$(BIN)/python -m lib cache
+
+clean: ## remove what was executed and built; the cache and .venv stay
+	@rm -rf _build .snakemake
+
+distclean: clean ## remove .venv too
+	@rm -rf .venv

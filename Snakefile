@@ -1,0 +1,134 @@
+"""Chapters × datasets. What is fitted and executed, and with which parameters: workflow.yml."""
+
+import shutil
+from pathlib import Path
+
+from lib.notebooks import slug
+
+
+configfile: "workflow.yml"
+
+
+def words(value):
+    """Accept a list, or what is given on a command line: names with blanks between."""
+    return value.split() if isinstance(value, str) else list(value)
+
+
+DATASETS = {slug(name): name for name in words(config["datasets"])}
+PARAMETERS = config["parameters"]
+FITS = config["fits"]
+CHAPTERS = sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
+SOURCES = sorted(str(path) for path in Path("lib").rglob("*.py"))
+EXECUTED = "_build/executed"
+# A chapter's job makes a stamp; the notebook beside it is replaced only by a whole one, because
+# Snakemake deletes what a failed job should have made.
+DONE = "_build/done"
+
+device = str(PARAMETERS["device"])
+CUDA = device.startswith("cuda") or (device == "auto" and shutil.which("nvidia-smi") is not None)
+
+
+def stated(rule_name):
+    """What one job of a rule needs: threads, and memory (MB), minutes and GPUs."""
+    needs = dict(config["resources"][rule_name])
+    needs["gpu"] = needs["gpu"] if CUDA else 0
+    return needs
+
+
+def options(**more):
+    """The parameters as options of a command."""
+    return " ".join(f"-p {name} '{value}'" for name, value in (PARAMETERS | more).items())
+
+
+def fits_of(wildcards):
+    """The fits a chapter reads, so that they run first and side by side."""
+    first = PARAMETERS["seed"]
+    return [
+        f"_build/fits/{wildcards.dataset}/{model}-{seed}.json"
+        for model, count in FITS.get(wildcards.chapter, {}).items()
+        for seed in range(first, first + (PARAMETERS["seeds"] if count == "seeds" else count))
+    ]
+
+
+def scoreboard():
+    return [f"{DONE}/scoreboard"] if Path("chapters/scoreboard.ipynb").exists() else []
+
+
+for stamp in Path(DONE).rglob("*"):
+    if stamp.is_file() and not Path(EXECUTED, f"{stamp.relative_to(DONE)}.ipynb").exists():
+        stamp.unlink()
+
+
+FIT, CHAPTER = stated("fit"), stated("chapter")
+
+
+wildcard_constraints:
+    dataset="[^/]+",
+    chapter="[0-9][^/]*",
+    model="[a-z0-9-]+",
+    seed="[0-9]+",
+
+
+localrules:
+    all,
+    fits,
+
+
+rule all:
+    input:
+        expand(f"{DONE}/{{dataset}}/{{chapter}}", dataset=DATASETS, chapter=CHAPTERS),
+        scoreboard(),
+
+
+rule fits:
+    input:
+        lambda _: sorted(
+            {
+                fit
+                for dataset in DATASETS
+                for chapter in CHAPTERS
+                for fit in fits_of(Wildcards(fromdict={"dataset": dataset, "chapter": chapter}))
+            }
+        ),
+
+
+rule fit:
+    input:
+        SOURCES,
+    output:
+        "_build/fits/{dataset}/{model}-{seed}.json",
+    params:
+        name=lambda wildcards: DATASETS[wildcards.dataset],
+        split=PARAMETERS["split"],
+        encoder=PARAMETERS["encoder"],
+        device=PARAMETERS["device"],
+    threads: FIT["threads"]
+    resources:
+        mem_mb=FIT["mem_mb"],
+        runtime=FIT["runtime"],
+        gpu=FIT["gpu"],
+    shell:
+        "python -m lib fit {params.name:q} {wildcards.model} --seed {wildcards.seed}"
+        " --split {params.split} -p encoder {params.encoder:q} -p device {params.device}"
+        " --out {output:q}"
+
+
+rule chapter:
+    input:
+        fits_of,
+        SOURCES,
+        "claims.yml",
+        notebook="chapters/{chapter}.ipynb",
+    output:
+        touch(f"{DONE}/{{dataset}}/{{chapter}}"),
+    params:
+        out=f"{EXECUTED}/{{dataset}}/{{chapter}}.ipynb",
+        name=lambda wildcards: DATASETS[wildcards.dataset],
+        options=options(),
+    threads: CHAPTER["threads"]
+    resources:
+        mem_mb=CHAPTER["mem_mb"],
+        runtime=CHAPTER["runtime"],
+        gpu=CHAPTER["gpu"],
+    shell:
+        "python -m lib execute {input.notebook:q} {params.name:q} {params.options} --out {params.out:q}"

@@ -1,0 +1,131 @@
+"""Sphinx extension of this book: what stands under the title of every executed chapter.
+
+Links to the same chapter on the other datasets of the build, the command that runs it again, and
+the executed notebook to download. Also the page for addresses that do not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def chapter_of(page: str) -> tuple[str, str] | None:
+    """Return (dataset, chapter) of a page ``executed/<dataset>/<chapter>``, None for others."""
+    parts = PurePosixPath(page).parts
+    return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == "executed" else None
+
+
+def editions(environment: BuildEnvironment, chapter: str) -> list[str]:
+    """Return the datasets that have this chapter, in the order of the table of contents."""
+    order = list(environment.toctree_includes.get("index", []))
+    pages = [page for page in environment.found_docs if chapter_of(page)]
+    pages.sort(key=lambda page: (order.index(page) if page in order else len(order), page))
+    found = [chapter_of(page) for page in pages]
+    return [pair[0] for pair in found if pair and pair[1] == chapter]
+
+
+def add_bar(app: Sphinx, document: nodes.document) -> None:
+    """Put the links, the command and the download under the title of a chapter."""
+    page = app.env.docname
+    pair = chapter_of(page)
+    title = next(iter(document.findall(nodes.title)), None)
+    if pair is None or title is None:
+        return
+    dataset, chapter = pair
+    links = nodes.paragraph(classes=["companion-datasets"])
+    links += nodes.inline(text="This chapter on: ")
+    for number, other in enumerate(editions(app.env, chapter)):
+        if number:
+            links += nodes.inline(text=" · ")
+        links += nodes.strong(text=other) if other == dataset else _link(page, other, chapter)
+    download = addnodes.download_reference(
+        "", "", nodes.inline(text="executed notebook"), reftarget=f"/{page}.ipynb", refdoc=page
+    )
+    links += [nodes.inline(text=" · Download the "), download]
+    command = f"papermill chapters/{chapter}.ipynb out.ipynb -p dataset {dataset}"
+    again = nodes.paragraph("", "Run it again with other parameters:")
+    code = nodes.literal_block(command, command, language="bash")
+    bar = nodes.container("", links, again, code, classes=["companion-bar"])
+    title.parent.insert(title.parent.index(title) + 1, bar)
+
+
+def _link(page: str, dataset: str, chapter: str) -> addnodes.pending_xref:
+    return addnodes.pending_xref(
+        "",
+        nodes.inline(text=dataset),
+        refdomain="std",
+        reftype="doc",
+        refexplicit=True,
+        reftarget=f"/executed/{dataset}/{chapter}",
+        refdoc=page,
+        refwarn=True,
+    )
+
+
+def changed_editions(
+    app: Sphinx, environment: BuildEnvironment, added: set[str], changed: set[str], gone: set[str]
+) -> list[str]:
+    """Read all chapters again when one came or went: their links to each other changed."""
+    if not any(chapter_of(page) for page in added | gone):
+        return []
+    return [page for page in environment.found_docs if chapter_of(page)]
+
+
+def add_missing_page(app: Sphinx) -> list[tuple[str, dict[str, str], str]]:
+    """Offer the page that a server shows for an address that does not exist."""
+    return [("404", {"title": "Page not found"}, "404.html")]
+
+
+def root_missing_page(app: Sphinx, exception: Exception | None) -> None:
+    """Make the links of 404.html absolute where the book's address is known.
+
+    A server shows that page under any path, so that relative links would lead nowhere.
+    """
+    path = Path(app.outdir) / "404.html"
+    base = urlsplit(app.config.html_baseurl).path
+    if exception or not base or not path.is_file():
+        return
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r'\b(href|src)="(?![a-z]+:|/|#)', rf'\1="{base.rstrip("/")}/', text)
+    path.write_text(text, encoding="utf-8")
+
+
+def drop_thebe(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """Leave out the live-code scripts, which name a CDN and are added to each page twice."""
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
+    ]
+
+
+def configure(app: Sphinx, config: object) -> None:
+    """Serve this extension's style sheet and template."""
+    app.config.html_static_path.append(str(ASSETS / "static"))
+    app.config.templates_path.append(str(ASSETS / "templates"))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the extension."""
+    app.connect("config-inited", configure)
+    app.add_css_file("companion.css")
+    app.add_js_file("companion.js")
+    # Before the collectors (priority 500) that gather downloads and links from the document.
+    app.connect("doctree-read", add_bar, priority=400)
+    app.connect("env-get-outdated", changed_editions)
+    app.connect("html-collect-pages", add_missing_page)
+    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("build-finished", root_missing_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,156 @@
+"""The commands behind ``make``: fit a view, execute a chapter, put the book together, look after
+the cache. ``python -m lib COMMAND --help`` tells what each accepts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lib import book, notebooks
+from lib.errors import InputError
+
+_Command = Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, 1 where a chapter failed, 2 where what was given is wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except notebooks.ChapterError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lib", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    execute = _command(commands, "execute", _execute, "execute one chapter on one dataset")
+    execute.add_argument("chapter", type=Path, help="the notebook, such as chapters/01-data.ipynb")
+    execute.add_argument("dataset", help="a known name, or a directory with your own data")
+    execute.add_argument("--out", type=Path, help="where to write (default: under _build/executed)")
+    _parameters(execute)
+
+    fit = _command(commands, "fit", _fit, "train a model on a dataset and keep it in the cache")
+    fit.add_argument("dataset", help="a known name, or a directory with your own data")
+    fit.add_argument("model", help="such as lightgcn")
+    fit.add_argument("--split", default="random", help="random or temporal")
+    fit.add_argument("--seed", type=int, default=0, help="of the model, not of the split")
+    fit.add_argument("--out", type=Path, help="write what is known of the fit here, as JSON")
+    _parameters(fit)
+
+    stage = _command(commands, "stage", _stage, "put the book's sources together in _build/site")
+    stage.add_argument(
+        "datasets", nargs="*", help="whose fresh runs take the published ones' place"
+    )
+
+    publish = _command(
+        commands, "publish", _publish, "copy fresh runs to executed/, to be committed"
+    )
+    publish.add_argument("datasets", nargs="*", help="default: those of workflow.yml")
+
+    cache = _command(commands, "cache", _cache, "say what is cached, where, and how big it is")
+    cache.add_argument(
+        "--clear", nargs="?", const="", metavar="KIND", help="delete it, or one kind"
+    )
+
+    validate = _command(commands, "validate", _validate, "name every fault of your own dataset")
+    validate.add_argument("directory", help="with an interactions and an items table")
+    return parser
+
+
+def _command(commands: Any, name: str, run: _Command, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _parameters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="a parameter; may be given several times",
+    )
+
+
+def _values(pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Read values as Python writes them (50, 1e-3, None); all else is text."""
+
+    def value(text: str) -> Any:
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            return text
+
+    return {name: value(text) for name, text in pairs}
+
+
+def _execute(options: argparse.Namespace) -> None:
+    folder = Path(book.BUILD, book.EXECUTED, notebooks.slug(options.dataset))
+    out = options.out or folder / options.chapter.name
+    values = _values(options.parameters)
+    print(notebooks.execute(options.chapter, options.dataset, values, out))
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from lib import data, views
+
+    dataset = data.load(options.dataset, split=options.split)
+    values = _values(options.parameters)
+    view = views.fit(dataset, options.model, seed=options.seed, **values)
+    text = json.dumps(view.info, indent=1, sort_keys=True, default=str)
+    if options.out is None:
+        print(text)
+        return
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    part = options.out.with_suffix(f".{os.getpid()}.part")
+    part.write_text(text + "\n", encoding="utf-8")
+    part.replace(options.out)
+
+
+def _stage(options: argparse.Namespace) -> None:
+    print(book.stage(book.ROOT / book.BUILD / "site", options.datasets))
+
+
+def _publish(options: argparse.Namespace) -> None:
+    for path in book.publish(book.datasets(options.datasets)):
+        print(path.relative_to(book.ROOT))
+
+
+def _cache(options: argparse.Namespace) -> None:
+    from lib import store
+
+    if options.clear is not None:
+        print(f"{store.clear(options.clear or None)} entries deleted from {store.root()}")
+        return
+    print(f"{store.root()} (set COMPANION_CACHE to have it elsewhere)")
+    print(store.entries().to_string(index=False))
+
+
+def _validate(options: argparse.Namespace) -> None:
+    from lib import sources
+
+    faults = sources.validate(options.directory)
+    if faults:
+        raise InputError("\n".join(faults))
+    print(f"{options.directory} is in order: make book DATASETS={options.directory}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Put the pages of the book together: what is published, what was freshly executed, their order."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lib.errors import InputError
+from lib.notebooks import slug
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = "_build"
+EXECUTED = "executed"
+SCOREBOARD = "scoreboard"
+ASSETS = ("_config.yml", "references.bib", "_ext", "images")
+
+
+@cache
+def workflow(root: Path = ROOT) -> dict[str, Any]:
+    """Return ``workflow.yml``: datasets, parameters, pages and titles.
+
+    Raises InputError outside a clone of the project, where there is no such file.
+    """
+    path = root / "workflow.yml"
+    if not path.is_file():
+        raise InputError(
+            f"There is no {path}: the book's commands need a clone of the project, "
+            "not only the installed library."
+        )
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def datasets(names: Sequence[str], root: Path = ROOT) -> list[str]:
+    """Return ``names``, or those ``workflow.yml`` lists where none is given."""
+    return list(names) or list(workflow(root)["datasets"])
+
+
+def executed(folder: Path) -> list[Path]:
+    """Return the chapters in one dataset's folder, in the book's order, failed runs left out."""
+    return sorted(p for p in folder.glob("[!.]*.ipynb") if not p.stem.endswith(".failed"))
+
+
+def toc(pages: Path, root: Path = ROOT) -> dict[str, Any]:
+    """Return the table of contents of the pages that stand under ``pages``.
+
+    The pages that introduce the book come first, then a part per dataset in the order of
+    ``workflow.yml`` (others by name), then the pages for reference.
+    """
+    plan = workflow(root)
+    titles: dict[str, str] = plan["titles"]
+    folder = pages / EXECUTED
+    found = sorted(path.name for path in folder.glob("*") if path.is_dir() and executed(path))
+    order = [name for name in titles if name in found]
+    order += [name for name in found if name not in titles]
+    intro = [page for page in plan["pages"]["intro"] if _exists(pages, page)]
+    parts = [{"caption": "Overview", "chapters": _entries(intro)}] if intro else []
+    parts += [
+        {
+            "caption": titles.get(name, name),
+            "chapters": _entries(f"{EXECUTED}/{name}/{p.stem}" for p in executed(folder / name)),
+        }
+        for name in order
+    ]
+    reference = [page for page in plan["pages"]["reference"] if _exists(pages, page)]
+    parts += [{"caption": "Reference", "chapters": _entries(reference)}] if reference else []
+    return {"format": "jb-book", "root": "index", "parts": parts}
+
+
+def _entries(pages: Any) -> list[dict[str, str]]:
+    return [{"file": page} for page in pages]
+
+
+def _exists(pages: Path, page: str) -> bool:
+    return any((pages / f"{page}{suffix}").is_file() for suffix in (".md", ".ipynb"))
+
+
+def write_toc(pages: Path, root: Path = ROOT) -> Path:
+    """Write the table of contents of ``pages`` to its ``_toc.yml``, if it changed."""
+    path = pages / "_toc.yml"
+    text = yaml.safe_dump(toc(pages, root), sort_keys=False, allow_unicode=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def stage(site: Path, names: Sequence[str] = (), root: Path = ROOT) -> Path:
+    """Make ``site`` the source of a book: the published pages, under fresh ones for ``names``.
+
+    Files that are the same keep their times, so that only changed pages are built again; files
+    that have no source any more are removed.
+    """
+    wanted: dict[Path, Path] = {}
+    for page in (*workflow(root)["pages"]["intro"], *workflow(root)["pages"]["reference"], "index"):
+        wanted |= _files(root, f"{page}.md")
+    for asset in ASSETS:
+        wanted |= _files(root, asset)
+    wanted |= _chapters(root)
+    fresh = root / BUILD
+    if names:
+        wanted |= _files(fresh, f"{EXECUTED}/{SCOREBOARD}.ipynb")
+    for name in map(slug, names):
+        pages = {p.relative_to(fresh): p for p in executed(fresh / EXECUTED / name)}
+        if not pages:
+            raise InputError(
+                f"Nothing was executed for {name!r} yet: run make book DATASETS={name} first."
+            )
+        # A part is all fresh or all published: two runs are never mixed under one heading.
+        wanted = {p: s for p, s in wanted.items() if p.parent != Path(EXECUTED, name)} | pages
+    for place, source in wanted.items():
+        copy_if_changed(source, site / place)
+    for path in [p for p in site.rglob("*") if p.is_file()]:
+        if path.relative_to(site) not in wanted and path.name != "_toc.yml":
+            path.unlink()
+    write_toc(site, root)
+    return site
+
+
+def _files(root: Path, name: str) -> dict[Path, Path]:
+    """Return a file, or all files under a folder, by their place relative to ``root``."""
+    path = root / name
+    files = [path] if path.is_file() else path.rglob("*")
+    return {p.relative_to(root): p for p in files if p.is_file() and "__pycache__" not in p.parts}
+
+
+def _chapters(root: Path) -> dict[Path, Path]:
+    """Return every executed notebook under ``root`` by its place relative to it."""
+    folder = root / EXECUTED
+    pages = executed(folder) + [p for part in folder.glob("*/") for p in executed(part)]
+    return {p.relative_to(root): p for p in pages}
+
+
+def copy_if_changed(source: Path, target: Path) -> None:
+    """Copy ``source`` to ``target`` with a new time, unless both are the same already."""
+    if target.is_file() and filecmp.cmp(source, target, shallow=False):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
+    """Copy what was executed for ``names`` (and the scoreboard) to ``executed/``; write the toc.
+
+    Chapters that are no longer made are removed. Raises InputError if nothing was executed.
+    """
+    copied = []
+    for name in map(slug, names):
+        source, target = root / BUILD / EXECUTED / name, root / EXECUTED / name
+        pages = executed(source)
+        if not pages:
+            raise InputError(
+                f"Nothing was executed for {name!r} yet: run make book DATASETS={name} first."
+            )
+        for old in set(executed(target)) - {target / page.name for page in pages}:
+            old.unlink()
+        for page in pages:
+            copy_if_changed(page, target / page.name)
+            copied.append(target / page.name)
+    board = root / BUILD / EXECUTED / f"{SCOREBOARD}.ipynb"
+    if board.is_file():
+        copy_if_changed(board, root / EXECUTED / board.name)
+        copied.append(root / EXECUTED / board.name)
+    write_toc(root, root)
+    return copied

@@ -1,0 +1,141 @@
+"""Execute a chapter with papermill so that what is written is whole, checked and repeatable."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from lib.errors import InputError
+
+TOKEN = "{dataset}"
+"""Stands in markdown cells for the dataset, so that titles and labels are unique in the book."""
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LANGUAGE = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
+
+
+class ChapterError(RuntimeError):
+    """A chapter stopped: one sentence that names chapter, cell and error."""
+
+
+def slug(dataset: str) -> str:
+    """Return the name of a dataset's folder and part: its own name, or that of its directory."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", Path(dataset).name.lower()).strip("-.")
+    if not name:
+        raise InputError(
+            f"{dataset!r} leaves no name for a folder: give a dataset's name or a directory "
+            "whose name has a letter or a digit."
+        )
+    return name
+
+
+def parameters(chapter: Path) -> list[str]:
+    """Return the names a chapter declares in its cell tagged ``parameters``.
+
+    Raises InputError if there is no such notebook.
+    """
+    from papermill import inspect_notebook
+
+    if not chapter.is_file():
+        known = sorted(path.name for path in chapter.parent.glob("*.ipynb"))
+        raise InputError(
+            f"There is no chapter {chapter}: choose one of {', '.join(known) or '(none)'} in "
+            f"{chapter.parent}."
+        )
+    return list(inspect_notebook(str(chapter)))
+
+
+def execute(chapter: Path, dataset: str, given: Mapping[str, Any], out: Path) -> Path:
+    """Execute ``chapter`` on ``dataset`` and write the normalised notebook to ``out``.
+
+    ``out`` appears by renaming, and only after the last cell succeeded. If a cell fails, ``out``
+    stays as it was and the notebook as far as it ran is kept beside it as ``NAME.failed.ipynb``.
+
+    Raises InputError for a parameter the chapter does not have, ChapterError if a cell fails.
+    """
+    values = {"dataset": dataset, **given}
+    known = parameters(chapter)
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise InputError(
+            f"{chapter.stem} has no parameter {', '.join(map(repr, unknown))}: "
+            f"it accepts {', '.join(known) or 'none'}."
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    running = out.with_name(f".{out.stem}.{os.getpid()}.running.ipynb")
+    failed = out.with_suffix(".failed.ipynb")
+    try:
+        _run(chapter, running, values)
+        notebook = nbformat.read(running, 4)
+        normalise(notebook, slug(dataset))
+        nbformat.write(notebook, running)
+        running.replace(out)
+        failed.unlink(missing_ok=True)
+    except _CellError as error:
+        running.replace(failed)
+        raise ChapterError(
+            f"{chapter.stem} on {dataset} stopped in {error}. As far as it ran it is in {failed}."
+        ) from None
+    finally:
+        running.unlink(missing_ok=True)
+    return out
+
+
+class _CellError(Exception):
+    """Which cell failed, and the last line of its error."""
+
+
+def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
+    """Execute all cells with a progress bar; what they say on stderr is passed on as it comes."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill import execute_notebook
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        execute_notebook(
+            str(chapter),
+            str(out),
+            parameters=dict(values),
+            kernel_name=KERNEL["name"],
+            stderr_file=sys.stderr,
+            # The kernel's own notices (sockets, interrupts) are no news to a reader.
+            extra_arguments=["--log-level=CRITICAL"],
+        )
+    except PapermillExecutionError as error:
+        last = (str(error.evalue).strip().splitlines() or [""])[-1]
+        raise _CellError(f"cell [{error.exec_count}]: {error.ename}: {last}") from None
+    except DeadKernelError:
+        counts = [cell.get("execution_count") or 0 for cell in nbformat.read(out, 4).cells]
+        raise _CellError(
+            f"or after cell [{max(counts)}]: the kernel died, most often for want of memory"
+        ) from None
+
+
+def normalise(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Take from an executed notebook, in place, all that differs between two equal runs.
+
+    Timings, random cell ids, versions of the interpreter and progress bars go; ``{dataset}`` in
+    markdown becomes ``name``; the injected parameters are folded like other code.
+    """
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
+    notebook.metadata["kernelspec"] = dict(KERNEL)
+    notebook.metadata["language_info"] = dict(LANGUAGE)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02d}"
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace(TOKEN, name)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"] = ["injected-parameters", "hide-input"]
+        if cell.cell_type == "code":
+            # What is said on stderr (progress, with its seconds) was shown while it ran.
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
