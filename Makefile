@@ -41,7 +41,7 @@ define html
 endef
 
 book: chapters ## execute all chapters (DATASETS, SEEDS, K, DEVICE, ... from workflow.yml) and build the HTML
-	@$(BIN)/python -m lib stage $(or $(DATASETS),$(shell sed -nE 's/^datasets: \[(.*)\]/\1/p' workflow.yml | tr -d ,))
+	@$(BIN)/python -m lib stage --fresh
 	$(html)
 
 chapters: $(READY) ## execute all chapters, under _build/executed

@@ -51,6 +51,7 @@ def fits_of(wildcards):
 
 
 def scoreboard():
+    """The page over all datasets, where the book has one."""
     return [f"{DONE}/scoreboard"] if Path("chapters/scoreboard.ipynb").exists() else []
 
 
@@ -132,3 +133,22 @@ rule chapter:
         gpu=CHAPTER["gpu"],
     shell:
         "python -m lib execute {input.notebook:q} {params.name:q} {params.options} --out {params.out:q}"
+
+
+rule scoreboard:
+    input:
+        expand(f"{DONE}/{{dataset}}/{{chapter}}", dataset=DATASETS, chapter=CHAPTERS),
+        SOURCES,
+        sorted(str(path) for path in Path("executed").glob("*/*.ipynb")),
+        "claims.yml",
+        notebook="chapters/scoreboard.ipynb",
+    output:
+        touch(f"{DONE}/scoreboard"),
+    params:
+        out=f"{EXECUTED}/scoreboard.ipynb",
+    threads: 1
+    resources:
+        mem_mb=CHAPTER["mem_mb"],
+        runtime=10,
+    shell:
+        "python -m lib execute {input.notebook:q} --out {params.out:q}"

@@ -72,10 +72,18 @@ def _link(page: str, dataset: str, chapter: str) -> addnodes.pending_xref:
     )
 
 
-def changed_editions(
+def changed_too(
     app: Sphinx, environment: BuildEnvironment, added: set[str], changed: set[str], gone: set[str]
 ) -> list[str]:
-    """Read all chapters again when one came or went: their links to each other changed."""
+    """Name the pages to make again although their own source is the same.
+
+    All, when this extension or its style changed; all chapters, when one came or went, because
+    they link to each other.
+    """
+    index = Path(app.outdir) / "index.html"
+    own = [Path(__file__), *ASSETS.rglob("*.*")]
+    if index.is_file() and index.stat().st_mtime < max(path.stat().st_mtime for path in own):
+        return list(environment.found_docs)
     if not any(chapter_of(page) for page in added | gone):
         return []
     return [page for page in environment.found_docs if chapter_of(page)]
@@ -124,7 +132,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_js_file("companion.js")
     # Before the collectors (priority 500) that gather downloads and links from the document.
     app.connect("doctree-read", add_bar, priority=400)
-    app.connect("env-get-outdated", changed_editions)
+    app.connect("env-get-outdated", changed_too)
     app.connect("html-collect-pages", add_missing_page)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("build-finished", root_missing_page)

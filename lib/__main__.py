@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 
     execute = _command(commands, "execute", _execute, "execute one chapter on one dataset")
     execute.add_argument("chapter", type=Path, help="the notebook, such as chapters/01-data.ipynb")
-    execute.add_argument("dataset", help="a known name, or a directory with your own data")
+    execute.add_argument("dataset", nargs="?", help="a known name, or a directory of your own")
     execute.add_argument("--out", type=Path, help="where to write (default: under _build/executed)")
     _parameters(execute)
 
@@ -52,9 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _parameters(fit)
 
     stage = _command(commands, "stage", _stage, "put the book's sources together in _build/site")
-    stage.add_argument(
-        "datasets", nargs="*", help="whose fresh runs take the published ones' place"
-    )
+    stage.add_argument("--fresh", action="store_true", help="fresh runs take the published place")
 
     publish = _command(
         commands, "publish", _publish, "copy fresh runs to executed/, to be committed"
@@ -102,7 +100,8 @@ def _values(pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
 
 
 def _execute(options: argparse.Namespace) -> None:
-    folder = Path(book.BUILD, book.EXECUTED, notebooks.slug(options.dataset))
+    name = notebooks.slug(options.dataset) if options.dataset else ""
+    folder = Path(book.BUILD, book.EXECUTED, name)
     out = options.out or folder / options.chapter.name
     values = _values(options.parameters)
     print(notebooks.execute(options.chapter, options.dataset, values, out))
@@ -125,11 +124,12 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _stage(options: argparse.Namespace) -> None:
-    print(book.stage(book.ROOT / book.BUILD / "site", options.datasets))
+    print(book.stage(book.ROOT / book.BUILD / "site", fresh=options.fresh))
 
 
 def _publish(options: argparse.Namespace) -> None:
-    for path in book.publish(book.datasets(options.datasets)):
+    names = options.datasets or book.workflow()["datasets"]
+    for path in book.publish(names):
         print(path.relative_to(book.ROOT))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from lib.errors import InputError
-from lib.notebooks import slug
+from lib.notebooks import execute, slug
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = "_build"
@@ -35,11 +35,6 @@ def workflow(root: Path = ROOT) -> dict[str, Any]:
         )
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content
-
-
-def datasets(names: Sequence[str], root: Path = ROOT) -> list[str]:
-    """Return ``names``, or those ``workflow.yml`` lists where none is given."""
-    return list(names) or list(workflow(root)["datasets"])
 
 
 def executed(folder: Path) -> list[Path]:
@@ -90,29 +85,25 @@ def write_toc(pages: Path, root: Path = ROOT) -> Path:
     return path
 
 
-def stage(site: Path, names: Sequence[str] = (), root: Path = ROOT) -> Path:
-    """Make ``site`` the source of a book: the published pages, under fresh ones for ``names``.
+def stage(site: Path, *, fresh: bool = False, root: Path = ROOT) -> Path:
+    """Make ``site`` the source of a book: the published pages, under the fresh ones if wanted.
 
+    A dataset's part is all fresh or all published: two runs are never mixed under one heading.
     Files that are the same keep their times, so that only changed pages are built again; files
     that have no source any more are removed.
     """
+    pages = workflow(root)["pages"]
     wanted: dict[Path, Path] = {}
-    for page in (*workflow(root)["pages"]["intro"], *workflow(root)["pages"]["reference"], "index"):
-        wanted |= _files(root, f"{page}.md")
-    for asset in ASSETS:
-        wanted |= _files(root, asset)
+    for name in (
+        *ASSETS,
+        *(f"{page}.md" for page in ["index", *pages["intro"], *pages["reference"]]),
+    ):
+        wanted |= _files(root, name)
     wanted |= _chapters(root)
-    fresh = root / BUILD
-    if names:
-        wanted |= _files(fresh, f"{EXECUTED}/{SCOREBOARD}.ipynb")
-    for name in map(slug, names):
-        pages = {p.relative_to(fresh): p for p in executed(fresh / EXECUTED / name)}
-        if not pages:
-            raise InputError(
-                f"Nothing was executed for {name!r} yet: run make book DATASETS={name} first."
-            )
-        # A part is all fresh or all published: two runs are never mixed under one heading.
-        wanted = {p: s for p, s in wanted.items() if p.parent != Path(EXECUTED, name)} | pages
+    if fresh:
+        found = _chapters(root / BUILD)
+        parts = {place.parent for place in found} - {Path(EXECUTED)}
+        wanted = {place: s for place, s in wanted.items() if place.parent not in parts} | found
     for place, source in wanted.items():
         copy_if_changed(source, site / place)
     for path in [p for p in site.rglob("*") if p.is_file()]:
@@ -145,9 +136,10 @@ def copy_if_changed(source: Path, target: Path) -> None:
 
 
 def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
-    """Copy what was executed for ``names`` (and the scoreboard) to ``executed/``; write the toc.
+    """Copy what was executed for ``names`` to ``executed/``, and judge over all that is there.
 
-    Chapters that are no longer made are removed. Raises InputError if nothing was executed.
+    Chapters that are no longer made are removed; the scoreboard is executed on what is published;
+    the table of contents follows. Raises InputError if nothing was executed for a name.
     """
     copied = []
     for name in map(slug, names):
@@ -162,9 +154,9 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
         for page in pages:
             copy_if_changed(page, target / page.name)
             copied.append(target / page.name)
-    board = root / BUILD / EXECUTED / f"{SCOREBOARD}.ipynb"
+    board = root / "chapters" / f"{SCOREBOARD}.ipynb"
     if board.is_file():
-        copy_if_changed(board, root / EXECUTED / board.name)
-        copied.append(root / EXECUTED / board.name)
+        out = root / EXECUTED / board.name
+        copied.append(execute(board, None, {"fresh": EXECUTED}, out))
     write_toc(root, root)
     return copied

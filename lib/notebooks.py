@@ -51,15 +51,16 @@ def parameters(chapter: Path) -> list[str]:
     return list(inspect_notebook(str(chapter)))
 
 
-def execute(chapter: Path, dataset: str, given: Mapping[str, Any], out: Path) -> Path:
+def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: Path) -> Path:
     """Execute ``chapter`` on ``dataset`` and write the normalised notebook to ``out``.
 
+    A page about all datasets, such as the scoreboard, is given None.
     ``out`` appears by renaming, and only after the last cell succeeded. If a cell fails, ``out``
     stays as it was and the notebook as far as it ran is kept beside it as ``NAME.failed.ipynb``.
 
     Raises InputError for a parameter the chapter does not have, ChapterError if a cell fails.
     """
-    values = {"dataset": dataset, **given}
+    values = dict(given) if dataset is None else {"dataset": dataset, **given}
     known = parameters(chapter)
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -73,14 +74,15 @@ def execute(chapter: Path, dataset: str, given: Mapping[str, Any], out: Path) ->
     try:
         _run(chapter, running, values)
         notebook = nbformat.read(running, 4)
-        normalise(notebook, slug(dataset))
+        normalise(notebook, slug(dataset) if dataset else "")
         nbformat.write(notebook, running)
         running.replace(out)
         failed.unlink(missing_ok=True)
     except _CellError as error:
         running.replace(failed)
+        page = f"{chapter.stem} on {dataset}" if dataset else chapter.stem
         raise ChapterError(
-            f"{chapter.stem} on {dataset} stopped in {error}. As far as it ran it is in {failed}."
+            f"{page} stopped in {error}. As far as it ran it is in {failed}."
         ) from None
     finally:
         running.unlink(missing_ok=True)

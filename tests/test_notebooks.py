@@ -1,0 +1,251 @@
+"""Executing chapters: what is written is whole, refuses what it does not know, and repeats."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from lib import book, notebooks
+from lib.__main__ import main
+from lib.errors import InputError
+from lib.notebooks import ChapterError, execute
+
+PARAMETERS = 'dataset = "ml-100k"\nk = 20'
+
+
+def write_chapter(folder: Path, *cells: str) -> Path:
+    path = folder / "03-agreement.ipynb"
+    head = new_markdown_cell("(agreement-{dataset})=\n# Agreement on {dataset}")
+    first = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    metadata = {"kernelspec": notebooks.KERNEL}
+    cells = [head, first, *map(new_code_cell, cells)]
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("done")
+    noisy = 'import sys\nprint("progress", file=sys.stderr)\nprint(dataset, k)'
+    chapter = write_chapter(folder, noisy, "{dataset}")
+    return chapter, execute(chapter, "games/My Set", {"k": 50}, folder / "out" / chapter.name)
+
+
+def test_parameters_are_injected_and_token_is_replaced(done):
+    notebook = nbformat.read(done[1], 4)
+    assert notebook.cells[0].source == "(agreement-my-set)=\n# Agreement on my-set"
+    assert notebook.cells[3].outputs[0].text == "games/My Set 50\n"
+    assert notebook.cells[4].source == "{dataset}"
+
+
+def test_normalised_notebook_has_nothing_of_its_run(done):
+    notebook = nbformat.read(done[1], 4)
+    nbformat.validate(notebook)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert [cell.id for cell in notebook.cells] == [f"cell-0{n}" for n in range(5)]
+    assert all(not {"papermill", "execution"} & set(cell.metadata) for cell in notebook.cells)
+    assert [output.name for output in notebook.cells[3].outputs] == ["stdout"]
+    assert notebook.cells[2].metadata.tags == ["injected-parameters", "hide-input"]
+
+
+def test_second_run_is_no_difference(done):
+    chapter, out = done
+    before = out.read_bytes()
+    execute(chapter, "games/My Set", {"k": 50}, out)
+    assert out.read_bytes() == before
+
+
+def test_failing_cell_is_named_and_last_good_output_stays(tmp_path):
+    chapter = write_chapter(tmp_path, "1", "import sys\nprint('so far')\nraise OSError('a\\nb')")
+    out = tmp_path / "out" / chapter.name
+    out.parent.mkdir()
+    out.write_text("the last good one")
+    with pytest.raises(ChapterError, match=r"^03-agreement on ml-100k .* cell \[4\]: OSError: b\."):
+        execute(chapter, "ml-100k", {}, out)
+    assert out.read_text() == "the last good one"
+    assert "so far" in out.with_suffix(".failed.ipynb").read_text()
+    assert len(list(out.parent.iterdir())) == 2
+
+
+def test_success_removes_the_failed_run(tmp_path):
+    chapter = write_chapter(tmp_path)
+    out = tmp_path / chapter.name.replace("03", "04")
+    out.with_suffix(".failed.ipynb").write_text("old")
+    execute(chapter, "ml-100k", {}, out)
+    assert out.is_file() and not out.with_suffix(".failed.ipynb").exists()
+
+
+def test_dead_kernel_is_said(tmp_path):
+    chapter = write_chapter(tmp_path, "import os\nos._exit(1)")
+    with pytest.raises(ChapterError, match="the kernel died"):
+        execute(chapter, "ml-100k", {}, tmp_path / "out.ipynb")
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_unknown_parameter_is_refused_before_anything_runs(tmp_path, capsys):
+    chapter = write_chapter(tmp_path)
+    out = tmp_path / "out.ipynb"
+    with pytest.raises(InputError, match="no parameter 'kk': it accepts dataset, k"):
+        execute(chapter, "ml-100k", {"kk": 1}, out)
+    assert not out.exists()
+    arguments = ["execute", str(chapter), "ml-100k", "--out", str(out), "-p", "kk", "1"]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_missing_chapter_names_those_there_are(tmp_path):
+    write_chapter(tmp_path)
+    with pytest.raises(InputError, match="03-agreement.ipynb"):
+        execute(tmp_path / "99-none.ipynb", "ml-100k", {}, tmp_path / "out.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("ml-100k", "ml-100k"), ("a/b/My Data/", "my-data"), ("./x_1", "x_1")]
+)
+def test_slug(name, expected):
+    assert notebooks.slug(name) == expected
+
+
+@pytest.mark.parametrize("name", ["", "..", "/"])
+def test_slug_refuses_what_names_nothing(name):
+    with pytest.raises(InputError, match="leaves no name"):
+        notebooks.slug(name)
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "workflow.yml").write_text(
+        "datasets: [ml-100k]\n"
+        "pages: {intro: [executed/scoreboard], reference: [glossary, missing]}\n"
+        "titles: {ml-100k: MovieLens, games: Games}\n"
+    )
+    for name in ("index.md", "glossary.md", "README.md"):
+        (tmp_path / name).write_text(f"# {name}")
+    for name in ("other/01-data", "ml-100k/01-data", "ml-100k/02-views", "games/01-data"):
+        page(tmp_path / "executed", name, "published")
+    return tmp_path
+
+
+def page(folder: Path, name: str, text: str) -> None:
+    path = folder / f"{name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_toc_has_a_part_per_dataset_in_order(root):
+    page(root / "executed", "scoreboard", "published")
+    page(root / "executed", "games/02-views.failed", "failed")
+    parts = book.toc(root, root)["parts"]
+    assert [part["caption"] for part in parts] == [
+        "Overview", "MovieLens", "Games", "other", "Reference",
+    ]  # fmt: skip
+    assert [entry["file"] for entry in parts[1]["chapters"]] == [
+        "executed/ml-100k/01-data",
+        "executed/ml-100k/02-views",
+    ]
+    assert parts[2]["chapters"] == [{"file": "executed/games/01-data"}]
+    assert parts[4]["chapters"] == [{"file": "glossary"}]
+
+
+def test_stage_takes_fresh_parts_whole(root):
+    page(root / "_build" / "executed", "ml-100k/01-data", "fresh")
+    page(root / "_build" / "executed", "scoreboard", "fresh")
+    page(root / "executed", "scoreboard", "published")
+    site = book.stage(root / "_build" / "site", fresh=True, root=root)
+    assert (site / "executed/ml-100k/01-data.ipynb").read_text() == "fresh"
+    assert not (site / "executed/ml-100k/02-views.ipynb").exists()
+    assert (site / "executed/games/01-data.ipynb").read_text() == "published"
+    assert (site / "executed/scoreboard.ipynb").read_text() == "fresh"
+    assert (site / "_toc.yml").is_file() and not (site / "README.md").exists()
+    book.stage(site, root=root)
+    assert (site / "executed/ml-100k/01-data.ipynb").read_text() == "published"
+    assert (site / "executed/scoreboard.ipynb").read_text() == "published"
+
+
+def test_stage_touches_only_what_changed(root):
+    site = book.stage(root / "_build" / "site", root=root)
+    times = {path: path.stat().st_mtime_ns for path in site.rglob("*.*")}
+    (root / "glossary.md").write_text("# changed")
+    page(site / "executed", "gone/01-data", "has no source")
+    book.stage(site, root=root)
+    changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert changed == {"glossary.md"}
+    assert not (site / "executed/gone/01-data.ipynb").exists()
+
+
+def test_publish_replaces_a_part_and_writes_the_toc(root):
+    page(root / "_build" / "executed", "ml-100k/01-data", "fresh")
+    page(root / "_build" / "executed", "ml-100k/03-agreement.failed", "failed")
+    book.publish(["ml-100k"], root)
+    assert [path.name for path in (root / "executed/ml-100k").iterdir()] == ["01-data.ipynb"]
+    assert "01-data" in (root / "_toc.yml").read_text()
+    with pytest.raises(InputError, match="make book DATASETS=books"):
+        book.publish(["books"], root)
+
+
+def test_outside_a_clone_the_book_says_so(tmp_path):
+    with pytest.raises(InputError, match="clone"):
+        book.toc(tmp_path, tmp_path / "nowhere")
+
+
+# What is committed.
+
+PUBLISHED = sorted((book.ROOT / "executed").rglob("[!.]*.ipynb"))
+CHAPTERS = sorted((book.ROOT / "chapters").glob("*.ipynb"))
+
+
+def test_every_chapter_is_published_on_ml_100k():
+    chapters = {path.name for path in CHAPTERS if path.name[0].isdigit()}
+    assert {path.name for path in book.executed(book.ROOT / "executed" / "ml-100k")} == chapters
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_published_notebook_was_executed_to_its_end(path):
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert outputs and all(output.output_type != "error" for output in outputs)
+    copied = nbformat.from_dict(json.loads(path.read_text()))
+    notebooks.normalise(copied, path.parent.name)
+    assert copied == notebook, "not written by lib.notebooks"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_chapter_is_stored_bare_and_with_parameters(path):
+    cells = nbformat.read(path, 4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert "{dataset}" in cells[0].source or not path.name[0].isdigit()
+
+
+def test_committed_toc_is_what_the_function_makes():
+    assert yaml.safe_load((book.ROOT / "_toc.yml").read_text()) == book.toc(book.ROOT)
+
+
+def nbval(notebook: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "-c",
+         "/dev/null", "--rootdir", notebook.parent, "--nbval-lax", "--nbval-current-env",
+         notebook],
+        capture_output=True, text=True, timeout=120, cwd=notebook.parent,
+    )  # fmt: skip
+
+
+def test_nbval_sees_an_altered_number(tmp_path):
+    checked = "# NBVAL_CHECK_OUTPUT\nprint(f'hits {k * 2}')"
+    out = execute(write_chapter(tmp_path, checked), "ml-100k", {}, tmp_path / "out.ipynb")
+    assert nbval(out).returncode == 0
+    assert "hits 40" in out.read_text()
+    out.write_text(out.read_text().replace("hits 40", "hits 41"))
+    altered = nbval(out)
+    assert altered.returncode == 1
+    assert "hits 41" in altered.stdout
