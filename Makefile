@@ -19,7 +19,7 @@ PARAMETERS := $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS
 CONFIG := $(if $(DATASETS),datasets="$(DATASETS)") $(if $(PARAMETERS),parameters="{$(PARAMETERS)}")
 OVERRIDES := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
-.PHONY: help book chapters fits html test lint bench publish cache clean distclean
+.PHONY: help book chapters fits html links test lint bench publish cache clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,10 @@ fits: $(READY) ## train what the chapters read, and no more
 html: $(READY) ## build the HTML from the published chapters in executed/
 	@$(BIN)/python -m lib stage
 	$(html)
+
+links: $(READY) ## check the external links of the published book
+	@$(BIN)/python -m lib stage
+	@$(BIN)/jupyter-book build _build/site --path-output . --builder linkcheck --quiet
 
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check .

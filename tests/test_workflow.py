@@ -1,0 +1,103 @@
+"""The pipeline: what changed runs again, and a failing chapter stops it without loss."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook
+
+from lib.book import ROOT
+from lib.notebooks import KERNEL
+
+PARAMETERS = "\n".join(
+    ['dataset = ""', 'split = ""', "seed = 0", "seeds = 1", "k = 1", 'encoder = ""', 'device = ""']
+)
+
+
+def write_chapter(folder: Path, name: str, code: str) -> None:
+    first = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    cells = [first, new_code_cell(code)]
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+    nbformat.write(notebook, folder / "chapters" / f"{name}.ipynb")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("Snakefile", "claims.yml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("lib", "profiles"):
+        (folder / name).symlink_to(ROOT / name)
+    plan = yaml.safe_load((ROOT / "workflow.yml").read_text())
+    plan["parameters"]["device"] = "cpu"
+    (folder / "workflow.yml").write_text(yaml.safe_dump(plan | {"fits": {}}))
+    (folder / "chapters").mkdir()
+    write_chapter(folder, "01-first", "print(dataset, k)")
+    write_chapter(folder, "02-second", "print('good')")
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--profile", "profiles/local", *arguments],
+        cwd=folder,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def output(folder: Path, name: str) -> Path:
+    return folder / "_build" / "executed" / "ml-100k" / f"{name}.ipynb"
+
+
+def test_pipeline_from_first_run_to_failure_and_recovery(clone):
+    ran = snakemake(clone, "--config", "parameters={k: 50}")
+    assert ran.returncode == 0, ran.stderr
+    assert "ml-100k 50" in output(clone, "01-first").read_text()
+
+    ran = snakemake(clone, "--config", "parameters={k: 50}")
+    assert ran.returncode == 0 and "Nothing to be done" in ran.stderr
+
+    good = output(clone, "02-second").read_bytes()
+    write_chapter(clone, "02-second", "raise ValueError('broken')")
+    ran = snakemake(clone, "--config", "parameters={k: 50}")
+    assert ran.returncode != 0
+    assert "02-second on ml-100k stopped in cell [3]: ValueError: broken" in ran.stderr
+    assert output(clone, "02-second").read_bytes() == good
+    assert "broken" in output(clone, "02-second.failed").read_text()
+
+    write_chapter(clone, "02-second", "print('mended')")
+    ran = snakemake(clone, "--config", "parameters={k: 50}")
+    assert ran.returncode == 0 and "1 of 2 steps" in ran.stderr
+    assert "mended" in output(clone, "02-second").read_text()
+
+
+def test_other_parameters_and_datasets_are_new_jobs(clone):
+    ran = snakemake(clone, "-n", "--config", "datasets=ml-100k my/folder", "parameters={k: 7}")
+    assert ran.returncode == 0, ran.stderr
+    assert "chapter        4" in ran.stdout + ran.stderr
+
+
+def test_every_fit_and_chapter_is_a_job_of_its_own(tmp_path):
+    plan = yaml.safe_load((ROOT / "workflow.yml").read_text())
+    seeds = plan["parameters"]["seeds"]
+    models = {
+        (model, seed)
+        for fits in plan["fits"].values()
+        for model, count in fits.items()
+        for seed in range(seeds if count == "seeds" else count)
+    }
+    chapters = list((ROOT / "chapters").glob("[0-9]*.ipynb"))
+    for name in ("Snakefile", "claims.yml", "workflow.yml", "lib", "profiles", "chapters"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    ran = snakemake(tmp_path, "-n")
+    counts = dict(line.split() for line in ran.stdout.splitlines() if len(line.split()) == 2)
+    assert counts["fit"] == str(len(models))
+    assert counts["chapter"] == str(len(chapters))
