@@ -40,6 +40,12 @@ def options(**more):
     return " ".join(f"-p {name} '{value}'" for name, value in (PARAMETERS | more).items())
 
 
+def settings(model):
+    """The options of a model's own settings: what follows the @ in its name."""
+    pairs = [pair.split("=") for pair in model.partition("@")[2].split(",") if pair]
+    return " ".join(f"-p {name} '{value}'" for name, value in pairs)
+
+
 def fits_of(wildcards):
     """The fits a chapter reads, so that they run first and side by side."""
     first = PARAMETERS["seed"]
@@ -66,7 +72,7 @@ FIT, CHAPTER = stated("fit"), stated("chapter")
 wildcard_constraints:
     dataset="[^/]+",
     chapter="[0-9][^/]*",
-    model="[a-z0-9-]+",
+    model="[a-z0-9-]+(@[^/]+)?",
     seed="[0-9]+",
 
 
@@ -103,13 +109,15 @@ rule fit:
         split=PARAMETERS["split"],
         encoder=PARAMETERS["encoder"],
         device=PARAMETERS["device"],
+        model=lambda wildcards: wildcards.model.partition("@")[0],
+        settings=lambda wildcards: settings(wildcards.model),
     threads: FIT["threads"]
     resources:
         mem_mb=FIT["mem_mb"],
         runtime=FIT["runtime"],
         gpu=FIT["gpu"],
     shell:
-        "python -m lib fit {params.name:q} {wildcards.model} --seed {wildcards.seed}"
+        "python -m lib fit {params.name:q} {params.model} --seed {wildcards.seed} {params.settings}"
         " --split {params.split} -p encoder {params.encoder:q} -p device {params.device}"
         " --out {output:q}"
 
