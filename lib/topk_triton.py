@@ -1,0 +1,58 @@
+"""The CUDA half of ``lib.topk``: tile maxima in one kernel that never writes the scores.
+
+Read by ``lib.topk.rank_fused`` only. Checked in Triton's interpreter against plain torch, on the
+CPU; not measured: no GPU was at hand, so the block sizes are reasoned, not tuned, the agreement
+of CPU and CUDA within float32 rounding is by construction, and no speed is claimed. The kernel
+reads (u + i) · d floats a block and writes u · i / 32; products are IEEE float32 (no TF32), so it
+is bound by the arithmetic of the CUDA cores.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+TILE = 32  # items a tile: one exclusion word; lib.topk.FUSED_TILE
+USERS, TILES, DEPTH = 64, 4, 32  # users, tiles and dimensions a program holds at a time
+
+
+@triton.jit
+def _maxima_kernel(
+    users: Tensor, items: Tensor, words: Tensor, out: Tensor, n_users: int, n_tiles: int, d: int,
+    tile: tl.constexpr, block: tl.constexpr, tiles: tl.constexpr, depth: tl.constexpr,
+) -> None:  # fmt: skip
+    u = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    t = tl.program_id(1).to(tl.int64) * tiles + tl.arange(0, tiles)
+    i = tl.program_id(1).to(tl.int64) * tiles * tile + tl.arange(0, tiles * tile)
+    scores = tl.zeros((block, tiles * tile), dtype=tl.float32)
+    for start in range(0, d, depth):
+        c = start + tl.arange(0, depth)
+        inside_u = (u < n_users)[:, None] & (c < d)[None, :]
+        inside_i = (i < n_tiles * tile)[None, :] & (c < d)[:, None]
+        x = tl.load(users + u[:, None] * d + c[None, :], mask=inside_u, other=0.0)
+        y = tl.load(items + i[None, :] * d + c[:, None], mask=inside_i, other=0.0)
+        scores = tl.dot(x, y, scores, input_precision="ieee")
+    at = u[:, None] * n_tiles + t[None, :]
+    inside = (u < n_users)[:, None] & (t < n_tiles)[None, :]
+    word = tl.load(words + at, mask=inside, other=0)
+    gone = (word[:, :, None] >> tl.arange(0, tile)[None, None, :]) & 1
+    tiled = tl.reshape(scores, (block, tiles, tile))
+    tl.store(out + at, tl.max(tl.where(gone == 1, float("-inf"), tiled), axis=2), mask=inside)
+
+
+def tile_maxima(users: Tensor, items: Tensor, words: Tensor) -> Tensor:
+    """Return each user's largest score in every tile of 32 items: float32 (u × i/32).
+
+    ``users`` (u × d) and ``items`` (i × d, i a multiple of 32) contiguous float32, ``words``
+    int32 (u × i/32): bit j set where the tile's j-th item does not count; −inf where none does.
+    """
+    n_users, n_tiles = words.shape
+    out = torch.empty(n_users, n_tiles, dtype=torch.float32, device=users.device)
+    grid = (triton.cdiv(n_users, USERS), triton.cdiv(n_tiles, TILES))
+    _maxima_kernel[grid](
+        users, items, words, out, n_users, n_tiles, users.shape[1],
+        tile=TILE, block=USERS, tiles=TILES, depth=DEPTH,
+    )  # fmt: skip
+    return out
