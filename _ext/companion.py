@@ -7,6 +7,7 @@ the executed notebook to download. Also the page for addresses that do not exist
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,10 +120,24 @@ def drop_thebe(
     ]
 
 
+def keep_bars(
+    app: Sphinx, what: str, name: str, object_: object, options: object, lines: list[str]
+) -> None:
+    """Let |a| in docstrings be the size of a set, not the name of a substitution."""
+    for number, line in enumerate(lines):
+        pieces = line.split("``")
+        pieces[::2] = [piece.replace("|", r"\|") for piece in pieces[::2]]
+        lines[number] = "``".join(pieces)
+
+
 def configure(app: Sphinx, config: object) -> None:
-    """Serve this extension's style sheet and template."""
+    """Serve this extension's style sheet and template, and find the library."""
     app.config.html_static_path.append(str(ASSETS / "static"))
     app.config.templates_path.append(str(ASSETS / "templates"))
+    # The library is documented from the clone that the pages are in, installed or not.
+    source = Path(app.srcdir)
+    clone = next((f for f in (source, *source.parents) if (f / "lib/__init__.py").is_file()), source)
+    sys.path.insert(0, str(clone))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -132,6 +147,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_js_file("companion.js")
     # Before the collectors (priority 500) that gather downloads and links from the document.
     app.connect("doctree-read", add_bar, priority=400)
+    app.connect("autodoc-process-docstring", keep_bars)
     app.connect("env-get-outdated", changed_too)
     app.connect("html-collect-pages", add_missing_page)
     app.connect("html-page-context", drop_thebe, priority=900)
