@@ -71,8 +71,8 @@ def topk(
     used as float32. ``exclude``: sparse (n_users × n_items); items stored with a value other than
     0 are never returned. ``k`` may exceed n_items. ``device``: "cpu", "cuda" (or one CUDA device)
     or "auto" (CUDA if there is one); by default where ``users`` lies. ``memory``: bytes that may
-    be allocated at once on that device beside the inputs and the result; 256 MiB on the CPU and
-    1 GiB on CUDA by default. Costs n_users · n_items · d multiplications.
+    be allocated at once on that device beside the inputs, the result and an integer a user; 256 MiB
+    on the CPU and 1 GiB on CUDA by default (an ``exclude`` that is not canonical CSR is copied). Costs n_users · n_items · d multiplications.
 
     Raises InputError for NaN, infinite, empty or mismatched inputs, for vectors so large that
     their products could overflow, for k < 1, for a device that is not there and for a budget
@@ -228,8 +228,9 @@ def _exclusion_words(n_users: int, n_items: int, n: int, rows: Tensor, columns: 
     words = torch.zeros(n_users, n_items // FUSED_TILE, dtype=torch.int32, device=rows.device)
     bits = (1 << columns % FUSED_TILE).int()  # bit 31 wraps to the sign, as it should
     words.index_put_((rows, columns // FUSED_TILE), bits, accumulate=True)  # pairs are unique
-    if n < n_items:  # the padding, all in the last tile
-        words[:, -1] |= -1 << n % FUSED_TILE
+    if n < n_items:  # the padding
+        words[:, n // FUSED_TILE] |= -1 << n % FUSED_TILE
+        words[:, n // FUSED_TILE + 1 :] = -1
     return words
 
 

@@ -19,10 +19,10 @@ USERS, TILES, DEPTH = 64, 4, 32  # users, tiles and dimensions a program holds a
 
 
 @triton.jit
-def _maxima_kernel(
-    users: Tensor, items: Tensor, words: Tensor, out: Tensor, n_users: int, n_tiles: int, d: int,
+def _maxima_kernel(  # type: ignore[no-untyped-def]  # Triton would look the names up as globals
+    users, items, words, out, n_users, n_tiles, d,
     tile: tl.constexpr, block: tl.constexpr, tiles: tl.constexpr, depth: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     u = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     t = tl.program_id(1).to(tl.int64) * tiles + tl.arange(0, tiles)
     i = tl.program_id(1).to(tl.int64) * tiles * tile + tl.arange(0, tiles * tile)
