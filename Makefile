@@ -36,12 +36,12 @@ $(READY): requirements.lock requirements-nodeps.lock pyproject.toml
 
 # A build that failed forgets what it read, so that its warnings come again.
 define html
-	@$(BIN)/jupyter-book build _build/site --path-output . --quiet -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
+	@$(BIN)/jupyter-book build _build/site --path-output . --quiet -W -n --keep-going >/dev/null || { rm -rf _build/.doctrees; exit 1; }
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 endef
 
 book: chapters ## execute all chapters (DATASETS, SEEDS, K, DEVICE, ... from workflow.yml) and build the HTML
-	@$(BIN)/python -m lib stage --fresh
+	@$(BIN)/python -m lib stage --fresh >/dev/null
 	$(html)
 
 chapters: $(READY) ## execute all chapters, under _build/executed
@@ -51,11 +51,11 @@ fits: $(READY) ## train what the chapters read, and no more
 	@$(RUN) snakemake --profile $(PROFILE) fits $(OVERRIDES)
 
 html: $(READY) ## build the HTML from the published chapters in executed/
-	@$(BIN)/python -m lib stage
+	@$(BIN)/python -m lib stage >/dev/null
 	$(html)
 
 links: $(READY) ## check the external links of the published book
-	@$(BIN)/python -m lib stage
+	@$(BIN)/python -m lib stage >/dev/null
 	@$(BIN)/jupyter-book build _build/site --path-output . --builder linkcheck --quiet
 
 lint: $(READY) ## ruff and mypy
