@@ -193,6 +193,11 @@ def _check(run: Run) -> None:
         )
 
 
+def cut(pairs: Pairs, k: int) -> Pairs:
+    """Return the pairs with lists of length ``k``: a shorter list is the start of a longer one."""
+    return [(a[:, :k], b[:, :k]) for a, b in pairs]
+
+
 def mean_over(pairs: Pairs, measure: Callable[[Lists, Lists], np.ndarray]) -> np.ndarray:
     """Return per-user values of a measure of two lists, averaged over the pairs (n_users)."""
     return np.mean([measure(a, b) for a, b in pairs], axis=0)
@@ -226,7 +231,7 @@ def claim_box(*ids: str) -> HTML:
             "We measure": claim.unit,
             "Holds if": f"<code>{html.escape(claim.holds)}</code>",
             "Beyond the null if": f"<code>{html.escape(claim.beyond)}</code>",
-            "The null": claim.null,
+            "The null": claim.control,
         }
         rows = "".join(f"<dt>{term}</dt><dd>{words}</dd>" for term, words in text.items())
         parts.append(
@@ -277,6 +282,25 @@ def stands_for(run: Run) -> HTML:
         notes.append(f"The text encoder {html.escape(p['encoder'])} stands in for BGE-M3.")
     notes.append("The paper's numbers are therefore a direction to compare with, not a target.")
     return HTML(f"<p>{' '.join(notes)}</p>")
+
+
+def card_table(card: Mapping[str, Any]) -> str:
+    """Return a dataset's card as an HTML table: origin, licence, counts, digests."""
+    rows = "".join(
+        f"<tr><th>{html.escape(str(name).replace('_', ' '))}</th><td>{_words(value)}</td></tr>"
+        for name, value in card.items()
+    )
+    return f"<table><caption>Data card</caption>{rows}</table>"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "<br>".join(f"{html.escape(str(k))}: {_words(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return "<br>".join(_words(v) for v in value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return html.escape(f"{value:,}" if isinstance(value, int) else str(value))
 
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")

@@ -36,7 +36,7 @@ class Claim:
     measures: dict[str, str]
     holds: str
     beyond: str
-    null: str
+    control: str
 
 
 @dataclass(frozen=True)

@@ -38,25 +38,35 @@ def intervals(
     *,
     title: str,
     xlabel: str,
-    claim: Sequence[str],
+    claim: Sequence[str] = (),
+    groups: str | None = None,
     reference: float | None = None,
     reference_label: str = "",
 ) -> Figure:
-    """Draw one row per ``what``: mean as a dot, 95 % interval as a line, the claim's in colour.
+    """Draw one row per ``what``: mean as a dot, 95 % interval as a line.
 
     Parameters
     ----------
     table
         Columns what, mean, low, high; rows are drawn from the top in the order given.
     claim
-        The values of ``what`` that the finding is about; all others are nulls, in grey.
+        The values of ``what`` that the finding is about, in colour; all others are nulls, in grey.
+    groups
+        A column whose values give the colours instead, explained by a legend.
     reference
         A value to mark by a dashed line, such as a threshold of the rule.
     """
     style()
     figure, axis = plt.subplots(figsize=(7.2, 0.9 + 0.42 * len(table)))
     places = np.arange(len(table))[::-1]
-    colours = [CLAIM if what in claim else NULL for what in table["what"]]
+    if groups is None:
+        colours = [CLAIM if what in claim else NULL for what in table["what"]]
+    else:
+        kinds = {kind: SERIES[place] for place, kind in enumerate(sorted(table[groups].unique()))}
+        colours = [kinds[kind] for kind in table[groups]]
+        for kind, colour in kinds.items():
+            axis.scatter([], [], color=colour, s=55, label=kind)
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axis.hlines(places, table["low"], table["high"], color=colours, linewidth=3)
     axis.scatter(table["mean"], places, color=colours, s=55, zorder=3)
     for place, mean, high in zip(places, table["mean"], table["high"], strict=True):

@@ -1,0 +1,113 @@
+"""The scoreboard: the verdict records that executed chapters carry, over all datasets."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib import claims
+from lib.chapter import MARKS, RECORD
+
+COLUMNS = ["claim", "dataset", "chapter", "verdict", "mean", "low", "high", "reason", "page"]
+
+
+def records(folders: Sequence[Path]) -> pd.DataFrame:
+    """Return one row per claim and dataset from the executed notebooks under ``folders``.
+
+    A later folder's record takes the place of an earlier one's, so that fresh runs stand before
+    published ones. Notebooks that stopped at an error are left out.
+    """
+    rows = {
+        (record["claim"], page.parent.name): _row(record, page)
+        for folder in folders
+        for page in sorted(folder.glob("*/[!.]*.ipynb"))
+        if not page.stem.endswith(".failed")
+        for record in _records_of(page)
+    }
+    table = pd.DataFrame(list(rows.values()), columns=COLUMNS)
+    order = {claim: place for place, claim in enumerate(claims.load())}
+    return table.sort_values(
+        ["claim", "dataset"], key=lambda column: column.map(order).fillna(0)
+        if column.name == "claim" else column, kind="stable", ignore_index=True,
+    )  # fmt: skip
+
+
+def _records_of(page: Path) -> Iterator[dict[str, Any]]:
+    for cell in json.loads(page.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            record = output.get("data", {}).get(RECORD)
+            if record is not None:
+                yield record
+
+
+def _row(record: dict[str, Any], page: Path) -> dict[str, Any]:
+    claim = claims.load()[record["claim"]]
+    mean, low, high, _ = record["measures"][claim.headline]
+    return {
+        **{name: record[name] for name in ("claim", "chapter", "verdict", "reason")},
+        "dataset": page.parent.name,
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "page": f"{page.parent.name}/{page.stem}",
+    }
+
+
+COLOURS = {
+    claims.HOLDS: "#0072B2",
+    claims.EXPLAINED: "#E69F00",
+    claims.FAILS: "#D55E00",
+    claims.UNTESTABLE: "#8A8A8A",
+}
+
+
+def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
+    """Return the scoreboard as HTML: a row per claim, a column per dataset, words and colours.
+
+    ``link`` leads from the page that shows the table to a chapter's page.
+    """
+    datasets = sorted(found["dataset"].unique())
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in datasets)
+    body = []
+    for claim in claims.load().values():
+        cells = "".join(
+            _cell(found[(found["claim"] == claim.id) & (found["dataset"] == name)], link)
+            for name in datasets
+        )
+        body.append(
+            f'<tr><th scope="row" style="text-align:left"><b>{claim.id}</b> '
+            f"{html.escape(claim.finding)}<br><small>Paper: {html.escape(claim.paper)}<br>"
+            f"Measured: {html.escape(claim.unit)}</small></th>{cells}</tr>"
+        )
+    return (
+        '<div style="overflow-x:auto"><table class="table scoreboard">'
+        f'<thead><tr><th scope="col" style="text-align:left">Finding</th>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _cell(rows: pd.DataFrame, link: str) -> str:
+    if rows.empty:
+        return "<td>–</td>"
+    row = rows.iloc[0]
+    colour, (_, mark) = COLOURS[row["verdict"]], MARKS[row["verdict"]]
+    numbers = (
+        "" if pd.isna(row["mean"])
+        else f"<br><small>{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]</small>"
+    )  # fmt: skip
+    address = html.escape(link.format(page=row["page"]), quote=True)
+    return (
+        f'<td style="border-left:0.4em solid {colour};text-align:left">'
+        f'<a href="{address}">{mark} {row["verdict"]}</a>{numbers}</td>'
+    )
+
+
+def counts(found: pd.DataFrame) -> pd.DataFrame:
+    """Return how many claims got which verdict on each dataset."""
+    counted = pd.crosstab(found["dataset"], found["verdict"])
+    return counted.reindex(columns=list(claims.VERDICTS), fill_value=0)
