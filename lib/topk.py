@@ -72,7 +72,8 @@ def topk(
     0 are never returned. ``k`` may exceed n_items. ``device``: "cpu", "cuda" (or one CUDA device)
     or "auto" (CUDA if there is one); by default where ``users`` lies. ``memory``: bytes that may
     be allocated at once on that device beside the inputs, the result and an integer a user; 256 MiB
-    on the CPU and 1 GiB on CUDA by default (an ``exclude`` that is not canonical CSR is copied). Costs n_users · n_items · d multiplications.
+    on the CPU and 1 GiB on CUDA by default (an ``exclude`` that is not canonical CSR is copied).
+    Costs n_users · n_items · d multiplications.
 
     Raises InputError for NaN, infinite, empty or mismatched inputs, for vectors so large that
     their products could overflow, for k < 1, for a device that is not there and for a budget
@@ -110,11 +111,12 @@ def plan(
     n_users, n_items, d = shape
     tile = FUSED_TILE if fused else TILE
     longest, most, need = (2**20, 1024, fused_bytes) if fused else (2**16, 512, tiles_bytes)
-    items = min(_up(n_items, tile), longest)
-    width = most if fused else max(32, min(most, 2 ** int(math.log2(CACHED / items))))
+    items = min(_up(n_items, tile), max(longest, _up(4 * k, tile)))
+    width = most if fused else max(32, min(most, 2 ** int(math.log2(max(1, CACHED / items)))))
     users = min(n_users, width)
     while (bytes_ := need(Blocks(users, items), d, k, heaviest)) > memory:
-        if items > tile and (users == 1 or items >= 64 * users):
+        # blocks of few items cost a merge of k items each, blocks of few users a pass of the items
+        if items > tile and (users == 1 or items >= max(64 * users, 4 * k)):
             items = _up(items // 2, tile)
         elif users > 1:
             users //= 2
