@@ -144,12 +144,15 @@ def _cache(options: argparse.Namespace) -> None:
 
 
 def _validate(options: argparse.Namespace) -> None:
-    from lib import sources
+    from lib import folder
 
-    faults = sources.validate(options.directory)
+    said = folder.validate(options.directory)
+    notes = [sentence for sentence in said if sentence.startswith("note")]
+    faults = [sentence for sentence in said if sentence not in notes]
+    print(*notes, sep="\n", end="\n" if notes else "")
     if faults:
         raise InputError("\n".join(faults))
-    print(f"{options.directory} is in order: make book DATASETS={options.directory}")
+    print(f"{options.directory} can be used: make book DATASETS={options.directory}")
 
 
 if __name__ == "__main__":
