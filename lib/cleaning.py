@@ -1,0 +1,106 @@
+"""From what a dataset's files say to what is split: pairs once, the k-core, ids from 0."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lib import splits, store
+from lib.errors import InputError
+from lib.readers import Raw
+
+LINES = ("before", "removed", "after", "k_core", "sparsity", "text_coverage")
+"""The lines of a dataset's card that ``cleaned`` counts."""
+
+
+def cleaned(raw: Raw, k_core: int, *, need_text: bool) -> store.Value:
+    """Keep each pair once, take the k-core, and number users and items in the order of keys.
+
+    Parameters
+    ----------
+    raw
+        What the files say.
+    k_core
+        Fewest interactions of a user and of an item.
+    need_text
+        Whether interactions with items that have no text are left out before all else.
+
+    Returns
+    -------
+    ``indptr`` and ``indices`` of the interactions (n_users × n_items, sorted), their ``times``
+    where known, ``items`` (row = id), and ``counts`` for the card.
+
+    Raises
+    ------
+    InputError
+        Nothing is left.
+    """
+    table = raw.interactions
+    users, user_keys = _numbered(table["user"])
+    items, item_keys = _numbered(table["item"])
+    times = table["time"].to_numpy(np.float64) if "time" in table else None
+    rows = np.arange(len(table))
+    if need_text:
+        texts = raw.items.loc[raw.items["text"] != "", "key"]
+        rows = rows[table["item"].isin(texts).to_numpy()]
+    once = rows[splits.earliest(users[rows], items[rows], None if times is None else times[rows])]
+    core = once[splits.k_core(users[once], items[once], k_core)]
+    if not len(core):
+        raise InputError(
+            f"no user is left when users and items with fewer than {k_core} interactions are "
+            "removed: give more data, or a smaller k_core"
+        )
+    removed = raw.faults | {
+        "interactions with items without text": len(table) - len(rows),
+        "duplicate pairs": len(rows) - len(once),
+        f"interactions outside the {k_core}-core": len(once) - len(core),
+    }
+    value = _renumbered(users[core], items[core], item_keys, raw.items)
+    after = _sizes(len(value["indptr"]) - 1, len(value["items"]), len(core))
+    value["counts"] = {
+        "before": _sizes(len(user_keys), len(item_keys), len(table)),
+        "removed": removed,
+        "after": after,
+        "k_core": k_core,
+        "sparsity": 1 - len(core) / (after["users"] * after["items"]),
+        "text_coverage": float((value["items"]["text"] != "").mean()),
+    }
+    return value if times is None else value | {"times": times[core]}
+
+
+def _renumbered(
+    users: splits.Ints, items: splits.Ints, keys: NDArray[np.object_], described: pd.DataFrame
+) -> store.Value:
+    """Number what is left from 0, in the same order; interactions are sorted by user and item."""
+    _, row = np.unique(users, return_inverse=True)
+    kept, column = np.unique(items, return_inverse=True)
+    return {
+        "indptr": np.concatenate([[0], np.cumsum(np.bincount(row))]).astype(np.int32),
+        "indices": column.astype(np.int32),
+        "items": _described(described, keys[kept]),
+    }
+
+
+def _numbered(keys: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
+    """Return each row's id and the keys by id: in numeric order if all are whole numbers."""
+    codes, uniques = pd.factorize(keys)
+    words = pd.Series(np.asarray(uniques, dtype=object), dtype="str")
+    order = np.argsort(words.to_numpy(object), kind="stable")
+    if words.str.fullmatch(r"[0-9]{1,18}").all():
+        order = order[np.argsort(words.to_numpy(object)[order].astype(np.int64), kind="stable")]
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return place[codes], words.to_numpy(object)[order]
+
+
+def _described(items: pd.DataFrame, keys: NDArray[np.object_]) -> pd.DataFrame:
+    """Return one row per key; of an item described twice the row with the longer text."""
+    rank = items.assign(length=-items["text"].str.len()).sort_values(["key", "length", "text"])
+    table = rank.drop(columns="length").drop_duplicates("key").set_index("key").reindex(keys)
+    table["text"] = table["text"].fillna("")
+    return table.rename_axis("key").reset_index()
+
+
+def _sizes(users: int, items: int, interactions: int) -> dict[str, int]:
+    return {"users": users, "items": items, "interactions": interactions}

@@ -1,0 +1,237 @@
+"""From files to two plain tables: who interacted with what, and the text of every item.
+
+Nothing in a file is executed. A pickle is read by an unpickler that knows the few names a table
+of pandas needs, a zip only by the names of the members that are wanted.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import pickle
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lib.errors import InputError
+
+MEMBER_LIMIT = 2**28  # bytes that a member of a zip may unpack to
+_TABLE_NAMES = frozenset(
+    {
+        ("builtins", "slice"),
+        ("numpy", "dtype"),
+        ("numpy", "ndarray"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy._core.numeric", "_frombuffer"),
+        ("pandas._libs.internals", "_unpickle_block"),
+        ("pandas.core.frame", "DataFrame"),
+        ("pandas.core.indexes.base", "Index"),
+        ("pandas.core.indexes.base", "_new_Index"),
+        ("pandas.core.indexes.range", "RangeIndex"),
+        ("pandas.core.internals.managers", "BlockManager"),
+    }
+)
+_SPACE = re.compile(r"\s+")
+# control characters, and halves of surrogate pairs, which no file can store as UTF-8
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Raw(NamedTuple):
+    """What a dataset's files say, before any cleaning.
+
+    ``interactions`` has one row each: ``user``, ``item`` (the original keys, as text) and, where
+    known, ``time`` (seconds). ``items`` has one row per described item: ``key``, ``text`` and
+    what else the source tells (``title``, ``genres``, ``year``). ``faults`` counts what could
+    not be read, by its reason.
+    """
+
+    interactions: pd.DataFrame
+    items: pd.DataFrame
+    faults: dict[str, int]
+
+
+def clean(text: str) -> str:
+    """Return a text with HTML entities resolved, one space for any, and no control characters.
+
+    Entities may be encoded twice (``&amp;amp;``). Tags stay: they are text until a page shows
+    them, which has to escape them.
+    """
+    while "&" in text and (plain := html.unescape(text)) != text:
+        text = plain
+    return _SPACE.sub(" ", _UNPRINTABLE.sub("", _SPACE.sub(" ", text))).strip()
+
+
+def described(titles: pd.Series, years: pd.Series, genres: pd.Series) -> list[str]:
+    """Return "title (year). genre, genre" for each item, without the parts that are missing."""
+    when = (" (" + years.astype("string") + ")").fillna("")
+    kinds = (". " + genres).where(genres != "", "")
+    return list((titles + when + kinds).where(titles != "", ""))
+
+
+class _TableUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _TABLE_NAMES:
+            raise InputError(
+                f"a pickle asks for {module}.{name}, which no table needs: it may run code and is "
+                "not read; get the file from its publisher"
+            )
+        return super().find_class(module, name)
+
+
+def unpickle_table(data: bytes, name: str) -> pd.DataFrame:
+    """Return the pandas table in a stranger's pickle without running anything of theirs.
+
+    Raises
+    ------
+    InputError
+        The pickle asks for a name that a table does not need, is damaged, or holds no table.
+    """
+    try:
+        table = _TableUnpickler(io.BytesIO(data)).load()
+    except InputError:
+        raise
+    except Exception as fault:  # a damaged pickle can fail in any way
+        raise InputError(
+            f"{name} is no pickle that can be read ({type(fault).__name__}): get the file again"
+        ) from None
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"{name} holds a {type(table).__name__}, not a pandas table")
+    return table
+
+
+def member(path: Path, name: str) -> bytes:
+    """Return one member of a zip by its name, nothing being unpacked to disk.
+
+    Raises
+    ------
+    InputError
+        No zip or a damaged one, no such member, a name that leaves the archive, or more than
+        ``MEMBER_LIMIT`` bytes.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for other in archive.namelist():
+                place = PurePosixPath(other.replace("\\", "/"))
+                if place.is_absolute() or ".." in place.parts:
+                    raise InputError(f"{path} has a member {other!r} outside itself: not read")
+            with archive.open(name) as handle:
+                data = handle.read(MEMBER_LIMIT + 1)  # what it claims to be large is not trusted
+    except KeyError:
+        raise InputError(f"{path} has no member {name}: get the file again") from None
+    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as fault:
+        raise InputError(f"{path} is no zip that can be read ({fault}): get it again") from None
+    if len(data) > MEMBER_LIMIT:
+        raise InputError(
+            f"{name} in {path} unpacks to more than {MEMBER_LIMIT >> 20} MiB: not read"
+        )
+    return data
+
+
+def seqrec(path: Path) -> Raw:
+    """Read a ``proc.zip`` of SeqRecBenchmark: a pickle of users' item lists, one of titles."""
+    by_user = unpickle_table(member(path, "user2item.pkl"), "user2item.pkl")
+    titles = unpickle_table(member(path, "item2title.pkl"), "item2title.pkl")
+    by_user = by_user[["UserID", "ItemID", "Timestamp"]].explode(["ItemID", "Timestamp"])
+    interactions = pd.DataFrame(
+        {
+            "user": by_user["UserID"].astype(str).array,
+            "item": by_user["ItemID"].astype(str).array,
+            "time": by_user["Timestamp"].to_numpy(np.float64),
+        }
+    )
+    text = [clean(title) for title in titles["Title"].astype(str)]
+    items = pd.DataFrame({"key": titles["ItemID"].astype(str).array, "text": text, "title": text})
+    return Raw(interactions, items, {})
+
+
+def movielens(interactions: Path, items: Path) -> Raw:
+    """Read MovieLens in RecBole's atomic files: every rating is an interaction."""
+    table, described_items = atomic(interactions), atomic(items)
+    titles = cleaned(described_items["movie_title"])
+    years = pd.to_numeric(described_items["release_year"], errors="coerce").astype("Int64")
+    genres = cleaned(described_items["class"]).str.replace(" ", ", ")
+    return Raw(
+        pd.DataFrame(
+            {
+                "user": table["user_id"],
+                "item": table["item_id"],
+                "time": table["timestamp"].astype(np.float64),
+            }
+        ),
+        pd.DataFrame(
+            {
+                "key": described_items["item_id"],
+                "text": described(titles, years, genres),
+                "title": titles,
+                "genres": genres,
+                "year": years,
+            }
+        ),
+        {},
+    )
+
+
+def movietweetings(ratings: Path, movies: Path) -> Raw:
+    """Read MovieTweetings' ``::`` files: every rating is an interaction."""
+    rated = _lines(ratings).str.extract(r"^(\d+)::(\d+)::\d+::(\d+)$")
+    about = _lines(movies).str.extract(r"^(\d+)::(.*?)(?: \((\d{4})\))?::(.*)$")
+    whole, known = rated.notna().all(axis=1), about[0].notna()
+    rated, about = rated[whole], about[known].fillna("")
+    titles = cleaned(about[1])
+    years = pd.to_numeric(about[2], errors="coerce").astype("Int64")
+    genres = cleaned(about[3]).str.replace("|", ", ")
+    items = pd.DataFrame(
+        {
+            "key": about[0],
+            "text": described(titles, years, genres),
+            "title": titles,
+            "genres": genres,
+            "year": years,
+        }
+    )
+    interactions = pd.DataFrame(
+        {"user": rated[0], "item": rated[1], "time": rated[2].astype(np.float64)}
+    )
+    broken = int((~whole).sum() + (~known).sum())
+    return Raw(interactions, items, {"broken rows": broken} if broken else {})
+
+
+def atomic(path: Path) -> pd.DataFrame:
+    """Return one of RecBole's atomic files as text, the types taken off the column names."""
+    table = pd.read_csv(
+        io.StringIO(decoded(path)), sep="\t", dtype=str, quoting=3, keep_default_na=False
+    )
+    return table.rename(columns=lambda name: str(name).partition(":")[0])
+
+
+def cleaned(texts: Iterable[str]) -> pd.Series:
+    """Return ``clean`` of each text, as a column with the same index."""
+    index = texts.index if isinstance(texts, pd.Series) else None
+    return pd.Series([clean(text) for text in texts], index=index, dtype="str")
+
+
+def decoded(path: Path) -> str:
+    """Return a text file's content.
+
+    Raises
+    ------
+    InputError
+        It is not UTF-8; the line is named.
+    """
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = data.count(b"\n", 0, fault.start) + 1
+        raise InputError(
+            f"{path} has bytes that are not UTF-8 in line {line}: save it as UTF-8"
+        ) from None
+
+
+def _lines(path: Path) -> pd.Series:
+    return pd.Series(decoded(path).split("\n"), dtype="str").loc[lambda line: line != ""]
