@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import yaml
+
 from lib.notebooks import slug
 
 
@@ -15,7 +17,8 @@ def words(value):
 
 
 DATASETS = {slug(name): name for name in words(config["datasets"])}
-PARAMETERS = config["parameters"]
+# What comes from a command line is text, also numbers.
+PARAMETERS = {name: yaml.safe_load(str(value)) for name, value in config["parameters"].items()}
 FITS = config["fits"]
 CHAPTERS = sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
 SOURCES = sorted(str(path) for path in Path("lib").rglob("*.py"))

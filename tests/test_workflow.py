@@ -87,7 +87,7 @@ def test_other_parameters_and_datasets_are_new_jobs(clone):
 
 def test_every_fit_and_chapter_is_a_job_of_its_own(tmp_path):
     plan = yaml.safe_load((ROOT / "workflow.yml").read_text())
-    seeds = plan["parameters"]["seeds"]
+    seeds = plan["parameters"]["seeds"] + 1
     models = {
         (model, seed)
         for fits in plan["fits"].values()
@@ -97,7 +97,7 @@ def test_every_fit_and_chapter_is_a_job_of_its_own(tmp_path):
     chapters = list((ROOT / "chapters").glob("[0-9]*.ipynb"))
     for name in ("Snakefile", "claims.yml", "workflow.yml", "lib", "profiles", "chapters"):
         (tmp_path / name).symlink_to(ROOT / name)
-    ran = snakemake(tmp_path, "-n")
+    ran = snakemake(tmp_path, "-n", "--config", f"parameters={{seeds: {seeds}}}")
     counts = dict(line.split() for line in ran.stdout.splitlines() if len(line.split()) == 2)
     assert counts["fit"] == str(len(models))
     assert counts["chapter"] == str(len(chapters))
