@@ -19,6 +19,12 @@ TOKEN = "{dataset}"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
 
+FOLDED = {
+    "parameters": "Parameters of this chapter",
+    "injected-parameters": "Parameters of this run",
+}
+"""What a reader sees of folded cells that are not code like other code, by tag."""
+
 
 class ChapterError(RuntimeError):
     """A chapter stopped: one sentence that names chapter, cell and error."""
@@ -136,8 +142,11 @@ def normalise(notebook: nbformat.NotebookNode, name: str) -> None:
             cell.metadata.pop(key, None)
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace(TOKEN, name)
-        if "injected-parameters" in cell.metadata.get("tags", []):
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
             cell.metadata["tags"] = ["injected-parameters", "hide-input"]
+        for tag in FOLDED.keys() & set(tags):
+            cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = FOLDED[tag]
         if cell.cell_type == "code":
             # What is said on stderr (progress, with its seconds) was shown while it ran.
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
