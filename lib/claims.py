@@ -123,7 +123,9 @@ def evaluate(rule: str, measures: Mapping[str, Estimate]) -> bool:
     try:
         return bool(_value(ast.parse(rule, mode="eval").body, measures))
     except (SyntaxError, TypeError, KeyError, AttributeError, ZeroDivisionError) as fault:
-        raise InputError(f"the rule {rule!r} cannot be evaluated ({fault}); mend claims.yml") from None
+        raise InputError(
+            f"the rule {rule!r} cannot be evaluated ({fault}); mend claims.yml"
+        ) from None
 
 
 def _value(node: ast.AST, measures: Mapping[str, Estimate]) -> Any:

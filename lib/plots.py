@@ -138,7 +138,7 @@ def histogram(values: np.ndarray, *, title: str, xlabel: str, ylabel: str) -> Fi
     style()
     figure, axis = plt.subplots(figsize=(7.2, 3.2))
     positive = values[values > 0]
-    bins = np.unique(np.geomspace(1, positive.max() + 1, 30).round())
+    bins = np.unique(np.geomspace(1, positive.max() + 1, 30).round()).tolist()
     axis.hist(positive, bins=bins, color=CLAIM, edgecolor="white")
     axis.set(xscale="log", title=title, xlabel=xlabel, ylabel=ylabel)
     return _closed(figure)

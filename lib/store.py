@@ -117,7 +117,7 @@ def remember(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value
     found = _read(folder)
     if found is not None:
         return found
-    with _writable(folder.parent), FileLock(folder.parent / f".{name}.lock"):
+    with _Writable(folder.parent), FileLock(folder.parent / f".{name}.lock"):
         found = _read(folder)
         if found is None:
             _write(folder, key, make())
@@ -130,7 +130,7 @@ def remember(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value
     return found
 
 
-class _writable:
+class _Writable:
     """Turn a full or read-only disk into one sentence that names the cache and the way out."""
 
     def __init__(self, folder: Path) -> None:
@@ -187,7 +187,7 @@ def _read(folder: Path) -> Value | None:
     fault = _fault(folder)
     if fault:
         log.warning("cache entry %s is damaged (%s): it is made again", folder, fault)
-        with _writable(folder.parent):
+        with _Writable(folder.parent):
             shutil.rmtree(folder, ignore_errors=True)
         return None
     value: Value = json.loads((folder / "facts.json").read_text())

@@ -132,7 +132,7 @@ def test_a_profile_leaves_out_the_item_at_hand(small: Dataset) -> None:
         (lambda d: views.fit(d, "lightgcn", device="tpu"), "cuda"),
         (lambda d: views.lists(quick(d, "popularity"), d, 0), "1 to"),
         (lambda d: views.lists(quick(d, "popularity"), d, 10**6), "1 to"),
-        (lambda d: views.fit(replace(d, valid=sp.csr_matrix(d.valid.shape)), "lightgcn"), "validation"),
+        (lambda d: views.fit(replace(d, valid=d.valid[:, :0]), "lightgcn"), "validation"),
     ],
 )
 def test_wrong_input_is_one_sentence(small: Dataset, call, word: str) -> None:  # type: ignore[no-untyped-def]

@@ -78,9 +78,7 @@ def _mean_of_layers(
     return user_sum.div_(layers + 1), item_sum.div_(layers + 1)
 
 
-def propagate(
-    graph: Graph, users: Tensor, items: Tensor, layers: int
-) -> tuple[Tensor, Tensor]:
+def propagate(graph: Graph, users: Tensor, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
     """Return the mean over 0…``layers`` of the propagated vectors (He et al. 2020, eq. 4 and 8).
 
     Users n_users × d, items n_items × d, and the same shapes back.

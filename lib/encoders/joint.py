@@ -9,7 +9,7 @@ from torch import Tensor
 from lib.data import Dataset
 from lib.encoders.lightgcn import LightGCN
 from lib.encoders.linear import Linear
-from lib.encoders.training import Encoder, Recipe
+from lib.encoders.training import Encoder, Recipe, Vectors
 
 
 class Joint(Encoder):
@@ -39,11 +39,12 @@ class Joint(Encoder):
         users, items = zip(self.collaborative.vectors(), self.semantic.vectors(), strict=True)
         return _concatenated(users), _concatenated(items)
 
-    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> tuple[Tensor, ...]:
+    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> Vectors:
         """Concatenate the two branches' vectors of the batch."""
-        branches = (self.collaborative, self.semantic)
-        pairs = zip(*(branch.batch(users, positives, pool) for branch in branches), strict=True)
-        return tuple(_concatenated(pair) for pair in pairs)
+        one = self.collaborative.batch(users, positives, pool)
+        other = self.semantic.batch(users, positives, pool)
+        u, p, n = (_concatenated(pair) for pair in zip(one, other, strict=True))
+        return u, p, n
 
 
 def _concatenated(parts: tuple[Tensor, ...]) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.data import Dataset
-from lib.encoders.training import Encoder, Recipe, initial
+from lib.encoders.training import Encoder, Recipe, Vectors, initial
 
 
 class TextProfiles:
@@ -50,7 +50,7 @@ class Linear(Encoder):
         """Return the mapped profiles and texts, n_users × d and n_items × d."""
         return self.profiles.users() @ self.map, self.profiles.items @ self.map
 
-    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> tuple[Tensor, ...]:
+    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> Vectors:
         """Map only what the batch needs, each user without the positive at hand."""
         items = self.profiles.items
         return (

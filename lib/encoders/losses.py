@@ -6,7 +6,7 @@ Shapes: b positives, m pooled negatives, d dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,18 @@ from lib.encoders.negatives import Pool
 ROWS = 512  # a block of 512 × 2,048 float32 scores stays in a core's second-level cache
 
 
+class Value(Protocol):
+    """Users b × d, positives b × d and pooled negatives m × d to a scalar."""
+
+    def __call__(  # noqa: D102
+        self, users: Tensor, positives: Tensor, negatives: Tensor, pool: Pool, temperature: float
+    ) -> Tensor: ...
+
+
 class Loss(NamedTuple):
     """A loss and the scaling under which its vectors rank."""
 
-    value: Callable[[Tensor, Tensor, Tensor, Pool, float], Tensor]
+    value: Value
     finish: Callable[[Tensor], Tensor]
 
 
@@ -34,7 +42,12 @@ class _FusedInfoNCE(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, users: Tensor, positives: Tensor, negatives: Tensor, pool: Pool, temperature: float
+        ctx: Any,
+        users: Tensor,
+        positives: Tensor,
+        negatives: Tensor,
+        pool: Pool,
+        temperature: float,
     ) -> Tensor:
         rows = ROWS if users.device.type == "cpu" else len(users)
         positive = (users * positives).sum(1).div_(temperature)  # b

@@ -9,7 +9,7 @@ from torch import Tensor
 from lib.data import Dataset
 from lib.encoders.lightgcn import LightGCN
 from lib.encoders.linear import TextProfiles
-from lib.encoders.training import Encoder, Recipe, initial
+from lib.encoders.training import Encoder, Recipe, Vectors, initial
 
 CONTRASTED = 1024  # rows of a batch that are contrasted with each other
 TEMPERATURE = 0.2  # of the alignment, as in the original
@@ -41,9 +41,7 @@ class RLMRec(Encoder):
         """Return LightGCN's propagated vectors, n_users × d and n_items × d."""
         return self.collaborative.vectors()
 
-    def auxiliary(
-        self, users: Tensor, positives: Tensor, vectors: tuple[Tensor, ...]
-    ) -> Tensor | None:
+    def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
         """Return the alignment: text against vectors, over distinct users and distinct items."""
         some, others = users[:CONTRASTED], positives[:CONTRASTED]
         by_user = self._contrast(vectors[0], some, self.profiles.without(some, others))

@@ -56,8 +56,7 @@ def encode(dataset: Dataset, encoder: str) -> Tensor:
     chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
     label = f"{dataset.name} {encoder}"
     rows = [
-        _chunk(encoder, chunk)
-        for chunk in tqdm(chunks, desc=label, unit="chunk", disable=None)
+        _chunk(encoder, chunk) for chunk in tqdm(chunks, desc=label, unit="chunk", disable=None)
     ]
     place = {text: row for row, text in enumerate(texts)}
     return torch.from_numpy(np.concatenate(rows)[dataset.items["text"].map(place).to_numpy()])
@@ -110,9 +109,7 @@ def _vectors(encoder: str, texts: list[str]) -> np.ndarray:
 
 
 def _forward(model: SentenceTransformer, texts: list[str]) -> np.ndarray:
-    found = model.encode(
-        texts, batch_size=BATCH, convert_to_tensor=True, show_progress_bar=False
-    )
+    found = model.encode(texts, batch_size=BATCH, convert_to_tensor=True, show_progress_bar=False)
     return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
 
 

@@ -58,6 +58,10 @@ class Recipe:
         return self
 
 
+Vectors = tuple[Tensor, Tensor, Tensor]
+"""What a loss compares: users b × d, positives b × d, pooled items m × d."""
+
+
 class Encoder(nn.Module):
     """A model with trainable parameters that gives every user and item a vector."""
 
@@ -65,8 +69,8 @@ class Encoder(nn.Module):
         """Return all user (n_users × d) and item vectors (n_items × d), before any scaling."""
         raise NotImplementedError
 
-    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> tuple[Tensor, ...]:
-        """Return the vectors a loss compares: users b × d, positives b × d, pooled m × d."""
+    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> Vectors:
+        """Return the vectors a loss compares."""
         every_user, every_item = self.vectors()
         return (
             F.embedding(users, every_user),
@@ -74,9 +78,7 @@ class Encoder(nn.Module):
             F.embedding(pool, every_item),
         )
 
-    def auxiliary(
-        self, users: Tensor, positives: Tensor, vectors: tuple[Tensor, ...]
-    ) -> Tensor | None:
+    def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
         """Return a further loss of the batch, weighted by the recipe; None where there is none.
 
         ``vectors`` is what ``batch`` gave for these users and positives.
@@ -149,7 +151,8 @@ def train(
         for users, positives, pool in batches:
             optimiser.zero_grad(set_to_none=True)
             vectors = encoder.batch(users, positives, pool.items)
-            loss = LOSSES[recipe.loss].value(*vectors, pool, recipe.temperature)
+            value = LOSSES[recipe.loss].value
+            loss = value(*vectors, pool=pool, temperature=recipe.temperature)
             extra = encoder.auxiliary(users, positives, vectors)
             (loss if extra is None else loss + recipe.weight * extra).backward()
             optimiser.step()
