@@ -1,0 +1,1 @@
+"""Speed and memory, measured beside what a reader would use instead: ``python -m bench``."""
