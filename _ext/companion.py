@@ -120,13 +120,13 @@ def drop_thebe(
     ]
 
 
-def keep_bars(
+def keep_plain(
     app: Sphinx, what: str, name: str, object_: object, options: object, lines: list[str]
 ) -> None:
-    """Let |a| in docstrings be the size of a set, not the name of a substitution."""
+    """Let |a| in docstrings be the size of a set and Recall@20 no address."""
     for number, line in enumerate(lines):
         pieces = line.split("``")
-        pieces[::2] = [piece.replace("|", r"\|") for piece in pieces[::2]]
+        pieces[::2] = [re.sub(r"([|@])", r"\\\1", piece) for piece in pieces[::2]]
         lines[number] = "``".join(pieces)
 
 
@@ -136,7 +136,9 @@ def configure(app: Sphinx, config: object) -> None:
     app.config.templates_path.append(str(ASSETS / "templates"))
     # The library is documented from the clone that the pages are in, installed or not.
     source = Path(app.srcdir)
-    clone = next((f for f in (source, *source.parents) if (f / "lib/__init__.py").is_file()), source)
+    clone = next(
+        (f for f in (source, *source.parents) if (f / "lib/__init__.py").is_file()), source
+    )
     sys.path.insert(0, str(clone))
 
 
@@ -147,7 +149,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_js_file("companion.js")
     # Before the collectors (priority 500) that gather downloads and links from the document.
     app.connect("doctree-read", add_bar, priority=400)
-    app.connect("autodoc-process-docstring", keep_bars)
+    app.connect("autodoc-process-docstring", keep_plain)
     app.connect("env-get-outdated", changed_too)
     app.connect("html-collect-pages", add_missing_page)
     app.connect("html-page-context", drop_thebe, priority=900)
