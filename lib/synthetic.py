@@ -2,14 +2,14 @@
 
 Users u and items i have three kinds of factors: shared (s), private to the semantic view (a), and
 private to the collaborative view (b). All entries are independent standard normals, scaled so
-that one user's utility over all items is split into known parts:
+that one user's utility over all items is split into known parts::
 
     utility(u, i) = strength · ( s_u·s_i + a_u·a_i + b_u·b_i )
 
     Var(s_u·s_i) = shared,   Var(a_u·a_i) = Var(b_u·b_i) = (1 − shared) / 2
 
 so that ``shared`` is the fraction of the utility's variance that both views can know. What is
-observed:
+observed::
 
     interactions of u:  n_u = 5 + Poisson(interactions − 5) items drawn without replacement from
                         softmax(utility(u, ·)), by its largest utilities plus Gumbel noise
