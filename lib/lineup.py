@@ -50,11 +50,11 @@ class Row:
 def rows(run: Run) -> list[Row]:
     """Return the comparison's rows for a run."""
 
-    def plain(name: str, family: str, model: str, dimension: int = 64, **settings: Any) -> Row:
+    def plain(name: str, family: str, model: str, width: int = 64, **settings: Any) -> Row:
         def lists(seed: int, part: Part, k: int) -> np.ndarray:
             return views.lists(run.view(model, seed, **settings), run.dataset, k, part=part)
 
-        return Row(name, family, dimension, (model,), lists)
+        return Row(name, family, width, (model,), lists)
 
     wide = {"dimension": 128}
     return [

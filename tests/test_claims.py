@@ -23,9 +23,7 @@ def test_the_four_verdicts() -> None:
     explained = judged(0.30, 0.45, 0.305)
     assert explained.word == claims.EXPLAINED
     assert explained.reason == "jaccard.high < other.low is not met"
-    missing = claims.judge(
-        "F2", {"jaccard": at(0.1), "seeds": at(0.4), "other": at(math.nan)}
-    )
+    missing = claims.judge("F2", {"jaccard": at(0.1), "seeds": at(0.4), "other": at(math.nan)})
     assert missing.word == claims.UNTESTABLE
     assert missing.headline == at(0.1)
 

@@ -1,0 +1,181 @@
+"""The chapters' frame, the fusion line-up and the scoreboard, on a small world."""
+
+import base64
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import chapter, claims, lineup, plots, scoreboard
+from lib.data import Dataset
+from lib.errors import InputError
+from lib.metrics import recall
+from lib.stats import Estimate
+
+pytestmark = pytest.mark.usefixtures("cache")
+GIVEN = {
+    "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 5,
+    "encoder": "minilm", "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(small: Dataset) -> chapter.Run:
+    made = chapter.Run("03-agreement", dict(GIVEN))
+    made.__dict__["dataset"] = small
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"topk": 3}, "topk"),
+        ({"k": 0}, "1 to"),
+        ({"k": 10**9}, "1 to"),
+        ({"k": 2.5}, "int"),
+        ({"seeds": 0}, "seeds"),
+        ({"seed": -1}, "seed"),
+        ({"seeds": True}, "int"),
+        ({"dataset": "netflix"}, "netflix"),
+        ({"device": "tpu"}, "cuda"),
+        ({"split": "weekly"}, "weekly"),
+    ],
+)
+def test_a_wrong_parameter_is_one_sentence(change: dict[str, Any], word: str) -> None:
+    with pytest.raises(InputError, match=word) as fault:
+        chapter.begin("03-agreement", GIVEN | change)
+    assert "\n" not in str(fault.value)
+    assert fault.value._render_traceback_() == [f"InputError: {fault.value}"]
+
+
+def test_what_a_notebook_holds_besides_parameters_is_passed_over() -> None:
+    namespace = GIVEN | {"chapter": chapter, "_": 1, "In": [], "get_ipython": len, "Run": Run}
+    assert chapter.begin("03-agreement", namespace).parameters == GIVEN
+
+
+Run = chapter.Run
+
+
+def test_a_seed_is_held_against_another(run: chapter.Run) -> None:
+    assert run.seeds == [0, 1] and [run.other(s) for s in run.seeds] == [1, 0]
+    alone = replace(run, parameters=run.parameters | {"seeds": 1, "seed": 4})
+    assert alone.seeds == [4] and alone.other(4) == 5
+
+
+def test_pairs_have_one_pair_a_seed_and_lists_are_cut(run: chapter.Run) -> None:
+    pairs = run.pairs()
+    assert {len(of) for of in pairs.values()} == {2}
+    (a, b), _ = chapter.cut(pairs["semantic and collaborative"], 3)
+    assert a.shape == b.shape == (run.dataset.n_users, 3)
+    again = chapter.cut(pairs["collaborative, two seeds"], 3)
+    np.testing.assert_array_equal(again[0][0], again[1][1])
+
+
+def test_judge_leaves_a_record_and_the_box_has_no_number(
+    run: chapter.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    low, high = Estimate(0.1, 0.09, 0.11, 60), Estimate(0.5, 0.4, 0.6, 60)
+    verdict = run.judge("F2", {"jaccard": low, "seeds": high, "other": high})
+    assert verdict.word == claims.HOLDS
+    box = str(chapter.verdict_box(verdict).data)
+    words = re.sub(r"<[^>]*>|F\d+", "", box.split("Why")[0])
+    assert claims.HOLDS in words and not re.search(r"\d", words)
+
+
+def test_the_data_of_a_figure_comes_back_from_its_link() -> None:
+    table = pd.DataFrame({"what": ["a, b", "c"], "mean": [0.5, float("nan")]})
+    link = str(chapter.download(table, "figure").data)
+    body = re.search(r"base64,([^\"]*)", link)
+    assert body and base64.b64decode(body[1]).decode() == table.to_csv(index=False)
+
+
+def test_a_card_is_shown_as_text() -> None:
+    shown = chapter.card_table({"origin": "<script>alert(1)</script>", "before": {"users": 1234}})
+    assert "<script>" not in shown and "1,234" in shown
+
+
+def test_intervals_are_words() -> None:
+    assert chapter.interval(Estimate(0.5, 0.4, 0.61234, 9)) == "0.5000 [0.4000, 0.6123]"
+    assert chapter.interval(Estimate(*[float("nan")] * 3, 0)) == "–"
+
+
+def test_every_row_of_the_line_up_gives_lists_that_mask_what_was_seen(run: chapter.Run) -> None:
+    names = set()
+    for row in lineup.rows(run):
+        names.add(row.name)
+        for part, seen in (("valid", run.dataset.train), ("test", run.dataset.seen)):
+            lists = row.lists(0, part, 5)  # type: ignore[arg-type]
+            assert lists.shape == (run.dataset.n_users, 5), row.name
+            assert np.nansum(recall(lists, seen)) == 0, row.name
+    assert len(names) == len(lineup.rows(run))
+
+
+def test_the_best_row_is_chosen_on_validation_and_tests_are_corrected(run: chapter.Run) -> None:
+    n = run.dataset.n_users
+    draw = np.random.default_rng(0)
+
+    def scored(name: str, family: str, validation: float, mean: float) -> lineup.Scored:
+        values = mean + 0.01 * draw.standard_normal(n)
+        row = lineup.Row(name, family, 64, (), lambda seed, part, k: np.empty((0, 0)))
+        return lineup.Scored(row, validation, values, values)
+
+    rows = [
+        scored("a", lineup.FUSION, 0.3, 0.2),
+        scored("b", lineup.FUSION, 0.2, 0.9),
+        scored("c", lineup.ALIGNMENT, 0.1, 0.1),
+    ]
+    reference = lineup.best(rows, lineup.FUSION)
+    assert reference.row.name == "a"
+    table = lineup.table(rows, reference).set_index("what")
+    assert np.isnan(table.loc["a", "p"]) and table.loc["a", "difference"] == 0
+    assert table.loc["b", "difference"] == pytest.approx(0.7, abs=0.01)
+    assert (table["p_holm"].dropna() >= table["p"].dropna()).all()
+
+
+def notebook(path: Path, verdict: str, mean: float | None) -> None:
+    record = {
+        "claim": "F2", "chapter": "03-agreement", "dataset": "x", "verdict": verdict,
+        "reason": "because", "measures": {"jaccard": [mean, mean, mean, 10]},
+    }  # fmt: skip
+    cell = {"cell_type": "code", "outputs": [{"data": {chapter.RECORD: record}}]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": [{"cell_type": "markdown"}, cell]}))
+
+
+def test_the_scoreboard_takes_the_fresh_record_and_no_failed_one(tmp_path: Path) -> None:
+    notebook(tmp_path / "old/ml-100k/03-agreement.ipynb", claims.HOLDS, 0.1)
+    notebook(tmp_path / "old/games/03-agreement.ipynb", claims.UNTESTABLE, None)
+    notebook(tmp_path / "new/ml-100k/03-agreement.ipynb", claims.FAILS, 0.4)
+    notebook(tmp_path / "new/books/03-agreement.failed.ipynb", claims.HOLDS, 0.1)
+    found = scoreboard.records([tmp_path / "old", tmp_path / "new"]).set_index("dataset")
+    assert dict(found["verdict"]) == {"ml-100k": claims.FAILS, "games": claims.UNTESTABLE}
+    page = scoreboard.table(found.reset_index(), link="executed/{page}.html")
+    assert 'href="executed/ml-100k/03-agreement.html"' in page and "0.400" in page
+    assert scoreboard.counts(found.reset_index()).loc["ml-100k", claims.FAILS] == 1
+
+
+def test_an_empty_scoreboard_is_a_table() -> None:
+    assert "F2" in scoreboard.table(scoreboard.records([]))
+
+
+def test_figures_have_titles_and_labels() -> None:
+    table = pd.DataFrame(
+        {"what": ["a", "b"], "k": [5, 10], "mean": [0.1, np.nan], "low": [0.0, np.nan],
+         "high": [0.2, np.nan], "family": ["x", "y"]}
+    )  # fmt: skip
+    shares = pd.DataFrame({"both": [50.0], "one": [30.0], "other": [20.0]}, index=["pair"])
+    figures = [
+        plots.intervals(table, title="T", xlabel="X (unit)", claim=["a"], reference=0.1),
+        plots.intervals(table, title="T", xlabel="X (unit)", groups="family"),
+        plots.curves(table, title="T", ylabel="Y (unit)"),
+        plots.shares(shares, title="T", xlabel="X (unit)"),
+        plots.histogram(np.array([0, 1, 5, 90]), title="T", xlabel="X (unit)", ylabel="Y (unit)"),
+    ]
+    for figure in figures:
+        axis = figure.axes[0]
+        assert axis.get_title(loc="left") == "T" and "unit" in axis.get_xlabel() + axis.get_ylabel()
