@@ -42,9 +42,11 @@ def clone(tmp_path_factory):
     return folder
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    folder: Path, *arguments: str, profile: str = "local"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--profile", "profiles/local", *arguments],
+        [sys.executable, "-m", "snakemake", "--profile", f"profiles/{profile}", *arguments],
         cwd=folder,
         env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
@@ -83,6 +85,12 @@ def test_other_parameters_and_datasets_are_new_jobs(clone):
     ran = snakemake(clone, "-n", "--config", "datasets=ml-100k my/folder", "parameters={k: 7}")
     assert ran.returncode == 0, ran.stderr
     assert "chapter        4" in ran.stdout + ran.stderr
+
+
+def test_jobs_can_be_submitted_as_on_a_cluster(clone):
+    ran = snakemake(clone, "--config", "datasets=my/folder", profile="processes")
+    assert ran.returncode == 0, ran.stderr
+    assert (clone / "_build/executed/folder/01-first.ipynb").is_file()
 
 
 def test_every_fit_and_chapter_is_a_job_of_its_own(tmp_path):
