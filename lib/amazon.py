@@ -23,6 +23,7 @@ from lib.readers import Raw, clean
 LENGTH = 2000  # characters of an item's text that are kept
 FIELDS = ("title", "categories", "features", "description")
 BLOCK = 2**24  # bytes of CSV that are parsed at a time
+ROWS = 10_000  # items that are held as Python objects
 _KEY = re.compile(rb'"parent_asin"\s*:\s*"([^"\\]+)"')
 _COLUMNS = ("user_id", "parent_asin", "timestamp")
 
@@ -43,7 +44,7 @@ def read(ratings: Path, metadata: Path) -> Raw:
 def _interactions(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     import pyarrow as pa
     from pyarrow import csv
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     skipped = 0
 
@@ -61,7 +62,7 @@ def _interactions(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     parse = csv.ParseOptions(invalid_row_handler=skip)
     batches = []
     try:
-        with path.open("rb") as file, tqdm(**_bar(path)) as bar:
+        with path.open("rb") as file, tqdm(**_bar(path), disable=None) as bar:
             stream = pa.input_stream(file, compression="gzip" if path.suffix == ".gz" else None)
             reading = csv.ReadOptions(block_size=BLOCK)
             for batch in csv.open_csv(stream, reading, parse, convert):
@@ -88,36 +89,39 @@ def _with_seconds(batch: Any) -> Any:
 
 
 def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, int]]:
-    keys, titles, texts, broken = [], [], [], 0
+    import pyarrow as pa
+
+    batches, rows, broken = [], [], 0
     for line in _lines(path):
         found = _KEY.search(line)
-        if found is None:
-            broken += 1
-            continue
-        if found[1].decode("utf-8", "replace") not in wanted:
+        if found is not None and found[1].decode("utf-8", "replace") not in wanted:
             continue
         try:
             about = json.loads(line)
-            key, title, text = (
-                str(about["parent_asin"]),
-                clean(_flat(about.get("title"))),
-                _text(about),
-            )
-        except (ValueError, KeyError, AttributeError):
+            rows.append((about["parent_asin"], clean(_flat(about.get("title"))), _text(about)))
+        except (ValueError, KeyError, TypeError, AttributeError):
             broken += 1
-            continue
-        keys.append(key)
-        titles.append(title)
-        texts.append(text)
-    items = pd.DataFrame({"key": keys, "text": texts, "title": titles}, dtype="str")
+        if len(rows) == ROWS:
+            batches.append(_batch(rows))
+            rows = []
+    items = pa.Table.from_batches([*batches, _batch(rows)]).to_pandas()
     return items, {"broken lines of metadata": broken} if broken else {}
 
 
+def _batch(rows: list[tuple[str, str, str]]) -> Any:
+    """Return rows in Arrow's form, which takes less than half of what Python objects take."""
+    import pyarrow as pa
+
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    return pa.record_batch(arrays, names=["key", "title", "text"])
+
+
 def _lines(path: Path) -> Iterator[bytes]:
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     try:
-        with path.open("rb") as file, tqdm(**_bar(path)) as bar:
+        with path.open("rb") as file, tqdm(**_bar(path), disable=None) as bar:
             lines = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
             for number, line in enumerate(lines):
                 if line.strip():
@@ -130,7 +134,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _bar(path: Path) -> dict[str, Any]:
     size = path.stat().st_size
-    return {"total": size, "unit": "B", "unit_scale": True, "desc": path.name, "delay": 1}
+    return {"total": size, "unit": "B", "unit_scale": True, "desc": path.name, "delay": 3}
 
 
 def _text(about: dict[str, Any]) -> str:

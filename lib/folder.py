@@ -192,14 +192,22 @@ def _read_parquet(path: Path) -> _Table:
     columns, kinds = {}, {}
     for name, column in zip(_names(path, table.column_names), table.columns, strict=True):
         kind = column.type
-        if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
-            column = pc.binary_join(column, ", ")
+        if pa.types.is_list(kind) and _is_words(kind.value_type):
+            column = pc.binary_join(column.cast(pa.list_(pa.string())), ", ")
         elif pa.types.is_nested(kind) or pa.types.is_binary(kind):
             continue
-        elif not (pa.types.is_string(kind) or pa.types.is_dictionary(kind)):
+        elif not _is_words(kind):
             kinds[name] = "number"
         columns[name] = column.cast(pa.string()).fill_null("").to_pandas()
     return _Table(path, pd.DataFrame(columns), kinds, [])
+
+
+def _is_words(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _names(path: Path, header: Iterable[str]) -> list[str]:

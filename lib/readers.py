@@ -36,7 +36,6 @@ _TABLE_NAMES = frozenset(
         ("pandas.core.internals.managers", "BlockManager"),
     }
 )
-_SPACE = re.compile(r"\s+")
 # control characters, and halves of surrogate pairs, which no file can store as UTF-8
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -63,7 +62,8 @@ def clean(text: str) -> str:
     """
     while "&" in text and (plain := html.unescape(text)) != text:
         text = plain
-    return _SPACE.sub(" ", _UNPRINTABLE.sub("", _SPACE.sub(" ", text))).strip()
+    plain = " ".join(text.split())
+    return plain if plain.isprintable() else " ".join(_UNPRINTABLE.sub("", plain).split())
 
 
 def described(titles: pd.Series, years: pd.Series, genres: pd.Series) -> list[str]:
@@ -179,7 +179,7 @@ def movielens(interactions: Path, items: Path) -> Raw:
 def movietweetings(ratings: Path, movies: Path) -> Raw:
     """Read MovieTweetings' ``::`` files: every rating is an interaction."""
     rated = _lines(ratings).str.extract(r"^(\d+)::(\d+)::\d+::(\d+)$")
-    about = _lines(movies).str.extract(r"^(\d+)::(.*?)(?: \((\d{4})\))?::(.*)$")
+    about = _lines(movies).str.extract(r"^(\d+)::(.*?)(?: \((\d{4})\))?::([^:]*)$")
     whole, known = rated.notna().all(axis=1), about[0].notna()
     rated, about = rated[whole], about[known].fillna("")
     titles = cleaned(about[1])

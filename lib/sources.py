@@ -242,7 +242,7 @@ def _continue(url: str, part: Path) -> None:
 
 
 def _append(answer: requests.Response, part: Path, have: int) -> None:
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     goes_on = answer.status_code == 206
     if goes_on and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -255,7 +255,7 @@ def _append(answer: requests.Response, part: Path, have: int) -> None:
         if not goes_on:
             _note_version(answer, part)
         with tqdm(
-            total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, delay=1
+            total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=None
         ) as bar:
             # raw: a .gz must stay one, whatever the server says of its encoding
             for chunk in answer.raw.stream(CHUNK, decode_content=False):
