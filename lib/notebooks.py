@@ -128,8 +128,8 @@ def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
 def normalise(notebook: nbformat.NotebookNode, name: str) -> None:
     """Take from an executed notebook, in place, all that differs between two equal runs.
 
-    Timings, random cell ids, versions of the interpreter and progress bars go; ``{dataset}`` in
-    markdown becomes ``name``; the injected parameters are folded like other code.
+    Timings, random ids, versions of the interpreter and progress bars go; ``{dataset}`` in markdown
+    becomes ``name``; the injected parameters are folded like other code.
     """
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for key in ("papermill", "widgets"):
@@ -148,5 +148,16 @@ def normalise(notebook: nbformat.NotebookNode, name: str) -> None:
         for tag in FOLDED.keys() & set(tags):
             cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = FOLDED[tag]
         if cell.cell_type == "code":
+            for output in cell.outputs:
+                if "text/html" in output.get("data", {}):
+                    output.data["text/html"] = _named(output.data["text/html"], number)
             # What is said on stderr (progress, with its seconds) was shown while it ran.
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+
+
+def _named(html: str, number: int) -> str:
+    """Give styled tables, to which pandas gives random ids, ids by their place in the notebook."""
+    found = dict.fromkeys(re.findall(r'\bid="(T_[0-9a-f]{5})"', html))
+    for place, name in enumerate(found):
+        html = html.replace(name, f"T_{number:02d}_{place}")
+    return html

@@ -32,7 +32,8 @@ def write_chapter(folder: Path, *cells: str) -> Path:
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("done")
     noisy = 'import sys\nprint("progress", file=sys.stderr)\nprint(dataset, k)'
-    chapter = write_chapter(folder, noisy, "{dataset}")
+    table = "import pandas\npandas.DataFrame([[1]]).style.hide(axis='index')"
+    chapter = write_chapter(folder, noisy, "{dataset}", table)
     return chapter, execute(chapter, "games/My Set", {"k": 50}, folder / "out" / chapter.name)
 
 
@@ -48,7 +49,7 @@ def test_normalised_notebook_has_nothing_of_its_run(done):
     nbformat.validate(notebook)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert notebook.metadata.kernelspec.name == "python3"
-    assert [cell.id for cell in notebook.cells] == [f"cell-0{n}" for n in range(5)]
+    assert [cell.id for cell in notebook.cells] == [f"cell-0{n}" for n in range(6)]
     assert all(not {"papermill", "execution"} & set(cell.metadata) for cell in notebook.cells)
     assert [output.name for output in notebook.cells[3].outputs] == ["stdout"]
     assert notebook.cells[2].metadata.tags == ["injected-parameters", "hide-input"]
