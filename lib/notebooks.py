@@ -149,15 +149,18 @@ def normalise(notebook: nbformat.NotebookNode, name: str) -> None:
             cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = FOLDED[tag]
         if cell.cell_type == "code":
             for output in cell.outputs:
-                if "text/html" in output.get("data", {}):
-                    output.data["text/html"] = _named(output.data["text/html"], number)
+                for kind, text in output.get("data", {}).items():
+                    if isinstance(text, str) and kind.startswith("text/"):
+                        output.data[kind] = _named(text, number)
             # What is said on stderr (progress, with its seconds) was shown while it ran.
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
 
 
-def _named(html: str, number: int) -> str:
-    """Give styled tables, to which pandas gives random ids, ids by their place in the notebook."""
-    found = dict.fromkeys(re.findall(r'\bid="(T_[0-9a-f]{5})"', html))
-    for place, name in enumerate(found):
-        html = html.replace(name, f"T_{number:02d}_{place}")
-    return html
+def _named(text: str, number: int) -> str:
+    """Give styled tables, to which pandas gives random ids, ids by their place in the notebook.
+
+    Addresses of objects in memory are left out.
+    """
+    for place, name in enumerate(dict.fromkeys(re.findall(r'\bid="(T_[0-9a-f]{5})"', text))):
+        text = text.replace(name, f"T_{number:02d}_{place}")
+    return re.sub(r" at 0x[0-9a-f]+(?=>)", "", text)
