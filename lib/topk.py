@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lib.blocks import Blocks, Limits, Work, each, plan
 from lib.errors import InputError
 
 ArrayLike = Tensor | np.ndarray
@@ -34,7 +36,6 @@ Maxima = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 TILE = 16  # items a tile on the CPU: ranking maxima costs n_items / 16, ranking tiles 16 k
 FUSED_TILE = 32  # on CUDA: one exclusion word of 32 bits a tile
-CACHED = 2**22  # scores a block on the CPU: 16 MiB, about a core's share of the last cache
 DEFAULT_MEMORY = {"cpu": 2**28, "cuda": 2**30}
 
 
@@ -47,13 +48,6 @@ class TopK(NamedTuple):
 
     items: Tensor
     scores: Tensor
-
-
-class Blocks(NamedTuple):
-    """How many users and how many items are ranked at a time."""
-
-    users: int
-    items: int
 
 
 def topk(
@@ -84,66 +78,44 @@ def topk(
     n, m = len(users), len(items)
     k, seen = _whole(k, "k"), _exclusions(exclude, n, m)
     where = _device(device, users)
-    fused = where.type == "cuda" and find_spec("triton") is not None
+    rank, limits = (rank_fused, FUSED) if _has_kernel(where) else (rank_tiles, TILES)
     budget = DEFAULT_MEMORY[where.type] if memory is None else _whole(memory, "memory")
-    heaviest = int(np.diff(seen.indptr).max())
-    blocks = plan((n, m, users.shape[1]), k, budget, heaviest=heaviest, fused=fused)
+    work = Work(n, m, users.shape[1], k, int(np.diff(seen.indptr).max()))
+    threads = torch.get_num_threads() if where.type == "cpu" else 1
+    blocks = plan(work, limits, budget, threads)
     nothing = torch.full((n, k), -torch.inf, dtype=torch.float32)
     found = TopK(torch.full((n, k), -1, dtype=torch.int32), nothing)
-    rank = rank_fused if fused else rank_tiles
-    with torch.no_grad():
-        for at, of, vectors, catalogue in _pairs(users, items, blocks, where):
-            rows, columns = (x.to(where) for x in _pairs_excluded(seen, at, of))
-            scores, ids = rank(vectors, catalogue, of.stop - of.start, k, rows, columns)
-            ids = (ids + of.start).int().masked_fill_(scores == -torch.inf, -1)
-            _merge(found, at, scores.cpu(), ids.cpu(), first=of.start == 0)
+    steps = math.ceil(n / blocks.users) * math.ceil(m / blocks.items)
+    with tqdm(total=steps, desc="top-K", unit="block", delay=3, disable=None) as bar:
+        for start in range(0, m, blocks.items):
+            of = slice(start, min(start + blocks.items, m))
+            catalogue = _padded(items[of].to(where, torch.float32), blocks.items)
+            rank_users = partial(_rank_block, found, users, seen, rank, catalogue, of, blocks.users)
+            each(range(0, n, blocks.users), rank_users, blocks.workers, bar.update)
     return found
 
 
-def plan(
-    shape: tuple[int, int, int], k: int, memory: int, *, heaviest: int = 0, fused: bool = False
-) -> Blocks:
-    """Return the largest useful blocks of users and items that fit in ``memory`` bytes.
-
-    ``shape``: (n_users, n_items, d). ``heaviest``: the most items excluded for one user.
-    ``fused``: plan for ``rank_fused``. Raises InputError if one user and one tile do not fit.
-    """
-    n_users, n_items, d = shape
-    tile = FUSED_TILE if fused else TILE
-    longest, most, need = (2**20, 1024, fused_bytes) if fused else (2**16, 512, tiles_bytes)
-    items = min(_up(n_items, tile), max(longest, _up(4 * k, tile)))
-    width = most if fused else max(32, min(most, 2 ** int(math.log2(max(1, CACHED / items)))))
-    users = min(n_users, width)
-    while (bytes_ := need(Blocks(users, items), d, k, heaviest)) > memory:
-        # blocks of few items cost a merge of k items each, blocks of few users a pass of the items
-        if items > tile and (users == 1 or items >= max(64 * users, 4 * k)):
-            items = _up(items // 2, tile)
-        elif users > 1:
-            users //= 2
-        else:
-            raise InputError(
-                f"memory={memory:,} bytes is too little for vectors of width {d} and k={k:,}: "
-                f"give at least {bytes_:,}."
-            )
-    return Blocks(users, _up(math.ceil(n_items / math.ceil(n_items / items)), tile))
-
-
-def tiles_bytes(blocks: Blocks, d: int, k: int, heaviest: int) -> int:
+def tiles_bytes(blocks: Blocks, work: Work) -> int:
     """Bytes that ``rank_tiles`` and the merge allocate at most, every row tied included."""
-    ranked = min(k * TILE, blocks.items)
-    kept = k + min(k, blocks.items)
+    ranked = min(work.k * TILE, blocks.items)
+    kept = work.k + min(work.k, blocks.items)
     scores = 4 * blocks.items + 24 * blocks.items // TILE
-    each = scores + 48 * ranked + 40 * kept + 40 * heaviest + 8 * d
-    return 4 * blocks.items * d + blocks.users * each + 4096
+    one = scores + 48 * ranked + 40 * kept + 40 * work.excluded + 8 * work.width
+    return 4 * blocks.items * work.width + blocks.workers * (blocks.users * one + 4096)
 
 
-def fused_bytes(blocks: Blocks, d: int, k: int, heaviest: int) -> int:
+def fused_bytes(blocks: Blocks, work: Work) -> int:
     """Bytes that ``rank_fused`` and the merge allocate at most, every row tied included."""
     tiles = blocks.items // FUSED_TILE
-    ranked = min(k, tiles) * FUSED_TILE
-    kept = k + min(k, blocks.items)
-    each = 32 * tiles + (8 * d + 64) * ranked + 40 * kept + 64 * heaviest + 4 * d
-    return 4 * blocks.items * d + blocks.users * each + 4096
+    ranked = min(work.k, tiles) * FUSED_TILE
+    kept = work.k + min(work.k, blocks.items)
+    one = 32 * tiles + (8 * work.width + 64) * ranked + 40 * kept + 64 * work.excluded
+    return 4 * (blocks.items + blocks.users) * work.width + blocks.users * one + 4096
+
+
+# 2**22 scores are 16 MiB: they stay in the last cache, or nearly, until they are ranked
+TILES = Limits(TILE, Blocks(users=512, items=2**16, workers=8), 2**22, tiles_bytes)
+FUSED = Limits(FUSED_TILE, Blocks(users=1024, items=2**20, workers=1), 2**30, fused_bytes)
 
 
 def best(values: Tensor, k: int) -> Tensor:
@@ -247,32 +219,32 @@ def _pick(values: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return values.gather(1, chosen), ids.gather(1, chosen)
 
 
-def _merge(found: TopK, at: slice, scores: Tensor, ids: Tensor, *, first: bool) -> None:
-    """Merge a block's lists into what earlier items, which have smaller ids, gave these users."""
-    if not first:
-        scores = torch.cat([found.scores[at], scores], 1)
-        ids = torch.cat([found.items[at], ids], 1)
-        scores, ids = _pick(scores, ids, found.items.shape[1])
-    found.scores[at, : scores.shape[1]], found.items[at, : ids.shape[1]] = scores, ids
+@torch.no_grad()
+def _rank_block(
+    found: TopK,
+    users: Tensor,
+    seen: sp.csr_matrix,
+    rank: Rank,
+    catalogue: Tensor,
+    of: slice,
+    block: int,
+    start: int,
+) -> None:
+    """Rank the items ``of`` for a block of users and merge what is found into their lists.
 
-
-def _pairs(
-    users: Tensor, items: Tensor, blocks: Blocks, where: torch.device
-) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
-    """Yield each pair of blocks: the slices of users and items, and their float32 vectors.
-
-    The items' vectors are padded with zeros to ``blocks.items``.
+    Earlier items, which have smaller ids, are merged already.
     """
-    n, m = len(users), len(items)
-    steps = math.ceil(n / blocks.users) * math.ceil(m / blocks.items)
-    with tqdm(total=steps, desc="top-K", unit="block", delay=3, disable=None) as bar:
-        for i in range(0, m, blocks.items):
-            of = slice(i, min(i + blocks.items, m))
-            catalogue = _padded(items[of].to(where, torch.float32), blocks.items)
-            for u in range(0, n, blocks.users):
-                at = slice(u, min(u + blocks.users, n))
-                yield at, of, users[at].to(where, torch.float32).contiguous(), catalogue
-                bar.update()
+    at = slice(start, min(start + block, len(users)))
+    where, k = catalogue.device, found.items.shape[1]
+    vectors = users[at].to(where, torch.float32).contiguous()
+    rows, columns = (x.to(where) for x in _excluded_pairs(seen, at, of))
+    scores, ids = rank(vectors, catalogue, of.stop - of.start, k, rows, columns)
+    ids = (ids + of.start).int().masked_fill_(scores == -torch.inf, -1).cpu()
+    scores = scores.cpu()
+    if of.start:
+        scores = torch.cat([found.scores[at], scores], 1)
+        scores, ids = _pick(scores, torch.cat([found.items[at], ids], 1), k)
+    found.scores[at, : scores.shape[1]], found.items[at, : ids.shape[1]] = scores, ids
 
 
 def _padded(items: Tensor, length: int) -> Tensor:
@@ -281,7 +253,7 @@ def _padded(items: Tensor, length: int) -> Tensor:
     return items.contiguous()
 
 
-def _pairs_excluded(seen: sp.csr_matrix, at: slice, of: slice) -> tuple[Tensor, Tensor]:
+def _excluded_pairs(seen: sp.csr_matrix, at: slice, of: slice) -> tuple[Tensor, Tensor]:
     """Return the excluded (user, item) pairs of two blocks, counted from the blocks' starts."""
     starts = seen.indptr[at.start : at.stop + 1]
     columns = seen.indices[starts[0] : starts[-1]]
@@ -290,10 +262,6 @@ def _pairs_excluded(seen: sp.csr_matrix, at: slice, of: slice) -> tuple[Tensor, 
         inside = (columns >= of.start) & (columns < of.stop)
         rows, columns = rows[inside], columns[inside] - of.start
     return torch.from_numpy(rows), torch.from_numpy(columns.astype(np.int64))
-
-
-def _up(number: int, step: int) -> int:
-    return -(-number // step) * step
 
 
 def _whole(number: int, name: str) -> int:
@@ -354,6 +322,10 @@ def _exclusions(exclude: sp.spmatrix | sp.sparray | None, n: int, m: int) -> sp.
         seen.sum_duplicates()
         seen.eliminate_zeros()
     return seen
+
+
+def _has_kernel(where: torch.device) -> bool:
+    return where.type == "cuda" and find_spec("triton") is not None
 
 
 def _device(device: str | torch.device | None, users: Tensor) -> torch.device:

@@ -22,8 +22,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import lib.topk as module
+from lib.blocks import Blocks, Work, each, plan
 from lib.errors import InputError
-from lib.topk import Blocks, fused_bytes, plan, tiles_bytes, topk
+from lib.topk import FUSED, TILES, topk
 
 
 def plain_maxima(users, items, words):
@@ -45,10 +46,9 @@ def one_thread():
 @pytest.fixture(params=["tiles", "fused"])
 def route(request, monkeypatch):
     if request.param == "fused":
-        monkeypatch.setattr(module, "TILE", 32)
         fused = functools.partial(module.rank_fused, maxima=plain_maxima)
-        monkeypatch.setattr(module, "rank_tiles", fused)
-        monkeypatch.setattr(module, "tiles_bytes", fused_bytes)
+        monkeypatch.setattr(module, "rank_fused", fused)
+        monkeypatch.setattr(module, "_has_kernel", lambda where: True)
     return request.param
 
 
@@ -193,15 +193,35 @@ def test_copies_of_one_item_are_ordered_by_id(route):
     assert (found.items == torch.arange(40)).all()
 
 
-@pytest.mark.parametrize(("fused", "need"), [(False, tiles_bytes), (True, fused_bytes)])
+@pytest.mark.parametrize("limits", [TILES, FUSED])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (943, 1349, 384), (10**6, 10**6, 64)])
 @pytest.mark.parametrize("k", [1, 20, 10**6])
 @pytest.mark.parametrize("memory", [1 << 28, 1 << 30])
-def test_the_plan_fits(shape, k, memory, fused, need):
-    k = min(k, shape[1])
-    blocks = plan(shape, k, memory, heaviest=100, fused=fused)
-    assert need(blocks, shape[2], k, 100) <= memory
-    assert 1 <= blocks.users <= shape[0] and blocks.items % (32 if fused else 16) == 0
+@pytest.mark.parametrize("threads", [1, 2, 64])
+def test_the_plan_fits(shape, k, memory, limits, threads):
+    work = Work(*shape, k=min(k, shape[1]), excluded=100)
+    blocks = plan(work, limits, memory, threads)
+    assert limits.need(blocks, work) <= memory
+    assert 1 <= blocks.users <= shape[0] and blocks.items % limits.tile == 0
+    assert 1 <= blocks.workers <= threads
+
+
+def test_every_block_is_worked_on_once_by_several_threads():
+    done = []
+    each(range(0, 5000, 3), done.append, 4)
+    assert sorted(done) == list(range(0, 5000, 3))
+
+
+def test_an_error_in_one_thread_stops_all():
+    begun = []
+
+    def work(start):
+        begun.append(start)
+        raise InputError("No.")
+
+    with pytest.raises(InputError):
+        each(range(10**6), work, 2)
+    assert len(begun) <= 2
 
 
 class Allocations(TorchDispatchMode):
@@ -362,6 +382,5 @@ def test_a_gpu_that_is_not_there():
 
 
 def test_blocks_cover_what_does_not_divide():
-    """A last block is padded by less than a tile a block, so little is computed for nothing."""
-    blocks = plan((10, 70_000, 64), 20, 1 << 28)
-    assert blocks == Blocks(10, 35_008)
+    """Two even blocks: nearly nothing is computed for padding."""
+    assert plan(Work(10, 70_000, 64, 20), TILES, 1 << 28) == Blocks(10, 35_008, 1)
