@@ -187,6 +187,13 @@ def test_the_same_bits_for_any_memory_and_threads(d):
         torch.set_num_threads(1)
 
 
+def test_autocast_does_not_round_scores():
+    users, items = gaussian(20, 500, 64)
+    whole = topk(users, items, 20)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(topk(users, items, 20).scores, whole.scores)
+
+
 def test_copies_of_one_item_are_ordered_by_id(route):
     users, items = gaussian(50, 1, 33)
     found = topk(users, items.repeat(2500, 1), 40, memory=1 << 20)
