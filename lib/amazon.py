@@ -104,7 +104,8 @@ def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, 
         if len(rows) == ROWS:
             batches.append(_batch(rows))
             rows = []
-    items = pa.Table.from_batches([*batches, _batch(rows)]).to_pandas()
+    # in one piece: whoever picks rows from pieces joins them first, beside all else in memory
+    items = pa.Table.from_batches([*batches, _batch(rows)]).combine_chunks().to_pandas()
     return items, {"broken lines of metadata": broken} if broken else {}
 
 
@@ -113,7 +114,7 @@ def _batch(rows: list[tuple[str, str, str]]) -> Any:
     import pyarrow as pa
 
     columns = list(zip(*rows, strict=True)) or [(), (), ()]
-    arrays = [pa.array(column, pa.string()) for column in columns]
+    arrays = [pa.array(column, pa.large_string()) for column in columns]
     return pa.record_batch(arrays, names=["key", "title", "text"])
 
 

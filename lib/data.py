@@ -66,7 +66,9 @@ def names() -> list[str]:
     return [*catalogue.KNOWN, "synthetic"]
 
 
-def load(name: str, *, seed: int = 2020, split: str = "random", k_core: int = 5) -> Dataset:
+def load(
+    name: str | os.PathLike[str], *, seed: int = 2020, split: str = "random", k_core: int = 5
+) -> Dataset:
     """Load a dataset, clean it, and split it.
 
     A pair that occurs several times is kept once, at its earliest; then users and items with
@@ -78,7 +80,7 @@ def load(name: str, *, seed: int = 2020, split: str = "random", k_core: int = 5)
     ----------
     name
         One of ``names()``, or a directory with two tables, ``interactions`` and ``items``
-        (``lib.folder``).
+        (``lib.folder``), whose dataset bears its name.
     seed
         Of the random split.
     split
@@ -93,6 +95,7 @@ def load(name: str, *, seed: int = 2020, split: str = "random", k_core: int = 5)
         An unknown name, split or number, files that cannot be had or read, or a temporal split
         of data without times.
     """
+    splits.check(split, seed)  # before anything is downloaded
     if not isinstance(k_core, int) or isinstance(k_core, bool) or k_core < 0:
         raise InputError(f"k_core {k_core!r} is not a whole number from 0: give one, such as 5")
     name = os.fspath(name)

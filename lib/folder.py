@@ -9,7 +9,6 @@ RecBole's atomic files (``.inter``, ``.item``), whose types in the header are un
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,7 +44,7 @@ class _Table(NamedTuple):
     path: Path
     columns: pd.DataFrame  # all text, "" where empty
     kinds: dict[str, str]  # "text" or "number" where the file says so
-    broken: list[str]  # rows that could not be read
+    broken: dict[int, str]  # number and fault of the data rows that could not be read
 
 
 def tables(directory: Path) -> tuple[Path, Path]:
@@ -113,7 +112,7 @@ def inspect(directory: Path) -> Findings:
         _undescribed(directory, interactions, items, fatal)
         _textless(items, interactions, notes)
     if fatal or interactions is None or items is None:
-        return Findings(None, fatal, notes)
+        return Findings(None, list(dict.fromkeys(fatal)), notes)
     broken = sum(len(table.broken) for table in found.values())
     broken += len(found["interactions"].columns) - len(interactions)
     broken += len(found["items"].columns) - len(items)
@@ -150,21 +149,21 @@ def _read_text(path: Path) -> _Table:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    text, broken = decoded(path), []
-    quoted = path.suffix in (".csv", ".tsv")
+    text = decoded(path)
+    quoted = path.suffix in (".csv", ".tsv")  # RecBole's files know no quotes
     comma = "," if path.suffix == ".csv" else "\t"
-    first = csv.reader(io.StringIO(text), delimiter=comma, quoting=0 if quoted else 3)
-    header = next(first, [])
+    first = text.partition("\n")[0].rstrip("\r")
+    header = next(csv.reader([first], delimiter=comma), []) if quoted else first.split(comma)
+    names = _names(path, header)
+    broken: dict[int, str] = {}
 
     def skip(row: Any) -> str:
-        broken.append(
-            f"row {row.number} has {row.actual_columns} fields, not {row.expected_columns}"
-        )
+        broken[row.number - 1] = f"{row.actual_columns} fields instead of {row.expected_columns}"
         return "skip"
 
     table = arrow_csv.read_csv(
         pa.BufferReader(text.encode()),
-        arrow_csv.ReadOptions(use_threads=False, column_names=_names(path, header), skip_rows=1),
+        arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
         arrow_csv.ParseOptions(
             delimiter=comma,
             quote_char='"' if quoted else False,
@@ -172,15 +171,13 @@ def _read_text(path: Path) -> _Table:
             invalid_row_handler=skip,
         ),
         arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(_names(path, header), pa.string()), strings_can_be_null=False
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
         ),
     )
-    types = dict(
-        zip(_names(path, header), (name.partition(":")[2] for name in header), strict=True)
-    )
-    kinds = {"token_seq": "text", "float": "number", "float_seq": "number"}
-    told = {name: kinds[kind] for name, kind in types.items() if kind in kinds}
-    return _Table(path, table.to_pandas(), told, broken)
+    told = {"token_seq": "text", "float": "number", "float_seq": "number"}
+    types = (name.partition(":")[2] for name in header)
+    kinds = {name: told[kind] for name, kind in zip(names, types, strict=True) if kind in told}
+    return _Table(path, table.to_pandas(), kinds, broken)
 
 
 def _read_parquet(path: Path) -> _Table:
@@ -199,7 +196,7 @@ def _read_parquet(path: Path) -> _Table:
         elif not _is_words(kind):
             kinds[name] = "number"
         columns[name] = column.cast(pa.string()).fill_null("").to_pandas()
-    return _Table(path, pd.DataFrame(columns), kinds, [])
+    return _Table(path, pd.DataFrame(columns), kinds, {})
 
 
 def _is_words(kind: Any) -> bool:
@@ -258,17 +255,20 @@ def _interactions(table: _Table, fatal: list[str], notes: list[str]) -> pd.DataF
 def _seconds(table: _Table, name: str, fatal: list[str]) -> pd.Series:
     column = table.columns[name]
     seconds = pd.to_numeric(column, errors="coerce").astype(np.float64)
-    if np.nanmedian(np.abs(seconds), axis=0) > 1e11 if seconds.notna().any() else False:
-        seconds /= 1000  # as seconds, that would be after the year 5000
+    if seconds.abs().median() > 1e11:  # as seconds, after the year 5000
+        seconds /= 1000
     other = seconds.isna()
     dates = pd.to_datetime(column[other], errors="coerce", utc=True, format="ISO8601")
     seconds[other] = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
     bad = ~np.isfinite(seconds.to_numpy())
     if bad.any():
-        row = int(np.argmax(bad))
+        first = int(np.argmax(bad))
+        row = first + 1
+        for skipped in table.broken:  # in the order of the file
+            row += skipped <= row
         fatal.append(
             f"{table.path} has {int(bad.sum())} values of {name} that are no time, first "
-            f"{column.iloc[row]!r} in data row {row + 1}: give seconds since 1970 or ISO 8601"
+            f"{column.iloc[first]!r} in data row {row}: give seconds since 1970 or ISO 8601"
         )
     return seconds
 
@@ -309,9 +309,10 @@ def _tell_broken(table: _Table, whole: pd.Series, notes: list[str]) -> None:
     if empty:
         notes.append(f"{table.path} has {empty} rows without a user or an item: they are left out")
     if table.broken:
+        row, fault = next(iter(table.broken.items()))
         notes.append(
-            f"{table.path} has {len(table.broken)} rows of another length, first "
-            f"{table.broken[0]}: they are left out"
+            f"{table.path} has {len(table.broken)} rows of another length, first data row {row} "
+            f"with {fault}: they are left out"
         )
 
 

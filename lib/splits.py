@@ -79,6 +79,20 @@ def part_sizes(counts: Ints) -> Ints:
     return np.stack([train, valid, test], axis=1)
 
 
+def check(kind: str, seed: int) -> None:
+    """Refuse another kind of split, or a seed that is no whole number from 0.
+
+    Raises
+    ------
+    InputError
+        It names what is accepted.
+    """
+    if kind not in KINDS:
+        raise InputError(f"split {kind!r} is unknown: give one of {', '.join(map(repr, KINDS))}")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"seed {seed!r} is not a whole number from 0: give one, such as 2020")
+
+
 def assign(interactions: sp.csr_matrix, kind: str, seed: int = 2020) -> NDArray[np.int8]:
     """Return the part of each interaction: 0 training, 1 validation, 2 test.
 
@@ -102,12 +116,9 @@ def assign(interactions: sp.csr_matrix, kind: str, seed: int = 2020) -> NDArray[
     Raises
     ------
     InputError
-        Another kind of split, or a seed that is no whole number from 0.
+        As ``check``.
     """
-    if kind not in KINDS:
-        raise InputError(f"split {kind!r} is unknown: give one of {', '.join(map(repr, KINDS))}")
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise InputError(f"seed {seed!r} is not a whole number from 0: give one, such as 2020")
+    check(kind, seed)
     counts = np.diff(interactions.indptr)
     users = np.repeat(np.arange(len(counts)), counts)
     if kind == "random":

@@ -143,6 +143,7 @@ def test_a_damaged_package_file_is_refused(tmp_path: Path, monkeypatch: pytest.M
         ("ml-1b", {}, "games-2018"),
         ("ml-100k", {"split": "users"}, "temporal"),
         ("ml-100k", {"seed": -1}, "seed"),
+        ("books", {"split": "users"}, "temporal"),
         ("ml-100k", {"k_core": -1}, "k_core"),
         ("ml-100k", {"k_core": 2.5}, "k_core"),
         ("ml-100k", {"k_core": 2000}, "smaller k_core"),

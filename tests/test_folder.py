@@ -177,6 +177,16 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
         assert any(word in problem for problem in problems)
 
 
+def test_rows_are_numbered_as_in_the_file(tmp_path: Path) -> None:
+    place = write(tmp_path / "a")
+    lines = (place / "interactions.csv").read_text().splitlines()
+    lines[5:6] = ["1,2", "1,95,soon"]
+    (place / "interactions.csv").write_text("\n".join(lines))
+    problems = " ".join(folder.validate(place))
+    assert "'soon' in data row 6" in problems
+    assert "data row 5 with 2 fields instead of 3" in problems
+
+
 def test_bytes_that_are_no_utf8_are_named_with_their_line(tmp_path: Path) -> None:
     place = write(tmp_path / "a")
     text = (place / "items.csv").read_text().replace("Film 3", "Filmé")
@@ -201,7 +211,8 @@ def test_two_formats_a_doubled_column_and_no_folder_are_named(tmp_path: Path) ->
     assert "keep one of them" in folder.validate(place)[0]
     doubled = write(tmp_path / "b", INTERACTIONS.rename(columns={"timestamp": "user_id"}))
     assert "twice" in folder.validate(doubled)[0]
-    assert "not a directory" in folder.validate(tmp_path / "none")[0]
+    (problem,) = folder.validate(tmp_path / "none")
+    assert "not a directory" in problem
 
 
 def test_text_with_commas_quotes_and_lines_survives(tmp_path: Path) -> None:
