@@ -32,8 +32,8 @@ DRAWS, LEVEL = 1000, 0.95
 PAIRS = 10_000
 """Pairs of held-out items whose similarities are ranked; all pairs where there are fewer."""
 
-_BLOCK = 1 << 17
-"""Numbers in one array of a block of resamples: they stay in cache."""
+_BLOCK = 1 << 20
+"""Numbers held at once for a block of resamples, 8 MiB."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,8 @@ def rank_correlation(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) ->
     """Return Spearman's correlation of the items' pairwise cosines in either space.
 
     Over 10,000 pairs drawn by ``seed``, or all pairs of different items where there are fewer. A
-    resample of items gives a pair the product of its items' weights, and ranks are taken anew.
+    resample of items gives a pair the product of its items' weights, and ranks are taken anew. 0
+    where all cosines of a space are equal, as those of a constant prediction are: no order is kept.
 
     Raises
     ------
@@ -230,7 +231,7 @@ def rank_correlation(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) ->
         pairs = weights[:, first] * weights[:, second]  # b × p
         return _correlation(pairs, *(rank(pairs) for rank in ranks))
 
-    return _resample(value, n, len(first), seed)
+    return _resample(value, n, 8 * len(first), seed)  # some eight arrays of pairs at once
 
 
 def _ranks(values: Floats) -> Callable[[Floats], Floats]:
@@ -251,12 +252,12 @@ def _ranks(values: Floats) -> Callable[[Floats], Floats]:
 
 
 def _correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
-    """Return Pearson's correlation of x and y under weights (all b × p) by row (b)."""
+    """Return Pearson's correlation of x and y under weights (all b × p) by row (b), 0 if flat."""
     whole = weights.sum(axis=1, keepdims=True)
     x = x - (weights * x).sum(axis=1, keepdims=True) / whole
     y = y - (weights * y).sum(axis=1, keepdims=True) / whole
     xy, xx, yy = (np.einsum("bp,bp,bp->b", weights, a, c) for a, c in ((x, y), (x, x), (y, y)))
-    return xy / np.sqrt(xx * yy)
+    return np.where(xx * yy > 0, xy / np.sqrt(xx * yy), 0.0)
 
 
 class Audience(NamedTuple):

@@ -99,6 +99,8 @@ def test_rank_correlation_by_hand() -> None:
     assert scores.rank_correlation(true, at([0, 1, 80])).value == pytest.approx(1)
     # distances 40, 10, 50: ranks (1, 2, 3) against (2, 1, 3)
     assert scores.rank_correlation(true, at([0, 40, 50])).value == pytest.approx(0.5)
+    flat = scores.rank_correlation(true, at([20, 20, 20]))
+    assert flat.value == 0 and not flat.drawn.any()
 
 
 def cosines(x: np.ndarray) -> np.ndarray:
