@@ -63,8 +63,8 @@ lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-test: lint html ## lint, types, a strict build of the book, pytest, and nbval over the published ml-100k chapters
-	@$(RUN) pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 tests executed/ml-100k
+test: lint html fits ## lint, types, a strict build of the book, pytest, and nbval over the published ml-100k chapters
+	@$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 tests executed/ml-100k
 
 bench: $(READY) ## measure speed and memory
 	@$(BIN)/python -m bench

@@ -83,7 +83,8 @@ def intervals(
         )  # fmt: skip
     axis.set_yticks(places, table["what"])
     axis.set(title=title, xlabel=xlabel, ylabel="")
-    axis.margins(x=0.12, y=0.12)
+    axis.margins(x=0.12)
+    axis.set_ylim(-0.7, len(table) - 0.3)
     return _closed(figure)
 
 
