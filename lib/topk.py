@@ -113,8 +113,9 @@ def fused_bytes(blocks: Blocks, work: Work) -> int:
     return 4 * (blocks.items + blocks.users) * work.width + blocks.users * one + 4096
 
 
-# 2**22 scores are 16 MiB: they stay in the last cache, or nearly, until they are ranked
-TILES = Limits(TILE, Blocks(users=512, items=2**16, workers=8), 2**22, tiles_bytes)
+# 2**23 scores are 32 MiB: more users a block read the items less often, and larger allocations are
+# handed back to the system by malloc and faulted in again for every block
+TILES = Limits(TILE, Blocks(users=512, items=2**16, workers=8), 2**23, tiles_bytes)
 FUSED = Limits(FUSED_TILE, Blocks(users=1024, items=2**20, workers=1), 2**30, fused_bytes)
 
 
