@@ -308,6 +308,8 @@ def inductive_recall(
     if not 1 <= k <= len(test):
         raise InputError(f"k = {k} was given with {len(test)} held-out items; give 1 to that many")
     able = np.flatnonzero(np.diff(audience.relevant.tocsr()[:, test].indptr))
+    if not len(able):
+        able = np.array([0])  # top-K wants somebody; with nothing relevant the recall is NaN
     length = np.linalg.norm(true[split.train], axis=1).mean()
     ways = {
         "true": (true, true[test]),

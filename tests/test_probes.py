@@ -282,6 +282,14 @@ def test_a_table_has_every_score_once_with_its_interval() -> None:
     pd.testing.assert_frame_equal(without, found[:7])
 
 
+def test_recall_is_unknown_where_no_user_wants_a_held_out_item() -> None:
+    made = world()
+    audience = made["audience"] | {"relevant": sp.csr_matrix((40, 150))}
+    found = probes.probe(made["source"], made["target"], random(150), **RIDGE, **audience)
+    unknown = found[found.score.str.contains("recall|drop")]
+    assert len(unknown) == 16 and unknown.value.isna().all() and (unknown.n == 0).all()
+
+
 def test_neighbourhoods_leave_the_item_itself_out_by_id() -> None:
     made = world()
     x, y, split = made["source"], made["target"], random(150)
