@@ -79,10 +79,11 @@ def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
             _cell(found[(found["claim"] == claim.id) & (found["dataset"] == name)], link)
             for name in datasets
         )
+        small = '<br><small style="font-weight:normal">'
         body.append(
             f'<tr><th scope="row" style="text-align:left"><b>{claim.id}</b> '
-            f"{html.escape(claim.finding)}<br><small>Paper: {html.escape(claim.paper)}<br>"
-            f"Measured: {html.escape(claim.unit)}</small></th>{cells}</tr>"
+            f"{html.escape(claim.finding)}{small}Paper: {html.escape(claim.paper)}</small>"
+            f"{small}Measured: {html.escape(claim.unit)}</small></th>{cells}</tr>"
         )
     return (
         '<div style="overflow-x:auto"><table class="table scoreboard">'
