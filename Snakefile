@@ -49,12 +49,12 @@ def settings(model):
     return " ".join(f"-p {name} '{value}'" for name, value in pairs)
 
 
-def fits_of(wildcards):
+def fits_of(dataset, chapter):
     """The fits a chapter reads, so that they run first and side by side."""
     first = PARAMETERS["seed"]
     return [
-        f"_build/fits/{wildcards.dataset}/{model}-{seed}.json"
-        for model, count in FITS.get(wildcards.chapter, {}).items()
+        f"_build/fits/{dataset}/{model}-{seed}.json"
+        for model, count in FITS.get(chapter, {}).items()
         for seed in range(first, first + (PARAMETERS["seeds"] if count == "seeds" else count))
     ]
 
@@ -97,7 +97,7 @@ rule fits:
                 fit
                 for dataset in DATASETS
                 for chapter in CHAPTERS
-                for fit in fits_of(Wildcards(fromdict={"dataset": dataset, "chapter": chapter}))
+                for fit in fits_of(dataset, chapter)
             }
         ),
 
@@ -127,7 +127,7 @@ rule fit:
 
 rule chapter:
     input:
-        fits_of,
+        lambda wildcards: fits_of(wildcards.dataset, wildcards.chapter),
         SOURCES,
         "claims.yml",
         notebook="chapters/{chapter}.ipynb",

@@ -109,3 +109,9 @@ def test_every_fit_and_chapter_is_a_job_of_its_own(tmp_path):
     counts = dict(line.split() for line in ran.stdout.splitlines() if len(line.split()) == 2)
     assert counts["fit"] == str(len(models))
     assert counts["chapter"] == str(len(chapters))
+
+
+def test_every_fit_of_the_plan_can_be_asked_for_without_its_chapter():
+    planned = snakemake(ROOT, "fits", "--dry-run", "--forceall")
+    assert planned.returncode == 0, planned.stderr
+    assert "_build/fits/ml-100k/lightgcn-0.json" in planned.stdout + planned.stderr
