@@ -207,8 +207,8 @@ def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> 
 def _sign_flips_beyond(difference: Floats, draws: int, draw: np.random.Generator) -> int:
     """Return how many random sign assignments have a total as large as the observed one.
 
-    Not scipy.stats.permutation_test, which sorts random numbers to draw its signs and takes
-    minutes at 50,000 users. Users without a difference do not move the total: they are dropped.
+    Not scipy.stats.permutation_test, which holds a float for each user and draw to make its
+    signs. Users without a difference do not move the total: they are dropped.
     """
     sizes = np.sort(np.abs(difference[difference != 0]))
     whole = sizes.sum()

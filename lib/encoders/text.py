@@ -20,6 +20,7 @@ from tqdm import tqdm
 from lib import store
 from lib.data import Dataset
 from lib.errors import InputError
+from lib.sources import offline
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -127,7 +128,7 @@ def _model(encoder: str) -> SentenceTransformer:
     path = str(_bundled()) if encoder == "minilm" else encoder
     try:
         model = SentenceTransformer(
-            path, device=device, local_files_only=encoder == "minilm" or _offline()
+            path, device=device, local_files_only=encoder == "minilm" or offline()
         )
     except (OSError, ValueError) as fault:
         raise InputError(
@@ -141,10 +142,6 @@ def _model(encoder: str) -> SentenceTransformer:
     if float((exact * rough).sum(1).min()) < FAITHFUL:
         model.float()
     return model
-
-
-def _offline() -> bool:
-    return os.environ.get("COMPANION_OFFLINE", "") not in ("", "0")
 
 
 def _bundled() -> Path:
