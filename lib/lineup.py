@@ -57,6 +57,7 @@ def rows(run: Run) -> list[Row]:
         return Row(name, family, width, (model,), lists)
 
     wide = {"dimension": 128}
+    candidates = cache(partial(_candidates, run))  # five rows fuse the same candidates
     return [
         plain("text, linear", SINGLE, "linear"),
         plain("LightGCN", SINGLE, "lightgcn"),
@@ -70,11 +71,11 @@ def rows(run: Run) -> list[Row]:
         _vectors(run, "norm-concat, equal weights", FUSION, 128, _BOTH, _even),
         _vectors(run, "norm-concat, weight on validation", FUSION, 128, _BOTH, _weighted),
         _vectors(run, "norm-concat with SVD, weights on validation", FUSION, 192, _BOTH, _three),
-        _ranks(run, "reciprocal rank fusion", fusion.rrf),
-        _ranks(run, "Borda count", fusion.borda),
-        _ranks(run, "interleaving", fusion.interleave),
-        _scores(run, "CombSUM of z-scores", fusion.comb_sum, fusion.z),
-        _scores(run, "CombMNZ of min-max", fusion.comb_mnz, fusion.minmax),
+        _ranks(candidates, "reciprocal rank fusion", fusion.rrf),
+        _ranks(candidates, "Borda count", fusion.borda),
+        _ranks(candidates, "interleaving", fusion.interleave),
+        _scores(candidates, "CombSUM of z-scores", fusion.comb_sum, fusion.z),
+        _scores(candidates, "CombMNZ of min-max", fusion.comb_mnz, fusion.minmax),
         _vectors(run, "norm-concat of two LightGCN seeds", NULL, 128, ("lightgcn",), _two_seeds),
         plain("popularity", NULL, "popularity", 1),
     ]
@@ -82,6 +83,7 @@ def rows(run: Run) -> list[Row]:
 
 _BOTH = ("linear", "lightgcn")
 Make = Callable[[Run, int], tuple[torch.Tensor, torch.Tensor]]
+Candidates = Callable[[int, Part], list[TopK]]
 
 
 def _vectors(
@@ -152,18 +154,21 @@ def _candidates(run: Run, seed: int, part: Part) -> list[TopK]:
     return [topk(view.users, view.items, depth, exclude=seen) for view in found]
 
 
-def _ranks(run: Run, name: str, fuse: Callable[..., np.ndarray]) -> Row:
+def _ranks(candidates: Candidates, name: str, fuse: Callable[..., np.ndarray]) -> Row:
     def lists(seed: int, part: Part, k: int) -> np.ndarray:
-        return fuse([found.items.numpy() for found in _candidates(run, seed, part)], k)
+        return fuse([found.items.numpy() for found in candidates(seed, part)], k)
 
     return Row(name, FUSION, 0, _BOTH, lists)
 
 
 def _scores(
-    run: Run, name: str, fuse: Callable[..., np.ndarray], scale: Callable[..., np.ndarray]
+    candidates: Candidates,
+    name: str,
+    fuse: Callable[..., np.ndarray],
+    scale: Callable[..., np.ndarray],
 ) -> Row:
     def lists(seed: int, part: Part, k: int) -> np.ndarray:
-        found = _candidates(run, seed, part)
+        found = candidates(seed, part)
         items = [one.items.numpy() for one in found]
         return fuse(items, [scale(one.scores.numpy()) for one in found], k)
 

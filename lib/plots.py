@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's colours: told apart with every common colour vision
 CLAIM, NULL, INK = "#0072B2", "#8A8A8A", "#333333"
-PARTS = {"both": "#56B4E9", "collaborative only": "#E69F00", "semantic only": "#009E73"}
+PARTS = ("#56B4E9", "#E69F00", "#009E73")
 SERIES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#8A8A8A"]
 
 
@@ -111,9 +111,7 @@ def shares(table: pd.DataFrame, *, title: str, xlabel: str) -> Figure:
     figure, axis = plt.subplots(figsize=(7.2, 1.3 + 0.42 * len(table)))
     left = np.zeros(len(table))
     places = np.arange(len(table))[::-1]
-    for (part, values), colour, hatch in zip(
-        table.items(), PARTS.values(), ("", "//", ".."), strict=False
-    ):
+    for (part, values), colour, hatch in zip(table.items(), PARTS, ("", "//", ".."), strict=False):
         axis.barh(
             places, values, left=left, label=str(part), color=colour, hatch=hatch,
             edgecolor="white",
