@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 from lib import fusion, maps, views
 from lib.chapter import Run
 from lib.encoders import text
-from lib.encoders.training import validation_recall, validation_users
+from lib.encoders.training import validation_score, validation_users
 from lib.item_splits import random as random_items
 from lib.metrics import ndcg, recall
 from lib.stats import holm, paired, summary
@@ -127,7 +127,7 @@ def _best_concat(run: Run, parts: list[View]) -> tuple[torch.Tensor, torch.Tenso
     subset = validation_users(run.dataset)
 
     def score(found: fusion.Vectors) -> float:
-        return validation_recall(run.dataset, *_as_tensors(found), subset)
+        return validation_score(run.dataset, *_as_tensors(found), subset)
 
     pairs = [_pair(view) for view in parts]
     return _as_tensors(fusion.concat(pairs, fusion.choose_weights(pairs, score).weights))

@@ -1,5 +1,7 @@
 """The training pieces against slow, plain references."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -21,7 +23,8 @@ def interactions(n_users: int = 30, n_items: int = 25, seed: int = 0) -> sp.csr_
 
 def pool_of(train: sp.csr_matrix, users: torch.Tensor, size: int, seed: int = 0) -> negatives.Pool:
     known = negatives.Known.of(train, torch.device("cpu"))
-    return negatives.draw(known, users, size, torch_generator(seed, "pool"))
+    never = negatives.known_items(known, users)
+    return negatives.draw(never, known.n_items, size, torch_generator(seed, "pool"))
 
 
 @pytest.mark.parametrize("size", [1, 7, 25, 1000])
@@ -74,6 +77,35 @@ def test_fused_infonce_has_the_value_and_gradients_of_the_plain_one(rows: int) -
         torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("hardest", [1, 4, 20, 99])
+def test_only_the_hardest_negatives_count(hardest: int) -> None:
+    train, draw = interactions(), torch_generator(2, "vectors")
+    users = torch.randint(30, (9,), generator=draw)
+    pool = pool_of(train, users, 20)
+    parts = [torch.randn(n, 8, generator=draw, dtype=torch.float64) for n in (9, 9, 20)]
+    allowed = pool.allowed(slice(0, 9))
+    cosines = F.normalize(parts[0], dim=1) @ F.normalize(parts[2], dim=1).T
+    least = cosines.masked_fill(~allowed, -2).sort(1, descending=True).values
+    hard = allowed & (cosines >= least[:, [min(hardest, 20) - 1]])
+    ours = losses.infonce(*parts, replace(pool, hardest=hardest), 0.15)
+    torch.testing.assert_close(ours, plain_infonce(*parts, hard))
+
+
+def test_the_reference_sets_a_row_against_all_but_its_own_positive() -> None:
+    positives = torch.tensor([4, 0, 4])
+    never = negatives.positives_alone(positives)
+    pool = negatives.draw(never, 6, 99, torch_generator(0, "pool"), first=1)
+    assert sorted(pool.items.tolist()) == [1, 2, 3, 4, 5]
+    refused = [pool.items[~row].tolist() for row in pool.allowed(slice(0, 3))]
+    assert refused == [[4], [], [4]]
+
+
+def test_a_pool_beyond_the_catalogue_is_refused() -> None:
+    never = negatives.positives_alone(torch.tensor([0]))
+    with pytest.raises(InputError, match="first_negative = 6"):
+        negatives.draw(never, 6, 3, torch_generator(0, "pool"), first=6)
+
+
 def test_infonce_by_hand() -> None:
     # one user with cosine 1 to its positive and 0 to the one allowed negative: log(1 + e^(-1/τ))
     train = sp.csr_matrix(np.array([[1, 0]], dtype=np.float32))
@@ -117,7 +149,17 @@ def test_rows_without_interactions_stay_finite() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"dimension": 0}, {"temperature": 0.001}, {"batch": "8192"}, {"loss": "hinge"}, {"epochs": 0}],
+    [
+        {"dimension": 0},
+        {"temperature": 0.001},
+        {"batch": "8192"},
+        {"loss": "hinge"},
+        {"epochs": 0},
+        {"select": "auc"},
+        {"excluded": "none"},
+        {"own_text": 2},
+        {"every": 0},
+    ],  # fmt: skip
 )
 def test_a_recipe_out_of_bounds_is_one_sentence(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):

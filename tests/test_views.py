@@ -12,7 +12,7 @@ from lib.data import Dataset
 from lib.encoders import closed, text
 from lib.encoders.linear import TextProfiles
 from lib.errors import InputError
-from lib.metrics import recall
+from lib.metrics import ndcg, recall
 
 pytestmark = pytest.mark.usefixtures("cache")
 QUICK = {"epochs": 2, "dimension": 8, "batch": 256}
@@ -118,8 +118,23 @@ def test_a_profile_leaves_out_the_item_at_hand(small: Dataset) -> None:
     owned = small.train[user].indices
     unit = torch.nn.functional.normalize(vectors, dim=1)
     expected = torch.nn.functional.normalize(unit[owned[1:]].mean(0), dim=0)
-    found = profiles.without(torch.tensor([user]), torch.tensor([int(owned[0])]))[0]
+    found = profiles.to_learn(torch.tensor([user]), torch.tensor([int(owned[0])]))[0]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    own = TextProfiles(small, vectors, torch.device("cpu"), own=True)
+    found = own.to_learn(torch.tensor([user]), torch.tensor([int(owned[0])]))[0]
+    torch.testing.assert_close(found, own.users()[user])
+
+
+@pytest.mark.parametrize(("epochs", "every", "validations"), [(5, 2, 3), (6, 3, 2), (2, 5, 1)])
+def test_a_model_is_validated_every_so_often_and_at_the_end(
+    small: Dataset, epochs: int, every: int, validations: int
+) -> None:
+    settings = QUICK | {"epochs": epochs, "every": every, "select": "ndcg", "patience": 99}
+    view = views.fit(small, "lightgcn", seed=0, device="cpu", **settings)
+    assert len(view.info["history"]) == validations
+    lists = views.lists(view, small, 20, part="valid")
+    assert view.info["validation"] == pytest.approx(np.nanmean(ndcg(lists, small.valid)), abs=1e-6)
+    assert view.info["epochs"] <= epochs
 
 
 @pytest.mark.parametrize(

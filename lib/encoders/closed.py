@@ -15,7 +15,7 @@ from torch import Tensor
 from lib.data import Dataset
 from lib.encoders.graph import normalised
 from lib.encoders.linear import TextProfiles
-from lib.encoders.training import validation_recall, validation_users
+from lib.encoders.training import validation_score, validation_users
 from lib.seeds import generator
 
 Solution = tuple[Tensor, Tensor, dict[str, Any]]
@@ -36,7 +36,7 @@ def truncated_svd(dataset: Dataset, seed: int, dimension: int = 64) -> Solution:
     items = torch.from_numpy((right.T * degree[:, None]).astype(np.float32))  # n_items × d
     subset = validation_users(dataset)
     widths = sorted({min(4 * 2**power, width) for power in range(16)})
-    scores = [validation_recall(dataset, users[:, :w], items[:, :w], subset) for w in widths]
+    scores = [validation_score(dataset, users[:, :w], items[:, :w], subset) for w in widths]
     chosen = widths[int(np.argmax(scores))]
     info = {"dimension": chosen, "validation": max(scores), "trials": len(widths)}
     return users[:, :chosen].contiguous(), items[:, :chosen].contiguous(), info
@@ -58,7 +58,7 @@ def ease(dataset: Dataset, seed: int) -> Solution:
         weights = inverse / -np.diag(inverse)
         np.fill_diagonal(weights, 0)
         items = torch.from_numpy(np.ascontiguousarray(weights.T, dtype=np.float32))
-        best = max(best, (validation_recall(dataset, users, items, subset), ridge, items),
+        best = max(best, (validation_score(dataset, users, items, subset), ridge, items),
                    key=lambda trial: trial[0])  # fmt: skip
     return users, best[2], {"ridge": best[1], "validation": best[0], "trials": len(grid)}
 

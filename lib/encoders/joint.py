@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +12,7 @@ from lib.data import Dataset
 from lib.encoders.lightgcn import LightGCN
 from lib.encoders.linear import Linear
 from lib.encoders.training import Encoder, Recipe, Vectors
+from lib.errors import InputError
 
 
 class Joint(Encoder):
@@ -29,8 +32,11 @@ class Joint(Encoder):
     ) -> None:
         super().__init__()
         if recipe.dimension % 2:
-            raise ValueError("the joint model's dimension must be even")
-        half = Recipe(dimension=recipe.dimension // 2, layers=recipe.layers)
+            raise InputError(
+                f"dimension = {recipe.dimension} was given to the joint model, whose two branches "
+                "have half of it each; give an even number"
+            )
+        half = replace(recipe, dimension=recipe.dimension // 2)
         self.collaborative = LightGCN(dataset, half, draw, device)
         self.semantic = Linear(dataset, half, draw, device, text)
 

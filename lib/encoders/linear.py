@@ -14,20 +14,26 @@ class TextProfiles:
     """Users as sums of the unit text vectors of their training items.
 
     A sum normalises to the same direction as the mean, and lets a training pair leave its own
-    item out: a user must not be described by the very item that is to be predicted.
+    item out: a user must not be described by the very item that is to be predicted. With ``own``
+    it is, as in the paper's reference.
     """
 
-    def __init__(self, dataset: Dataset, text: Tensor, device: torch.device) -> None:
+    def __init__(
+        self, dataset: Dataset, text: Tensor, device: torch.device, *, own: bool = False
+    ) -> None:
         unit = F.normalize(text, dim=1)
         self.items = unit.to(device)  # n_items × w
         self.sums = torch.from_numpy(dataset.train @ unit.numpy()).to(device)  # n_users × w
+        self.own = own
 
     def users(self) -> Tensor:
         """Return every user's unit profile (n_users × w)."""
         return F.normalize(self.sums, dim=1)
 
-    def without(self, users: Tensor, positives: Tensor) -> Tensor:
-        """Return the unit profiles of ``users`` (b) without the item at hand (b × w)."""
+    def to_learn(self, users: Tensor, positives: Tensor) -> Tensor:
+        """Return the unit profiles of ``users`` (b) without the positive at hand (b × w)."""
+        if self.own:
+            return F.normalize(self.sums[users], dim=1)
         return F.normalize(self.sums[users] - self.items[positives], dim=1)
 
 
@@ -43,7 +49,7 @@ class Linear(Encoder):
         text: Tensor,
     ) -> None:
         super().__init__()
-        self.profiles = TextProfiles(dataset, text, device)
+        self.profiles = TextProfiles(dataset, text, device, own=recipe.own_text)
         self.map = initial(text.shape[1], recipe.dimension, draw)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
@@ -54,7 +60,7 @@ class Linear(Encoder):
         """Map only what the batch needs, each user without the positive at hand."""
         items = self.profiles.items
         return (
-            self.profiles.without(users, positives) @ self.map,
+            self.profiles.to_learn(users, positives) @ self.map,
             items[positives] @ self.map,
             items[pool] @ self.map,
         )

@@ -59,6 +59,8 @@ class _FusedInfoNCE(torch.autograd.Function):
         for start in range(0, len(users), rows):
             block = slice(start, min(start + rows, len(users)))
             weights = (users[block] @ scaled).exp_().mul_(pool.allowed(block))  # rows × m
+            if 0 < pool.hardest < weights.shape[1]:
+                weights.mul_(weights >= weights.topk(pool.hardest).values[:, -1:])
             total = weights.sum(1).add_(positive[block].exp())
             logarithms[block] = total.log()
             pull[block] = 1 - positive[block].exp() / total
@@ -83,7 +85,7 @@ def infonce(
     """Return the mean InfoNCE loss (van den Oord et al. 2018) on cosines over ``temperature``.
 
     Users and positives b × d, negatives m × d; pooled items that a row's user is known to like
-    are left out of its sum.
+    are left out of its sum, and all but the ``pool.hardest`` of largest cosine where that is set.
     """
     unit = [F.normalize(x, dim=1) for x in (users, positives, negatives)]
     return _FusedInfoNCE.apply(*unit, pool, temperature)  # type: ignore[no-any-return]

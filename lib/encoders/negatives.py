@@ -6,10 +6,13 @@ Everything is index arithmetic on the training matrix, on the device of the tens
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
+
+from lib.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,10 @@ class Pool:
     """
 
     items: Tensor  # m, int64
-    table: Tensor  # distinct users × m, bool: False where the user has the item in training
+    table: Tensor  # distinct rows × m, bool: False where the row is never set against the item
     row_of: Tensor  # b, int64
     choices: Tensor  # b × 8 random columns, for losses that need one negative a row
+    hardest: int = 0  # how many of a row's allowed items count, those of largest score; 0: all
 
     def allowed(self, block: slice) -> Tensor:
         """Return the table's rows for a block of the batch (rows × m, bool)."""
@@ -56,33 +60,65 @@ class Pool:
         return self.choices.gather(1, first).squeeze(1)
 
 
-def draw(known: Known, users: Tensor, size: int, generator: torch.Generator) -> Pool:
-    """Draw a pool for a batch.
+class Never(NamedTuple):
+    """Which items a batch row is never set against: pairs of a table's row and an item."""
 
-    Parameters
-    ----------
-    known
-        The training matrix.
-    users
-        The batch's users (b, int64).
-    size
-        Wanted pool size m; at most the catalogue's.
-    generator
-        A CPU generator: one seed gives one pool on every device.
-    """
+    row_of: Tensor  # b, int64: the table's row of each batch row
+    row: Tensor  # n_pairs, int64
+    item: Tensor  # n_pairs, int64
+
+
+def known_items(known: Known, users: Tensor) -> Never:
+    """Return all training items of each batch row's user (b users)."""
     device = users.device
-    size = min(size, known.n_items)
-    items = torch.randperm(known.n_items, generator=generator)[:size].to(device)
-    choices = torch.randint(size, (len(users), 8), generator=generator).to(device)
-    column_of = torch.full((known.n_items,), -1, device=device)
-    column_of[items] = torch.arange(size, device=device)
-
     distinct, row_of = torch.unique(users, return_inverse=True)
     counts = known.starts[distinct + 1] - known.starts[distinct]
     row = torch.repeat_interleave(torch.arange(len(distinct), device=device), counts)
     before = known.starts[distinct] - (counts.cumsum(0) - counts)
-    column = column_of[known.items[before[row] + torch.arange(len(row), device=device)]]
-    table = torch.ones(len(distinct), size, dtype=torch.bool, device=device)
+    return Never(row_of, row, known.items[before[row] + torch.arange(len(row), device=device)])
+
+
+def positives_alone(positives: Tensor) -> Never:
+    """Return each batch row's own positive (b), as the paper's reference does it."""
+    rows = torch.arange(len(positives), device=positives.device)
+    return Never(rows, rows, positives)
+
+
+def draw(
+    never: Never, n_items: int, size: int, generator: torch.Generator, *, first: int = 0
+) -> Pool:
+    """Draw a pool for a batch.
+
+    Parameters
+    ----------
+    never
+        What its rows are never set against.
+    n_items
+        Size of the catalogue.
+    size
+        Wanted pool size m; at most the catalogue's.
+    generator
+        A CPU generator: one seed gives one pool on every device.
+    first
+        The smallest item id to be drawn.
+
+    Raises
+    ------
+    InputError
+        ``first`` is beyond the catalogue.
+    """
+    if first >= n_items:
+        raise InputError(
+            f"first_negative = {first} was given for a catalogue of {n_items} items; give less"
+        )
+    device = never.row_of.device
+    size = min(size, n_items - first)
+    items = (torch.randperm(n_items - first, generator=generator)[:size] + first).to(device)
+    choices = torch.randint(size, (len(never.row_of), 8), generator=generator).to(device)
+    column_of = torch.full((n_items,), -1, device=device)
+    column_of[items] = torch.arange(size, device=device)
+    column = column_of[never.item]
+    table = torch.ones(int(never.row_of.max()) + 1, size, dtype=torch.bool, device=device)
     held = column >= 0
-    table[row[held], column[held]] = False
-    return Pool(items, table, row_of, choices)
+    table[never.row[held], column[held]] = False
+    return Pool(items, table, never.row_of, choices)

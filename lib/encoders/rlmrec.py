@@ -32,7 +32,7 @@ class RLMRec(Encoder):
     ) -> None:
         super().__init__()
         self.collaborative = LightGCN(dataset, recipe, draw, device)
-        self.profiles = TextProfiles(dataset, text, device)
+        self.profiles = TextProfiles(dataset, text, device, own=recipe.own_text)
         middle = (text.shape[1] + recipe.dimension) // 2
         self.inner = initial(text.shape[1], middle, draw)
         self.outer = initial(middle, recipe.dimension, draw)
@@ -44,7 +44,7 @@ class RLMRec(Encoder):
     def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
         """Return the alignment: text against vectors, over distinct users and distinct items."""
         some, others = users[:CONTRASTED], positives[:CONTRASTED]
-        by_user = self._contrast(vectors[0], some, self.profiles.without(some, others))
+        by_user = self._contrast(vectors[0], some, self.profiles.to_learn(some, others))
         return by_user + self._contrast(vectors[1], others, self.profiles.items[others])
 
     def _contrast(self, vectors: Tensor, ids: Tensor, text: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ Shapes: n_users users, n_items items, b positives a batch, m pooled negatives, d
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from lib.data import Dataset
 from lib.encoders import negatives
 from lib.encoders.losses import LOSSES
 from lib.errors import InputError
-from lib.metrics import recall
+from lib.metrics import ndcg, recall
 from lib.seeds import generator, torch_generator
 from lib.topk import topk
 
+SELECT: dict[str, Callable[..., np.ndarray]] = {"recall": recall, "ndcg": ndcg}
 VALIDATION_K = 20
 VALIDATION_USERS = 10_000  # enough for a standard error under 0.004; all of them on small sets
 
@@ -42,19 +43,34 @@ class Recipe:
     epochs: int = 200
     patience: int = 5  # validations without a new best before the training stops
     weight: float = 0.1  # of an auxiliary loss, where the model has one
+    # Choices of protocol. The defaults are ours; chapter 13 sets the reference's beside them.
+    hardest: int = 0  # negatives of a row that count, those of the largest scores; 0: all
+    excluded: str = "known"  # never a row's negatives: its user's known items, or its "positive"
+    first_negative: int = 0  # the smallest item id that is ever a negative
+    own_text: bool = False  # a user's text includes the positive that is being learned
+    select: str = "recall"  # the validation score @20 that selects: recall or ndcg
+    every: int = 1  # epochs from one validation to the next
 
     def checked(self) -> Recipe:
         """Return the recipe, or say in one sentence which value is out of bounds."""
         least: dict[str, float] = {
             "dimension": 1, "layers": 0, "temperature": 0.02, "batch": 1, "negatives": 1,
-            "learning_rate": 1e-9, "epochs": 1, "patience": 1, "weight": 0,
+            "learning_rate": 1e-9, "epochs": 1, "patience": 1, "weight": 0, "hardest": 0,
+            "first_negative": 0, "every": 1,
         }  # fmt: skip
         for name, bound in least.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < bound:
                 raise InputError(f"{name} = {value!r} was given; it must be a number ≥ {bound:g}")
-        if self.loss not in LOSSES:
-            raise InputError(f"loss {self.loss!r} is not known; choose one of {sorted(LOSSES)}")
+        words: dict[str, tuple[object, ...]] = {
+            "loss": tuple(sorted(LOSSES)), "excluded": ("known", "positive"),
+            "own_text": (False, True), "select": tuple(SELECT),
+        }  # fmt: skip
+        for name, accepted in words.items():
+            value = getattr(self, name)
+            if value not in accepted:
+                choices = ", ".join(map(repr, accepted))
+                raise InputError(f"{name} = {value!r} is not known; choose one of {choices}")
         return self
 
 
@@ -107,11 +123,20 @@ def device_of(name: str) -> torch.device:
     return torch.device(chosen)
 
 
-def validation_recall(dataset: Dataset, users: Tensor, items: Tensor, subset: np.ndarray) -> float:
-    """Return mean Recall@20 on the validation items of ``subset`` (user ids), training masked."""
+def validation_score(
+    dataset: Dataset,
+    users: Tensor,
+    items: Tensor,
+    subset: np.ndarray,
+    metric: Callable[..., np.ndarray] = recall,
+) -> float:
+    """Return a metric's mean @20 on the validation items of ``subset`` (user ids), training masked.
+
+    ``metric`` takes lists and relevant items, as those of ``lib.metrics`` do.
+    """
     k = min(VALIDATION_K, dataset.n_items)
     found = topk(users[subset], items, k, exclude=dataset.train[subset])
-    return float(np.nanmean(recall(found.items.numpy(), dataset.valid[subset])))
+    return float(np.nanmean(metric(found.items.numpy(), dataset.valid[subset])))
 
 
 def validation_users(dataset: Dataset) -> np.ndarray:
@@ -129,15 +154,15 @@ def validation_users(dataset: Dataset) -> np.ndarray:
 def train(
     encoder: Encoder, dataset: Dataset, recipe: Recipe, *, seed: int, device: torch.device
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Train until validation Recall@20 has not risen for ``patience`` epochs; return the best.
+    """Train until the validation score has not risen ``patience`` times; return the best.
 
     Returns
     -------
     users, items
         Vectors on the CPU (n_users × d, n_items × d float32) whose inner products rank.
     info
-        ``validation`` (best Recall@20), ``epochs`` (to the best), ``history``, ``seconds``,
-        ``n_parameters``, ``device``.
+        ``validation`` (best score @20, recall unless the recipe says otherwise), ``epochs`` (to the
+        best), ``history`` (a score per validation), ``seconds``, ``n_parameters``, ``device``.
     """
     started = time.perf_counter()
     encoder.to(device)
@@ -147,7 +172,7 @@ def train(
     history: list[float] = []
     best: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
     label = f"{dataset.name} {type(encoder).__name__} seed {seed}"
-    for epoch in (bar := tqdm(range(recipe.epochs), desc=label, unit="epoch", disable=None)):
+    for epoch in (bar := tqdm(range(1, recipe.epochs + 1), desc=label, unit="epoch", disable=None)):
         for users, positives, pool in batches:
             optimiser.zero_grad(set_to_none=True)
             vectors = encoder.batch(users, positives, pool.items)
@@ -156,17 +181,19 @@ def train(
             extra = encoder.auxiliary(users, positives, vectors)
             (loss if extra is None else loss + recipe.weight * extra).backward()
             optimiser.step()
+        if epoch % recipe.every and epoch != recipe.epochs:
+            continue
         current = _snapshot(encoder, recipe)
-        history.append(validation_recall(dataset, *current, subset))
+        history.append(validation_score(dataset, *current, subset, SELECT[recipe.select]))
         if history[-1] >= max(history):
             best = current
-        since = epoch - int(np.argmax(history))
+        since = len(history) - 1 - int(np.argmax(history))
         bar.set_postfix(recall=f"{history[-1]:.4f}", best=f"{max(history):.4f}", since=since)
         if since >= recipe.patience:
             break
     return *best, {
         "validation": max(history),
-        "epochs": int(np.argmax(history)) + 1,
+        "epochs": min((int(np.argmax(history)) + 1) * recipe.every, recipe.epochs),
         "history": history,
         "seconds": time.perf_counter() - started,
         "n_parameters": sum(p.numel() for p in encoder.parameters()),
@@ -189,8 +216,18 @@ class _Batches:
         order = torch.randperm(len(self.users), generator=self.draw).to(self.device)
         for rows in order.split(self.recipe.batch):
             users = self.users[rows]
-            pool = negatives.draw(self.known, users, self.recipe.negatives, self.draw)
-            yield users, self.known.items[rows], pool
+            positives = self.known.items[rows]
+            yield users, positives, self._pool(users, positives)
+
+    def _pool(self, users: Tensor, positives: Tensor) -> negatives.Pool:
+        recipe = self.recipe
+        if recipe.excluded == "known":
+            never = negatives.known_items(self.known, users)
+        else:
+            never = negatives.positives_alone(positives)
+        pool = negatives.draw(never, self.known.n_items, recipe.negatives, self.draw,
+                              first=recipe.first_negative)  # fmt: skip
+        return replace(pool, hardest=recipe.hardest)
 
 
 @torch.no_grad()
