@@ -191,7 +191,7 @@ def _code(spec: _Model) -> str:
     if spec.page is closed:
         return store.code_version(spec.make, graph)
     if spec in SOLVED.values():
-        return store.code_version(spec.page, graph, *spec.pages)
+        return store.code_version(spec.page, training, graph, *spec.pages)
     return store.code_version(spec.page, training, losses, negatives, graph, *spec.pages)
 
 

@@ -1,4 +1,4 @@
-"""A collaborative alignment in the spirit of CARec (Wang et al. 2024), in one phase."""
+"""A collaborative alignment in the spirit of CARec (Wang et al. 2023), in one phase."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def distinct(ids: Tensor) -> Tensor:
 def recognise(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """Return the mean InfoNCE loss by which each query must find its own key among all c.
 
-    Both c × d; scores are cosines over ``temperature`` (van den Oord et al. 2018, eq. 4).
+    Both c × d; scores are cosines over ``temperature`` (van den Oord et al. 2018).
     """
     scores = F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T / temperature  # c × c
     return F.cross_entropy(scores, torch.arange(len(scores), device=scores.device))
@@ -34,7 +34,7 @@ def recognise(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
 def alignment(one: Tensor, other: Tensor) -> Tensor:
     """Return the mean squared distance of the unit vectors of paired rows (b × d each): 0 to 4.
 
-    Twice one minus the cosine (Wang and Isola 2020, eq. 1 with α = 2).
+    Twice one minus the cosine (Wang and Isola 2020, with α = 2).
     """
     return 2 - 2 * F.cosine_similarity(one, other, dim=1).mean()
 
@@ -43,7 +43,7 @@ def uniformity(vectors: Tensor) -> Tensor:
     """Return log mean exp(−2 ‖x − y‖²) over all pairs of different rows, at unit length.
 
     The vectors are c × d; from −8, two opposite ones, to 0, where all are the same (Wang and
-    Isola 2020, eq. 2 with t = 2). One row alone has no pair, and gives 0.
+    Isola 2020, with t = 2). One row alone has no pair, and gives 0.
     """
     count = len(vectors)
     if count < 2:

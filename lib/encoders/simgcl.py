@@ -17,7 +17,7 @@ TEMPERATURE = 0.2  # of the contrast, as in the original
 
 
 def noise(vectors: Tensor, radius: float, draw: torch.Generator) -> Tensor:
-    """Return noise of length ``radius`` in each vector's own orthant (Yu et al. 2022, eq. 7).
+    """Return noise of length ``radius`` in each vector's own orthant (Yu et al. 2022).
 
     A uniform draw from the unit cube is scaled to that length and takes the signs of the vector
     (n × d); drawn on the CPU, so that a seed gives the same noise on every device.
