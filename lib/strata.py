@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from lib.errors import InputError
-from lib.metrics import Floats, recall, relevant_pairs
+from lib.metrics import Floats, relevant_pairs
 from lib.seeds import generator
 from lib.stats import Estimate, of_totals
 
@@ -57,7 +57,9 @@ def by_count(counts: ArrayLike, *, seed: int = 2024) -> Labels:
 def restricted(relevant: sp.csr_matrix, items_mask: ArrayLike) -> sp.csr_matrix:
     """Return the relevant pairs whose item is chosen (n_users × n_items, same shape).
 
-    ``items_mask``: one truth value per item (n_items).
+    ``lib.metrics.recall`` of it is recall in a stratum. The lists stay those over all items: an
+    item of another stratum takes its place in them. ``items_mask``: one truth value per item
+    (n_items).
 
     Raises
     ------
@@ -72,21 +74,6 @@ def restricted(relevant: sp.csr_matrix, items_mask: ArrayLike) -> sp.csr_matrix:
         )
     chosen = sp.diags(mask.astype(relevant.dtype))
     return relevant_pairs(sp.csr_matrix(relevant @ chosen))
-
-
-def recalls(lists: ArrayLike, relevant: sp.csr_matrix, labels: Labels) -> Floats:
-    """Return each user's recall in each stratum of items (3 × n_users), NaN where none is there.
-
-    The lists are those over all items: an item of another stratum takes its place in them.
-
-    Raises
-    ------
-    InputError
-        As ``lib.metrics.recall`` and ``restricted``.
-    """
-    return np.stack(
-        [recall(lists, restricted(relevant, labels == s)) for s in range(len(ITEMS))],
-    )
 
 
 def gain(found: ArrayLike, base: ArrayLike) -> Estimate:
