@@ -31,7 +31,7 @@ from lib.views import View
 COUNTS = (1, 2, 3, 5)
 UNCUT = "uncut"
 UNSEEN, ALL = "unseen items", "all items"
-CHANCE = "chance"
+CHANCE, ONE_LIST = "chance", "one semantic list for all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +167,11 @@ def lists_among(view: View, items: Ints, k: int) -> NDArray[np.int32]:
     return items[found].astype(np.int32)
 
 
+def one_list(view: View) -> View:
+    """Return the view with the mean user in place of each: items rank by their mean score."""
+    return View(view.users.mean(dim=0).repeat(len(view.users), 1), view.items, {})
+
+
 def retrained(run: Run, dataset: Dataset, seed: int, **settings: Any) -> dict[str, View]:
     """Return the compared views by name, made from an altered dataset with the run's encoder.
 
@@ -227,7 +232,9 @@ def recall_of_unseen(run: Run, **settings: Any) -> Pooled:
     for seed in run.seeds:
         unseen = unseen_items(run.dataset, seed=seed)
         n_all = run.dataset.n_items - unseen.dataset.seen.getnnz(axis=1)
-        for name, view in retrained(run, unseen.dataset, seed, **settings).items():
+        made = retrained(run, unseen.dataset, seed, **settings)
+        made[ONE_LIST] = one_list(made["semantic"])
+        for name, view in made.items():
             every = views.lists(view, unseen.dataset, run.k)
             found.setdefault((name, ALL), []).append(recall(every, unseen.relevant))
             if name != "popularity":

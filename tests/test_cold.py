@@ -187,6 +187,14 @@ def test_lists_among_items_are_the_full_ranking_without_the_others() -> None:
     assert cold.lists_among(view, items, 20).shape == (6, 4)
 
 
+def test_one_list_for_all_ranks_by_the_mean_score_over_users() -> None:
+    draw = torch.Generator().manual_seed(1)
+    view = View(torch.randn(6, 4, generator=draw), torch.randn(9, 4, generator=draw), {})
+    order = np.argsort(-(view.users @ view.items.T).numpy().mean(axis=0))
+    found = cold.lists_among(cold.one_list(view), np.arange(9), 9)
+    np.testing.assert_array_equal(found, np.tile(order, (6, 1)))
+
+
 def test_pooled_sums_over_seeds_and_a_user_in_no_group_is_undefined() -> None:
     nan = np.nan
     found = cold.pooled([np.array([0.5, nan, nan]), np.array([0.1, 0.4, nan])])
@@ -229,7 +237,7 @@ def test_unseen_items_are_scored_alone_and_among_all(run: chapter.Run) -> None:
     found = cold.recall_of_unseen(run, epochs=2)
     alone = {name for name, among in found if among == cold.UNSEEN}
     every = {name for name, among in found if among == cold.ALL}
-    assert every - alone == {"popularity"} and cold.CHANCE in alone
+    assert every - alone == {"popularity"} and {cold.CHANCE, cold.ONE_LIST} <= alone
     for name in alone:  # the fewer candidates, the easier
         assert np.nansum(found[name, cold.UNSEEN][0]) >= np.nansum(found[name, cold.ALL][0])
     # nobody has unseen items in training, so the most popular items are never among them
