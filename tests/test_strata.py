@@ -1,12 +1,13 @@
 """Strata by training counts, recall within them, and gains over the same resampled users."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import strata
+from lib import plots, strata
 from lib.diagnostics import best_of_union
 from lib.errors import InputError
 from lib.metrics import recall
@@ -147,3 +148,18 @@ def test_moves_by_hand() -> None:
     expected = [[1, 0, 0, np.nan], [0, 1, 0, np.nan], [0, 0, 1, np.nan]]
     np.testing.assert_array_equal(found, expected)
     assert strata.MOVES == ("rises", "stays", "falls")
+
+
+def test_a_figure_of_levels_draws_nulls_in_grey_and_undefined_values_not_at_all() -> None:
+    nan = np.nan
+    rows = [("view", "cold", 0.1, 0.0, 0.2), ("view", "hot", nan, nan, nan),
+            ("chance", "cold", 0.0, 0.0, 0.1), ("chance", "hot", 0.1, 0.0, 0.1)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["what", "level", "mean", "low", "high"])
+    figure = plots.levels(
+        table, title="T", xlabel="X", ylabel="Y (unit)", nulls=["chance"], reference=0
+    )
+    (axis,) = figure.axes
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["cold", "hot"]
+    lines = {str(line.get_label()): line for line in axis.get_lines()}
+    assert lines["chance"].get_color() == plots.NULL != lines["view"].get_color()
+    assert axis.get_title(loc="left") == "T" and axis.get_ylabel() == "Y (unit)"
