@@ -21,6 +21,8 @@ DATASETS = {slug(name): name for name in words(config["datasets"])}
 PARAMETERS = {name: yaml.safe_load(str(value)) for name, value in config["parameters"].items()}
 FITS = config["fits"]
 CHAPTERS = sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
+if "chapters" in config:
+    CHAPTERS = words(config["chapters"])
 SOURCES = sorted(str(path) for path in Path("lib").rglob("*.py"))
 EXECUTED = "_build/executed"
 # A chapter's job makes a stamp; the notebook beside it is replaced only by a whole one, because

@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     stage = _command(commands, "stage", _stage, "put the book's sources together in _build/site")
     stage.add_argument("--fresh", action="store_true", help="fresh runs take the published place")
 
+    _command(commands, "checked", _checked, "name the chapters whose published outputs are tested")
+
     publish = _command(
         commands, "publish", _publish, "copy fresh runs to executed/, to be committed"
     )
@@ -125,6 +127,10 @@ def _fit(options: argparse.Namespace) -> None:
 
 def _stage(options: argparse.Namespace) -> None:
     print(book.stage(book.ROOT / book.BUILD / "site", fresh=options.fresh))
+
+
+def _checked(options: argparse.Namespace) -> None:
+    print(*book.workflow()["test"]["checked"])
 
 
 def _publish(options: argparse.Namespace) -> None:

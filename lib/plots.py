@@ -105,6 +105,49 @@ def curves(
     return _closed(figure)
 
 
+def levels(
+    table: pd.DataFrame,
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    nulls: Sequence[str] = (),
+    reference: float | None = None,
+) -> Figure:
+    """Draw ``mean`` with its interval at each named ``level``, one line per ``what``.
+
+    Parameters
+    ----------
+    table
+        Columns what, level, mean, low, high; levels and rows are drawn in the order given.
+    nulls
+        The values of ``what`` to draw in grey.
+    reference
+        A value to mark by a dashed line.
+    """
+    style()
+    figure, axis = plt.subplots(figsize=(7.2, 4.0))
+    names = list(dict.fromkeys(table["level"]))
+    kinds = list(dict.fromkeys(table["what"]))
+    colours = iter(SERIES)
+    for number, what in enumerate(kinds):
+        rows = table[table["what"] == what]
+        # side by side, so that intervals at one level do not hide each other
+        aside = 0.1 * (number - (len(kinds) - 1) / 2)
+        places = [names.index(level) + aside for level in rows["level"]]
+        colour = NULL if what in nulls else next(colours)
+        axis.plot(places, rows["mean"], "osD^vPX*"[number % 8], linestyle=":", color=colour,
+                  label=what)  # fmt: skip
+        axis.vlines(places, rows["low"], rows["high"], color=colour, linewidth=2.5)
+    if reference is not None:
+        axis.axhline(reference, color=INK, linestyle="--", linewidth=1)
+    axis.set_xticks(range(len(names)), names)
+    axis.grid(axis="x", visible=False)
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return _closed(figure)
+
+
 def shares(table: pd.DataFrame, *, title: str, xlabel: str) -> Figure:
     """Draw stacked horizontal bars that each add to 100 %: one per row, one part per column."""
     style()

@@ -13,7 +13,10 @@ import pandas as pd
 from lib import claims
 from lib.chapter import MARKS, RECORD
 
-COLUMNS = ["claim", "dataset", "chapter", "verdict", "mean", "low", "high", "reason", "page"]
+COLUMNS = [
+    "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "beside", "beside_low",
+    "beside_high", "reason", "page",
+]  # fmt: skip
 
 
 def records(folders: Sequence[Path]) -> pd.DataFrame:
@@ -48,12 +51,16 @@ def _records_of(page: Path) -> Iterator[dict[str, Any]]:
 def _row(record: dict[str, Any], page: Path) -> dict[str, Any]:
     claim = claims.load()[record["claim"]]
     mean, low, high, _ = record["measures"][claim.headline]
+    beside, beside_low, beside_high, _ = record["measures"][claim.beside]
     return {
         **{name: record[name] for name in ("claim", "chapter", "verdict", "reason")},
         "dataset": page.parent.name,
         "mean": mean,
         "low": low,
         "high": high,
+        "beside": beside,
+        "beside_low": beside_low,
+        "beside_high": beside_high,
         "page": f"{page.parent.name}/{page.stem}",
     }
 
@@ -80,10 +87,12 @@ def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
             for name in datasets
         )
         small = '<br><small style="font-weight:normal">'
+        beside = html.escape(claim.measures[claim.beside])
         body.append(
             f'<tr><th scope="row" style="text-align:left"><b>{claim.id}</b> '
             f"{html.escape(claim.finding)}{small}Paper: {html.escape(claim.paper)}</small>"
-            f"{small}Measured: {html.escape(claim.unit)}</small></th>{cells}</tr>"
+            f"{small}Measured: {html.escape(claim.unit)}</small>"
+            f"{small}Beside it: {beside}</small></th>{cells}</tr>"
         )
     return (
         '<div style="overflow-x:auto"><table class="table scoreboard">'
@@ -97,15 +106,19 @@ def _cell(rows: pd.DataFrame, link: str) -> str:
         return "<td>–</td>"
     row = rows.iloc[0]
     colour, (_, mark) = COLOURS[row["verdict"]], MARKS[row["verdict"]]
-    numbers = (
-        "" if pd.isna(row["mean"])
-        else f"<br><small>{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]</small>"
-    )  # fmt: skip
+    numbers = _small("", row, "mean", "low", "high")
+    numbers += _small("beside ", row, "beside", "beside_low", "beside_high")
     address = html.escape(link.format(page=row["page"]), quote=True)
     return (
         f'<td style="border-left:0.4em solid {colour};text-align:left">'
         f'<a href="{address}">{mark} {row["verdict"]}</a>{numbers}</td>'
     )
+
+
+def _small(word: str, row: pd.Series, mean: str, low: str, high: str) -> str:
+    if pd.isna(row[mean]):
+        return ""
+    return f"<br><small>{word}{row[mean]:.3f} [{row[low]:.3f}, {row[high]:.3f}]</small>"
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:

@@ -140,7 +140,8 @@ def test_the_best_row_is_chosen_on_validation_and_tests_are_corrected(run: chapt
 def notebook(path: Path, verdict: str, mean: float | None) -> None:
     record = {
         "claim": "F2", "chapter": "03-agreement", "dataset": "x", "verdict": verdict,
-        "reason": "because", "measures": {"jaccard": [mean, mean, mean, 10]},
+        "reason": "because",
+        "measures": {"jaccard": [mean, mean, mean, 10], "seeds": [0.25, 0.2, 0.3, 10]},
     }  # fmt: skip
     cell = {"cell_type": "code", "outputs": [{"data": {chapter.RECORD: record}}]}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +157,7 @@ def test_the_scoreboard_takes_the_fresh_record_and_no_failed_one(tmp_path: Path)
     assert dict(found["verdict"]) == {"ml-100k": claims.FAILS, "games": claims.UNTESTABLE}
     page = scoreboard.table(found.reset_index(), link="executed/{page}.html")
     assert 'href="executed/ml-100k/03-agreement.html"' in page and "0.400" in page
+    assert "beside 0.250 [0.200, 0.300]" in page
     assert scoreboard.counts(found.reset_index()).loc["ml-100k", claims.FAILS] == 1
 
 

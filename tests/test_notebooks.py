@@ -1,6 +1,7 @@
 """Executing chapters: what is written is whole, refuses what it does not know, and repeats."""
 
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,16 @@ def test_chapter_is_stored_bare_and_with_parameters(path):
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
     assert "{dataset}" in cells[0].source or not path.name[0].isdigit()
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_a_chapter_is_short_and_its_figures_have_words(path):
+    cells = nbformat.read(path, 4).cells
+    prose = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert len(prose.split()) < 1500
+    for cell in cells:
+        if cell.cell_type == "code" and re.search(r"^(plots\.\w+\(|figure$)", cell.source, re.M):
+            assert len(cell.metadata["mystnb"]["image"]["alt"]) > 40, cell.source
 
 
 def test_committed_toc_is_what_the_function_makes():

@@ -1,0 +1,77 @@
+"""Views side by side as one view: with equal weights, or with weights chosen on validation items.
+
+Norm-concat (``lib.fusion.concat``): each view's vectors are normalised and scaled by the root of
+its weight, so that the joint inner product is the weighted mean of the cosines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lib import fusion
+from lib.chapter import Run
+from lib.encoders.training import validation_score, validation_users
+from lib.errors import InputError
+from lib.views import View
+
+
+def even_concat(views: Sequence[View]) -> View:
+    """Return the views side by side with equal weights (n_users × Σ d and n_items × Σ d).
+
+    Raises
+    ------
+    InputError
+        As ``lib.fusion.concat``.
+    """
+    return _view(fusion.concat(_pairs(views)), {"weights": [1 / len(views)] * len(views)})
+
+
+def best_concat(run: Run, views: Sequence[View]) -> View:
+    """Return the views side by side with the weights, in tenths, of best validation recall.
+
+    ``info`` has ``weights`` (one per view, sum 1) and ``validation``, the Recall@20 that they have
+    on the users that every model is selected on. Of equally good weights the evenest are taken.
+
+    Raises
+    ------
+    InputError
+        As ``lib.fusion.choose_weights``.
+    """
+    subset = validation_users(run.dataset)
+
+    def score(found: fusion.Vectors) -> float:
+        users, items = map(torch.from_numpy, found)
+        return validation_score(run.dataset, users, items, subset)
+
+    pairs = _pairs(views)
+    choice = fusion.choose_weights(pairs, score)
+    info = {"weights": list(choice.weights), "validation": choice.score}
+    return _view(fusion.concat(pairs, choice.weights), info)
+
+
+def better(views: Mapping[str, Sequence[View]]) -> str:
+    """Return the name whose views, one per seed, have the best mean validation score.
+
+    Raises
+    ------
+    InputError
+        No name, or a view that was not selected on validation items and so has no such score.
+    """
+    unscored = [name for name, of in views.items() if any("validation" not in v.info for v in of)]
+    if unscored or not views:
+        raise InputError(
+            f"{unscored or 'no views'} were given to choose from by validation; give trained views"
+        )
+    return max(views, key=lambda name: np.mean([view.info["validation"] for view in views[name]]))
+
+
+def _pairs(views: Sequence[View]) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(view.users.numpy(), view.items.numpy()) for view in views]
+
+
+def _view(found: fusion.Vectors, info: dict[str, Any]) -> View:
+    return View(torch.from_numpy(found.users), torch.from_numpy(found.items), info)
