@@ -126,10 +126,10 @@ def compared(trials: Trials) -> Comparison:
     the text.
     """
     models = {COLLABORATIVE: "lightgcn", TEXT: "linear"}
-    make = {name: partial(trials.view, model) for name, model in models.items()}
-    again = {name: partial(trials.second, model) for name, model in models.items()}
+    make: dict[str, Make] = {n: partial(trials.view, model) for n, model in models.items()}
+    again: dict[str, Make] = {n: partial(trials.second, model) for n, model in models.items()}
     better = max(make, key=lambda name: trials.validation(make[name]))
-    seeds = {n: trials.fused([make[n], again[n]]) for n in {COLLABORATIVE, better}}
+    seeds = {n: trials.fused((make[n], again[n])) for n in {COLLABORATIVE, better}}
     return Comparison(
         fused=trials.fused(list(make.values())),
         singles={name: trials.recall(of) for name, of in make.items()},
@@ -177,8 +177,10 @@ def descriptions_of(run: Run) -> list[str]:
 
 def members(trials: Trials) -> dict[str, Make]:
     """Return the collaborative view, the text, and every further description, by name."""
-    further = {n: partial(trials.view, "linear", encoder=n) for n in descriptions_of(trials.run)}
-    both = {
+    further: dict[str, Make] = {
+        n: partial(trials.view, "linear", encoder=n) for n in descriptions_of(trials.run)
+    }
+    both: dict[str, Make] = {
         COLLABORATIVE: partial(trials.view, "lightgcn"),
         TEXT: partial(trials.view, "linear"),
     }
@@ -200,7 +202,7 @@ def more_views(trials: Trials) -> dict[str, Floats]:
     if len(make) > len(first):
         grid = fusion.simplex(len(make), 5)
         found[" + ".join(make)] = trials.fused(list(make.values()), grid)
-    control = [*(make[name] for name in first[:2]), partial(trials.second, "lightgcn")]
+    control: list[Make] = [*(make[name] for name in first[:2]), partial(trials.second, "lightgcn")]
     return found | {" + ".join([*first[:2], SECOND]): trials.fused(control)}
 
 
@@ -214,7 +216,7 @@ def finders(trials: Trials) -> pd.DataFrame:
     first = list(make)[:3]
     both = [make[name] for name in first[:2]]
     third = [make[name] for name in first[2:]]
-    rows = {
+    rows: dict[str, list[Make]] = {
         ", ".join(first): both + third,
         ", ".join([*first[:2], SECOND]): [*both, partial(trials.second, "lightgcn")],
     }
@@ -248,10 +250,7 @@ def at_no_cost(trials: Trials, width: int = 64) -> tuple[dict[str, Floats], pd.D
         ],
         "text": [partial(trials.view, "linear", dimension=width)],
     }
-    recalls = {
-        name: trials.recall(lambda s, of=of: even_concat([make(s) for make in of]))  # type: ignore[misc]
-        for name, of in parts.items()
-    }
+    recalls = {name: trials.recall(partial(_side_by_side, of)) for name, of in parts.items()}
     costs = [
         {
             "what": name,
@@ -265,3 +264,8 @@ def at_no_cost(trials: Trials, width: int = 64) -> tuple[dict[str, Floats], pd.D
         for name, of in parts.items()
     ]
     return recalls, pd.DataFrame(costs)
+
+
+def _side_by_side(parts: Sequence[Make], seed: int) -> View:
+    made = [make(seed) for make in parts]
+    return made[0] if len(made) == 1 else even_concat(made)

@@ -48,7 +48,8 @@ def _genres(dataset: Dataset) -> Matrix:
     if "genres" not in dataset.items:
         return np.empty((dataset.n_items, 0), dtype=np.float32)
     columns = dataset.items["genres"].fillna("").str.get_dummies(sep=", ")
-    return columns.to_numpy(dtype=np.float32)
+    # of text that pandas keeps in Arrow, no genre would be a genre too
+    return columns.drop(columns="", errors="ignore").to_numpy(dtype=np.float32)
 
 
 def tfidf(dataset: Dataset) -> Matrix:
