@@ -33,6 +33,9 @@ from lib.views import View
 SHARES = (1.0, 0.1, 0.5, 0.25)  # of the training interactions; the rule needs the first two
 COLLABORATIVE, TEXT = "LightGCN", "text"
 SECOND = "second LightGCN seed"
+OVER_BETTER = "over the better view"
+CONTROLS = ("over two LightGCN seeds", "over two seeds of the better view")
+NONE = Estimate(np.nan, np.nan, np.nan, 0)
 Make = Callable[[int], View]
 """How a view is made from a training seed."""
 
@@ -110,13 +113,20 @@ class Comparison(NamedTuple):
     fused: Floats
     singles: dict[str, Floats]
     better: str  # of the singles
-    controls: dict[str, Floats]
+    seeds: Floats  # two LightGCN seeds side by side
+    better_seeds: Floats  # two seeds of the better view side by side
     jaccard: dict[str, Floats]
 
-    def gains(self) -> dict[str, Estimate]:
-        """Return the fusion's gain over the better view and over each control."""
-        against = {"over the better view": self.singles[self.better]} | self.controls
-        return {what: gain(self.fused, values) for what, values in against.items()}
+
+def gains(found: Comparison | None) -> dict[str, Estimate]:
+    """Return the fusion's gain over the better view and over each control, NaN without any."""
+    if found is None:
+        return dict.fromkeys((OVER_BETTER, *CONTROLS), NONE)
+    against = (found.singles[found.better], found.seeds, found.better_seeds)
+    return {
+        what: gain(found.fused, values)
+        for what, values in zip((OVER_BETTER, *CONTROLS), against, strict=True)
+    }
 
 
 def compared(trials: Trials) -> Comparison:
@@ -134,10 +144,8 @@ def compared(trials: Trials) -> Comparison:
         fused=trials.fused(list(make.values())),
         singles={name: trials.recall(of) for name, of in make.items()},
         better=better,
-        controls={
-            "over two LightGCN seeds": seeds[COLLABORATIVE],
-            "over two seeds of the better view": seeds[better],
-        },
+        seeds=seeds[COLLABORATIVE],
+        better_seeds=seeds[better],
         jaccard={
             "LightGCN and text": trials.jaccard(list(make.values())),
             "LightGCN, two seeds": trials.jaccard([make[COLLABORATIVE], again[COLLABORATIVE]]),
@@ -204,6 +212,20 @@ def more_views(trials: Trials) -> dict[str, Floats]:
         found[" + ".join(make)] = trials.fused(list(make.values()), grid)
     control: list[Make] = [*(make[name] for name in first[:2]), partial(trials.second, "lightgcn")]
     return found | {" + ".join([*first[:2], SECOND]): trials.fused(control)}
+
+
+def third_gains(found: dict[str, Floats], names: Sequence[str]) -> tuple[Estimate, Estimate]:
+    """Return the gain of three views over the first two, and over the control.
+
+    ``found`` is what ``more_views`` gives, ``names`` are those of ``members``, in order; NaN where
+    there is no third.
+    """
+    if len(names) < 3:
+        return NONE, NONE
+    three = found[" + ".join(names[:3])]
+    controls = (names[:2], [*names[:2], SECOND])
+    two, seeds = (gain(three, found[" + ".join(control)]) for control in controls)
+    return two, seeds
 
 
 def finders(trials: Trials) -> pd.DataFrame:

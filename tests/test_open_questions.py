@@ -227,7 +227,11 @@ def test_a_comparison_is_of_what_it_says(small: Dataset) -> None:
                for n, m in (("LightGCN", "lightgcn"), ("text", "linear"))}  # fmt: skip
     assert found.better == max(by_name, key=by_name.__getitem__)
     expected = by_hand.sum() / found.singles[found.better].sum() - 1
-    np.testing.assert_allclose(found.gains()["over the better view"].mean, expected)
+    np.testing.assert_allclose(open_questions.gains(found)["over the better view"].mean, expected)
+    two = [best_concat(trials.run, [trials.view("lightgcn", s), trials.view("lightgcn", 1 - s)])
+           for s in (0, 1)]  # fmt: skip
+    by_hand = np.mean([recall(trials.lists(view), small.test) for view in two], axis=0)
+    np.testing.assert_array_equal(found.seeds, by_hand)
 
 
 def test_nothing_is_chosen_by_test_items(small: Dataset, small_with_other_test: Dataset) -> None:
@@ -247,7 +251,9 @@ def test_shares_come_with_what_is_left(small: Dataset) -> None:
 
 def test_no_times_no_temporal_split(small: Dataset) -> None:
     assert small.times is None
-    assert open_questions.of_split(run_of(small), "temporal", 1) is None
+    found = open_questions.of_split(run_of(small), "temporal", 1)
+    assert found is None
+    assert all(np.isnan(value.mean) for value in open_questions.gains(found).values())
 
 
 def test_further_descriptions_leave_the_runs_encoder_out(films: Dataset) -> None:
@@ -263,6 +269,11 @@ def test_more_views_are_every_single_pair_triple_and_all(films: Dataset) -> None
         "LightGCN + text + genres + tfidf", "LightGCN + text + second LightGCN seed",
     ]  # fmt: skip
     assert all(values.shape == (films.n_users,) for values in found.values())
+    third, seeds = open_questions.third_gains(found, ["LightGCN", "text", "genres", "tfidf"])
+    three = np.nanmean(found["LightGCN + text + genres"])
+    np.testing.assert_allclose(third.mean, three / np.nanmean(found["LightGCN + text"]) - 1)
+    control = found["LightGCN + text + second LightGCN seed"]
+    np.testing.assert_allclose(seeds.mean, three / np.nanmean(control) - 1)
 
 
 def test_one_description_leaves_pairs_of_two(small: Dataset) -> None:
@@ -271,6 +282,7 @@ def test_one_description_leaves_pairs_of_two(small: Dataset) -> None:
     assert list(found) == [
         "LightGCN", "text", "LightGCN + text", "LightGCN + text + second LightGCN seed",
     ]  # fmt: skip
+    assert np.isnan([v.mean for v in open_questions.third_gains(found, ["LightGCN", "text"])]).all()
     assert list(open_questions.finders(trials).index) == ["LightGCN, text, second LightGCN seed"]
 
 
