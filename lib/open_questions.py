@@ -115,6 +115,7 @@ class Comparison(NamedTuple):
     better: str  # of the singles
     seeds: Floats  # two LightGCN seeds side by side
     better_seeds: Floats  # two seeds of the better view side by side
+    popular: Floats  # one list of the most popular items for everybody
     jaccard: dict[str, Floats]
 
 
@@ -146,6 +147,7 @@ def compared(trials: Trials) -> Comparison:
         better=better,
         seeds=seeds[COLLABORATIVE],
         better_seeds=seeds[better],
+        popular=trials.recall(lambda seed: views.fit(trials.trained, "popularity", seed=seed)),
         jaccard={
             "LightGCN and text": trials.jaccard(list(make.values())),
             "LightGCN, two seeds": trials.jaccard([make[COLLABORATIVE], again[COLLABORATIVE]]),
