@@ -118,7 +118,36 @@ def _cell(rows: pd.DataFrame, link: str) -> str:
 def _small(word: str, row: pd.Series, mean: str, low: str, high: str) -> str:
     if pd.isna(row[mean]):
         return ""
-    return f"<br><small>{word}{row[mean]:.3f} [{row[low]:.3f}, {row[high]:.3f}]</small>"
+    return f"<br><small>{word}{_numbers(row, mean, low, high)}</small>"
+
+
+def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> str:
+    """Return a sentence per claim and dataset with this verdict as an HTML list, to be quoted.
+
+    Each has the finding, the dataset, the measure with its interval, what stands beside it, and
+    the part of the rule that decided. ``link`` is as in ``table``.
+    """
+    rows = found[found["verdict"] == verdict]
+    items = "".join(f"<li>{_sentence(row, link)}</li>" for _, row in rows.iterrows())
+    return f"<ul>{items}</ul>" if items else "<p>None.</p>"
+
+
+def _sentence(row: pd.Series, link: str) -> str:
+    claim = claims.load()[row["claim"]]
+    address = html.escape(link.format(page=row["page"]), quote=True)
+    head = f"<b>{claim.id}</b> {html.escape(claim.finding)} "
+    place = f'<a href="{address}">{html.escape(row["dataset"])}</a>: '
+    why = f" Decided by: <code>{html.escape(row['reason'])}</code>."
+    if pd.isna(row["mean"]):
+        return head + place.rstrip(": ") + "." + why
+    measured = f"{_numbers(row, 'mean', 'low', 'high')} ({html.escape(claim.unit)})"
+    beside = html.escape(claim.measures[claim.beside])
+    known = f"; beside it {_numbers(row, 'beside', 'beside_low', 'beside_high')} ({beside})"
+    return head + place + measured + ("" if pd.isna(row["beside"]) else known) + "." + why
+
+
+def _numbers(row: pd.Series, mean: str, low: str, high: str) -> str:
+    return f"{row[mean]:.3f} [{row[low]:.3f}, {row[high]:.3f}]"
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:

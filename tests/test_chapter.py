@@ -161,6 +161,17 @@ def test_the_scoreboard_takes_the_fresh_record_and_no_failed_one(tmp_path: Path)
     assert scoreboard.counts(found.reset_index()).loc["ml-100k", claims.FAILS] == 1
 
 
+def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
+    notebook(tmp_path / "run/ml-100k/03-agreement.ipynb", claims.FAILS, 0.4)
+    notebook(tmp_path / "run/<b>/03-agreement.ipynb", claims.UNTESTABLE, None)
+    found = scoreboard.records([tmp_path / "run"])
+    said = scoreboard.sentences(found, claims.FAILS)
+    assert "0.400 [0.400, 0.400]" in said and "beside it 0.250" in said and "because" in said
+    unknown = scoreboard.sentences(found, claims.UNTESTABLE)
+    assert "nan" not in unknown and "<b>F2</b>" in unknown and "&lt;b&gt;" in unknown
+    assert scoreboard.sentences(found, claims.HOLDS) == "<p>None.</p>"
+
+
 def test_an_empty_scoreboard_is_a_table() -> None:
     assert "F2" in scoreboard.table(scoreboard.records([]))
 
