@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from lib import fusion
 from lib.chapter import Run
@@ -30,8 +31,10 @@ def even_concat(views: Sequence[View]) -> View:
     return _view(fusion.concat(_pairs(views)), {"weights": [1 / len(views)] * len(views)})
 
 
-def best_concat(run: Run, views: Sequence[View]) -> View:
+def best_concat(run: Run, views: Sequence[View], grid: ArrayLike | None = None) -> View:
     """Return the views side by side with the weights, in tenths, of best validation recall.
+
+    ``grid`` is what to try in place of tenths, one weighting per row (``lib.fusion.simplex``).
 
     ``info`` has ``weights`` (one per view, sum 1) and ``validation``, the Recall@20 that they have
     on the users that every model is selected on. Of equally good weights the evenest are taken.
@@ -48,7 +51,7 @@ def best_concat(run: Run, views: Sequence[View]) -> View:
         return validation_score(run.dataset, users, items, subset)
 
     pairs = _pairs(views)
-    choice = fusion.choose_weights(pairs, score)
+    choice = fusion.choose_weights(pairs, score, grid)
     info = {"weights": list(choice.weights), "validation": choice.score}
     return _view(fusion.concat(pairs, choice.weights), info)
 

@@ -1,5 +1,7 @@
 """Text to vectors: the bundled MiniLM, any sentence-transformers name, or a file of vectors.
 
+``lib.encoders.descriptions`` holds those that need no language model.
+
 Every distinct text is encoded once per encoder: texts go to the store in chunks, so a killed
 run goes on with the first chunk that is missing.
 """
@@ -19,6 +21,7 @@ from tqdm import tqdm
 
 from lib import store
 from lib.data import Dataset
+from lib.encoders import descriptions
 from lib.errors import InputError
 from lib.sources import offline
 
@@ -38,17 +41,20 @@ def encode(dataset: Dataset, encoder: str) -> Tensor:
     ----------
     dataset
         Its ``items["text"]`` is encoded; where the dataset brings vectors of its own
-        (``dataset.vectors``), those are returned.
+        (``dataset.vectors``), those are returned instead of a language model's or a file's.
     encoder
         "minilm" (bundled all-MiniLM-L6-v2), a sentence-transformers name such as
-        "BAAI/bge-m3", or the path of a ``.npy`` file with one row per item in the order of
-        ``dataset.items``.
+        "BAAI/bge-m3", the path of a ``.npy`` file with one row per item in the order of
+        ``dataset.items``, or a description that needs no model: "tfidf", "genres".
 
     Raises
     ------
     InputError
-        Unknown encoder, wrong hash, wrong number of rows, NaN or infinite vectors.
+        Unknown encoder, wrong hash, wrong number of rows, NaN or infinite vectors, or a
+        description that the dataset does not have.
     """
+    if encoder in descriptions.MAKERS:
+        return torch.from_numpy(descriptions.encode(dataset, encoder))
     if dataset.vectors is not None:
         return torch.from_numpy(np.asarray(dataset.vectors, dtype=np.float32))
     if encoder.endswith(".npy"):
@@ -65,6 +71,8 @@ def encode(dataset: Dataset, encoder: str) -> Tensor:
 
 def digest_of(dataset: Dataset, encoder: str) -> str:
     """Return what identifies the vectors ``encode`` would give, without encoding anything."""
+    if encoder in descriptions.MAKERS:
+        return descriptions.digest_of(dataset, encoder)
     if dataset.vectors is not None:
         return store.digest(np.asarray(dataset.vectors, dtype=np.float32))
     if encoder.endswith(".npy"):
@@ -133,7 +141,8 @@ def _model(encoder: str) -> SentenceTransformer:
     except (OSError, ValueError) as fault:
         raise InputError(
             f"encoder {encoder!r} cannot be loaded ({str(fault).splitlines()[0][:120]}); give "
-            "minilm, a sentence-transformers name that this machine can reach, or a .npy file"
+            "minilm, tfidf, genres, a sentence-transformers name that this machine can reach, or a "
+            ".npy file"
         ) from None
     probe = ["A short title", "Another, somewhat longer title (1999) Drama, Thriller", "x"]
     exact = torch.nn.functional.normalize(torch.from_numpy(_forward(model, probe)))
