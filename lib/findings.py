@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from lib import claims
 from lib.diagnostics import complementary, composition, hit_popularity, jaccard, oracle
+from lib.errors import InputError
 from lib.item_splits import ItemSplit
 from lib.maps import Fit, permuted
 from lib.metrics import Floats, Ints, Lists, recall
@@ -246,8 +247,13 @@ def strata(counts: ArrayLike, *, seed: int = 0) -> Ints:
     """Return each item's stratum by rank of its count: exactly 60 % cold, 20 % mid, 20 % hot.
 
     Items of equal count at an edge are drawn by ``seed``. 0 is cold, 1 mid, 2 hot (n_items).
+
+    Raises
+    ------
+    InputError
+        Not one finite count per item.
     """
-    values = np.asarray(counts, dtype=np.float64)
+    values = _checked(counts)
     ties = generator(seed, "popularity ties").random(len(values))
     place = np.empty(len(values))
     place[np.lexsort((ties, values))] = (np.arange(len(values)) + 1) / len(values)
@@ -259,9 +265,23 @@ def quantile_strata(counts: ArrayLike) -> Ints:
 
     Cold is at most the 60 % quantile, mid at most the 80 % one, hot above: all items of equal
     count are in one stratum, so that ties make cold and mid larger (n_items).
+
+    Raises
+    ------
+    InputError
+        As ``strata``.
     """
-    values = np.asarray(counts, dtype=np.float64)
+    values = _checked(counts)
     return _cut(values, *np.quantile(values, [COLD, HOT]))
+
+
+def _checked(counts: ArrayLike) -> Floats:
+    values = np.asarray(counts, dtype=np.float64)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise InputError(
+            f"counts of shape {values.shape} were given; give one finite number per item"
+        )
+    return values
 
 
 def _cut(values: Floats, cold: float, mid: float) -> Ints:

@@ -178,14 +178,21 @@ def heat(
         text = texts.iloc[row, column]
         axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=ink)
         if framed.iloc[row, column]:
-            corner = (column - 0.47, row - 0.46)
-            axis.add_patch(Rectangle(corner, 0.94, 0.92, fill=False, ec="black", lw=2))
+            # black around white is seen on dark and on light colours
+            for gap, colour in ((0.03, "black"), (0.07, "white")):
+                corner, size = (column - 0.5 + gap, row - 0.5 + gap), 1 - 2 * gap
+                axis.add_patch(Rectangle(corner, size, size, fill=False, ec=colour, lw=1.8))
     axis.set_xticks(range(width), values.columns)
     axis.set_yticks(range(height), values.index)
     axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
-    axis.set(xlabel=xlabel, ylabel="")
-    axis.set_title(title, pad=12)
+    axis.tick_params(length=0, labelsize=9)
+    axis.tick_params(which="minor", length=0)
+    axis.set(xlabel=xlabel, ylabel="", title=title)
+    axis.xaxis.set_label_position("top")
+    axis.set_xticks(np.arange(width - 1) + 0.5, minor=True)
+    axis.set_yticks(np.arange(height - 1) + 0.5, minor=True)
     axis.grid(visible=False)
+    axis.grid(which="minor", color="white", linewidth=1.5)
     bar = figure.colorbar(image, ax=axis, orientation="horizontal", extend="both", pad=0.09,
                           fraction=0.04)  # fmt: skip
     bar.set_label(label)

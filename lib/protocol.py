@@ -20,6 +20,14 @@ F8 stands for the fusion's gain over the collaborative view, not over an alignme
 """
 
 
+SHORT = {
+    "F1": "recall\nratio", "F2": "Jaccard", "F3": "one view's\nhits", "F3b": "balance\nof hits",
+    "F4": "popularity\ngap", "F5": "oracle\ngain", "F6": "reached\nof R²", "F8": "fusion's\ngain",
+    "F9": "tail minus\nhot gain",
+}  # fmt: skip
+"""What each finding's number is, for the head of a column."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """One choice of protocol.

@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import findings, item_splits, maps, probe_scores
+from lib import claims, findings, item_splits, maps, probe_scores
+from lib.chapter import interval
 from lib.choices import Bench, everything, mean_of_cosines, nulls, recall_of_longer
 from lib.diagnostics import best_of_union, jaccard, neighbourhood_preservation, oracle
 from lib.findings import MEASURES
 from lib.metrics import Ints, check_k, recall
-from lib.protocol import CHOICES, FINDINGS, HALVES, JOINT
+from lib.protocol import CHOICES, FINDINGS, HALVES, JOINT, SHORT
 from lib.stats import Estimate, summary
 from lib.topk import topk
 from lib.vectors import Floats, unit
+
+OTHER_QUESTIONS = ("an oracle with more items", "no null")
+"""Choices whose sides are different questions to the same lists, not answers to one question."""
 
 Line = tuple[str, str, Estimate]
 """What of which choice, and its value; low and high are NaN where nothing is drawn."""
@@ -188,30 +192,118 @@ def grid(table: pd.DataFrame, column: str) -> pd.DataFrame:
     return wide.reindex(index=[choice.name for choice in CHOICES], columns=list(FINDINGS))
 
 
+def named(grid: pd.DataFrame) -> pd.DataFrame:
+    """Return a grid whose columns also say what is measured."""
+    return grid.rename(columns=lambda name: f"{name}\n{SHORT[name]}")
+
+
+def texts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what stands in the cells of the figure: ours and the reference's number, or why not.
+
+    Cells that a choice cannot touch are empty; "left out" is a choice that this run did not
+    measure.
+    """
+    found = grid(table.assign(text=_texts(table)), "text").astype(object)
+    for choice in CHOICES:
+        for name in FINDINGS:
+            if pd.isna(found.loc[choice.name, name]):
+                found.loc[choice.name, name] = "left out" if name in choice.findings else ""
+    return found
+
+
+def _texts(table: pd.DataFrame) -> list[str]:
+    pairs = zip(table["ours"], table["reference"], strict=True)
+    return [f"{ours:.2f}\n→ {reference:.2f}" for ours, reference in pairs]
+
+
+def framed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return which cells of the figure change the word of a verdict (choices × findings)."""
+    changed = (table["word"] != table["reference_word"]).astype(float)
+    return grid(table.assign(changed=changed), "changed") == 1
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table in words: every number with its interval, one row per choice and finding."""
+
+    def words(side: str) -> list[str]:
+        columns = table[[side, f"{side}_low", f"{side}_high", "n"]]
+        return [interval(Estimate(*row)) for row in columns.itertuples(index=False)]
+
+    index = pd.MultiIndex.from_frame(table[["choice", "finding"]])
+    columns = {
+        "ours": words("ours"),
+        "the reference's": words("reference"),
+        "difference": words("difference"),
+        "in half-widths": [f"{moved:+.1f}" for moved in table["moved"]],
+        "n": list(table["n"]),
+        "seeds": list(table["seeds"]),
+        "our word": list(table["word"]),
+        "the reference's word": list(table["reference_word"]),
+    }
+    return pd.DataFrame(columns, index=index)
+
+
+def shown_details(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the details in words, a number alone where nothing is drawn."""
+    values = [
+        f"{row.mean:.3g}" if row.n == 0 else interval(Estimate(row.mean, row.low, row.high, row.n))
+        for row in found.itertuples(index=False)
+    ]
+    index = pd.MultiIndex.from_frame(found[["choice", "what"]])
+    return pd.DataFrame({"value": values, "n": found["n"].replace(0, "").to_numpy()}, index=index)
+
+
+def described() -> pd.DataFrame:
+    """Return the choices in words: ours, the reference's, how it is brought about, what it can
+    touch.
+    """
+    rows = {
+        choice.name: {
+            "ours": choice.ours,
+            "the reference's": choice.reference,
+            "how it is measured here": choice.how,
+            "can touch": ", ".join(choice.findings),
+        }
+        for choice in CHOICES
+    }
+    return pd.DataFrame(rows).T
+
+
+def headlines() -> pd.Series:
+    """Return what the number of each finding is."""
+    units = {name: claims.load()[name].unit for name in FINDINGS}
+    units["F8"] = "recall of norm-concat over that of the collaborative view, minus one (stand-in)"
+    return pd.Series(units, name="the number in its column")
+
+
 def changes(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows in which the reference's choice changes the word of the verdict."""
     return table[table["word"] != table["reference_word"]]
 
 
-def movers(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
+def movers(table: pd.DataFrame, most: int = 10) -> pd.DataFrame:
     """Return the largest differences in units of half of our interval: what, mean, low, high, n.
 
-    ``change`` says whether the word of the verdict changes with it.
+    The choices whose two sides ask different questions (``OTHER_QUESTIONS``) are left out. Behind
+    the ``most`` others stand the rows of "one seed" for the same findings: ``null`` is true there.
     """
     half = (table["ours_high"] - table["ours_low"]) / 2
-    changed = table["word"] != table["reference_word"]
+    star = np.where(table["word"] != table["reference_word"], " *", "")
     found = pd.DataFrame(
         {
-            "what": table["finding"] + ": " + table["choice"],
+            "what": table["finding"] + ": " + table["choice"] + star,
             "mean": table["moved"],
             "low": table["difference_low"] / half,
             "high": table["difference_high"] / half,
             "n": table["n"],
-            "change": np.where(changed, "changes the verdict's word", "same word"),
+            "null": table["choice"] == "one seed",
         }
     )
-    order = found["mean"].abs().sort_values(ascending=False, kind="stable").index[:most]
-    return found.loc[order]
+    asked = ~table["choice"].isin([*OTHER_QUESTIONS, "one seed"])
+    order = found.loc[asked, "mean"].abs().sort_values(ascending=False, kind="stable").index[:most]
+    touched = table.loc[order, "finding"].unique()
+    beside = found[found["null"] & table["finding"].isin(touched)]
+    return pd.concat([found.loc[order], beside], ignore_index=True)
 
 
 def verdict(table: pd.DataFrame) -> str:
