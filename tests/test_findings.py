@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
+from tiny import Tiny, worlds
 
 from lib import claims, findings, item_splits, maps, probes
 from lib.errors import InputError
 from lib.findings import MEASURES, Evidence
 from lib.probe_scores import Resampled
 from lib.stats import Estimate
-from tiny import Tiny, worlds
 
 NAN = float("nan")
 BY_HAND = Evidence(
