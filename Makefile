@@ -12,14 +12,14 @@ BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.companion-ready
 RUN := PATH="$(BIN):$$PATH"
 
-# DATASETS="a b" SEEDS=3 SEED=0 K=20 ENCODER=minilm SPLIT=random DEVICE=auto override workflow.yml.
+# DATASETS="a b" CHAPTERS="01-data 03-agreement" SEEDS=3 SEED=0 K=20 ENCODER=minilm SPLIT=random DEVICE=auto override workflow.yml.
 given = $(if $($(1)),$(2): $($(1))$(comma) )
 comma := ,
 PARAMETERS := $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS,seeds)$(call given,K,k)$(call given,ENCODER,encoder)$(call given,DEVICE,device)
-CONFIG := $(if $(DATASETS),datasets="$(DATASETS)") $(if $(PARAMETERS),parameters="{$(PARAMETERS)}")
+CONFIG := $(if $(DATASETS),datasets="$(DATASETS)") $(if $(CHAPTERS),chapters="$(CHAPTERS)") $(if $(PARAMETERS),parameters="{$(PARAMETERS)}")
 OVERRIDES := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
-.PHONY: help book chapters fits html links test lint bench publish cache clean distclean
+.PHONY: help book chapters fits html links test validate lint bench publish cache clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,8 +63,15 @@ lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-test: lint html fits ## lint, types, a strict build of the book, pytest, and nbval over the published ml-100k chapters
-	@$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 tests executed/ml-100k
+test: lint html ## lint, types, a strict build of the book, pytest, and nbval over published ml-100k chapters
+	@checked="$$($(BIN)/python -m lib checked)"; \
+	$(RUN) snakemake --profile $(PROFILE) fits --config chapters="$$checked"; \
+	$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout=1200 tests $$(printf 'executed/ml-100k/%s.ipynb ' $$checked)
+
+validate: $(READY) ## nbval over all published chapters of DATASETS (ml-100k)
+	@$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout=3600 $(patsubst %,executed/%,$(or $(DATASETS),ml-100k))
 
 bench: $(READY) ## measure speed and memory
 	@$(BIN)/python -m bench

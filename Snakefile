@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from lib.notebooks import slug
+from lib.notebooks import slug, variant
 
 
 configfile: "workflow.yml"
@@ -16,11 +16,14 @@ def words(value):
     return value.split() if isinstance(value, str) else list(value)
 
 
+# By the folder of its part: a dataset, perhaps with parameters in which it differs from the others.
 DATASETS = {slug(name): name for name in words(config["datasets"])}
 # What comes from a command line is text, also numbers.
 PARAMETERS = {name: yaml.safe_load(str(value)) for name, value in config["parameters"].items()}
 FITS = config["fits"]
 CHAPTERS = sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
+if "chapters" in config:
+    CHAPTERS = words(config["chapters"])
 SOURCES = sorted(str(path) for path in Path("lib").rglob("*.py"))
 EXECUTED = "_build/executed"
 # A chapter's job makes a stamp; the notebook beside it is replaced only by a whole one, because
@@ -38,9 +41,14 @@ def stated(rule_name):
     return needs
 
 
-def options(**more):
-    """The parameters as options of a command."""
-    return " ".join(f"-p {name} '{value}'" for name, value in (PARAMETERS | more).items())
+def parameters(part):
+    """The parameters of one part of the book."""
+    return PARAMETERS | variant(DATASETS[part])[1]
+
+
+def options(part):
+    """The parameters of a part as options of a command."""
+    return " ".join(f"-p {name} '{value}'" for name, value in parameters(part).items())
 
 
 def settings(model):
@@ -51,11 +59,11 @@ def settings(model):
 
 def fits_of(dataset, chapter):
     """The fits a chapter reads, so that they run first and side by side."""
-    first = PARAMETERS["seed"]
+    first, seeds = parameters(dataset)["seed"], parameters(dataset)["seeds"]
     return [
         f"_build/fits/{dataset}/{model}-{seed}.json"
         for model, count in FITS.get(chapter, {}).items()
-        for seed in range(first, first + (PARAMETERS["seeds"] if count == "seeds" else count))
+        for seed in range(first, first + (seeds if count == "seeds" else count))
     ]
 
 
@@ -108,10 +116,10 @@ rule fit:
     output:
         "_build/fits/{dataset}/{model}-{seed}.json",
     params:
-        name=lambda wildcards: DATASETS[wildcards.dataset],
-        split=PARAMETERS["split"],
-        encoder=PARAMETERS["encoder"],
-        device=PARAMETERS["device"],
+        name=lambda wildcards: variant(DATASETS[wildcards.dataset])[0],
+        split=lambda wildcards: parameters(wildcards.dataset)["split"],
+        encoder=lambda wildcards: parameters(wildcards.dataset)["encoder"],
+        device=lambda wildcards: parameters(wildcards.dataset)["device"],
         model=lambda wildcards: wildcards.model.partition("@")[0],
         settings=lambda wildcards: settings(wildcards.model),
     threads: FIT["threads"]
@@ -136,7 +144,7 @@ rule chapter:
     params:
         out=f"{EXECUTED}/{{dataset}}/{{chapter}}.ipynb",
         name=lambda wildcards: DATASETS[wildcards.dataset],
-        options=options(),
+        options=lambda wildcards: options(wildcards.dataset),
     threads: CHAPTER["threads"]
     resources:
         mem_mb=CHAPTER["mem_mb"],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.measure import Machine, Row, machine
 
-SECTIONS = ("topk", "diagnostics")
+SECTIONS = ("topk", "diagnostics", "training", "text")
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ the cache. ``python -m lib COMMAND --help`` tells what each accepts.
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
 import sys
@@ -39,7 +38,11 @@ def _parser() -> argparse.ArgumentParser:
 
     execute = _command(commands, "execute", _execute, "execute one chapter on one dataset")
     execute.add_argument("chapter", type=Path, help="the notebook, such as chapters/01-data.ipynb")
-    execute.add_argument("dataset", nargs="?", help="a known name, or a directory of your own")
+    execute.add_argument(
+        "dataset",
+        nargs="?",
+        help="a known name, such as ml-100k or ml-100k@k=50, or a directory of your own",
+    )
     execute.add_argument("--out", type=Path, help="where to write (default: under _build/executed)")
     _parameters(execute)
 
@@ -53,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
 
     stage = _command(commands, "stage", _stage, "put the book's sources together in _build/site")
     stage.add_argument("--fresh", action="store_true", help="fresh runs take the published place")
+
+    _command(commands, "checked", _checked, "name the chapters whose published outputs are tested")
 
     publish = _command(
         commands, "publish", _publish, "copy fresh runs to executed/, to be committed"
@@ -88,15 +93,7 @@ def _parameters(parser: argparse.ArgumentParser) -> None:
 
 
 def _values(pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Read values as Python writes them (50, 1e-3, None); all else is text."""
-
-    def value(text: str) -> Any:
-        try:
-            return ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            return text
-
-    return {name: value(text) for name, text in pairs}
+    return {name: notebooks.literal(text) for name, text in pairs}
 
 
 def _execute(options: argparse.Namespace) -> None:
@@ -125,6 +122,10 @@ def _fit(options: argparse.Namespace) -> None:
 
 def _stage(options: argparse.Namespace) -> None:
     print(book.stage(book.ROOT / book.BUILD / "site", fresh=options.fresh))
+
+
+def _checked(options: argparse.Namespace) -> None:
+    print(*book.workflow()["test"]["checked"])
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -32,6 +32,7 @@ class Claim:
     finding: str
     paper: str
     headline: str
+    beside: str
     unit: str
     measures: dict[str, str]
     holds: str

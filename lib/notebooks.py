@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import sys
@@ -31,14 +32,43 @@ class ChapterError(RuntimeError):
 
 
 def slug(dataset: str) -> str:
-    """Return the name of a dataset's folder and part: its own name, or that of its directory."""
-    name = re.sub(r"[^a-z0-9._-]+", "-", Path(dataset).name.lower()).strip("-.")
+    """Return the name of a dataset's folder and part: its own, or that of its directory."""
+    plain, _ = variant(dataset)
+    settings = dataset[len(plain) :]
+    name = re.sub(r"[^a-z0-9._-]+", "-", (Path(plain).name + settings).lower()).strip("-.")
     if not name:
         raise InputError(
             f"{dataset!r} leaves no name for a folder: give a dataset's name or a directory "
             "whose name has a letter or a digit."
         )
     return name
+
+
+def variant(name: str) -> tuple[str, dict[str, Any]]:
+    """Return the dataset and the parameters of ``DATASET@NAME=VALUE,NAME=VALUE``.
+
+    Values are read as Python writes them (50, True); all else is text. A directory that exists is a
+    dataset whatever its name.
+
+    Raises InputError for a part without a name or a value.
+    """
+    dataset, _, settings = (name, "", "") if Path(name).is_dir() else name.partition("@")
+    pairs = [pair.partition("=") for pair in settings.split(",") if settings]
+    for parameter, _, value in pairs:
+        if not parameter or not value:
+            raise InputError(
+                f"{name!r} sets {parameter!r} to {value!r}: write DATASET@NAME=VALUE,NAME=VALUE, "
+                "such as ml-100k@k=50,seeds=1."
+            )
+    return dataset, {parameter: literal(value) for parameter, _, value in pairs}
+
+
+def literal(text: str) -> Any:
+    """Return a value as Python writes it (50, 1e-3, None); all else is text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def parameters(chapter: Path) -> list[str]:
@@ -60,13 +90,17 @@ def parameters(chapter: Path) -> list[str]:
 def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: Path) -> Path:
     """Execute ``chapter`` on ``dataset`` and write the normalised notebook to ``out``.
 
+    ``dataset`` may carry parameters (``variant``); those given beside it come before them.
     A page about all datasets, such as the scoreboard, is given None.
     ``out`` appears by renaming, and only after the last cell succeeded. If a cell fails, ``out``
     stays as it was and the notebook as far as it ran is kept beside it as ``NAME.failed.ipynb``.
 
     Raises InputError for a parameter the chapter does not have, ChapterError if a cell fails.
     """
-    values = dict(given) if dataset is None else {"dataset": dataset, **given}
+    values = dict(given)
+    if dataset is not None:
+        plain, more = variant(dataset)
+        values = {"dataset": plain, **more, **given}
     known = parameters(chapter)
     unknown = sorted(set(values) - set(known))
     if unknown:

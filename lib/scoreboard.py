@@ -13,7 +13,10 @@ import pandas as pd
 from lib import claims
 from lib.chapter import MARKS, RECORD
 
-COLUMNS = ["claim", "dataset", "chapter", "verdict", "mean", "low", "high", "reason", "page"]
+COLUMNS = [
+    "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "beside", "beside_low",
+    "beside_high", "reason", "page",
+]  # fmt: skip
 
 
 def records(folders: Sequence[Path]) -> pd.DataFrame:
@@ -48,12 +51,16 @@ def _records_of(page: Path) -> Iterator[dict[str, Any]]:
 def _row(record: dict[str, Any], page: Path) -> dict[str, Any]:
     claim = claims.load()[record["claim"]]
     mean, low, high, _ = record["measures"][claim.headline]
+    beside, beside_low, beside_high, _ = record["measures"][claim.beside]
     return {
         **{name: record[name] for name in ("claim", "chapter", "verdict", "reason")},
         "dataset": page.parent.name,
         "mean": mean,
         "low": low,
         "high": high,
+        "beside": beside,
+        "beside_low": beside_low,
+        "beside_high": beside_high,
         "page": f"{page.parent.name}/{page.stem}",
     }
 
@@ -80,10 +87,12 @@ def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
             for name in datasets
         )
         small = '<br><small style="font-weight:normal">'
+        beside = html.escape(claim.measures[claim.beside])
         body.append(
             f'<tr><th scope="row" style="text-align:left"><b>{claim.id}</b> '
             f"{html.escape(claim.finding)}{small}Paper: {html.escape(claim.paper)}</small>"
-            f"{small}Measured: {html.escape(claim.unit)}</small></th>{cells}</tr>"
+            f"{small}Measured: {html.escape(claim.unit)}</small>"
+            f"{small}Beside it: {beside}</small></th>{cells}</tr>"
         )
     return (
         '<div style="overflow-x:auto"><table class="table scoreboard">'
@@ -97,15 +106,48 @@ def _cell(rows: pd.DataFrame, link: str) -> str:
         return "<td>–</td>"
     row = rows.iloc[0]
     colour, (_, mark) = COLOURS[row["verdict"]], MARKS[row["verdict"]]
-    numbers = (
-        "" if pd.isna(row["mean"])
-        else f"<br><small>{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]</small>"
-    )  # fmt: skip
+    numbers = _small("", row, "mean", "low", "high")
+    numbers += _small("beside ", row, "beside", "beside_low", "beside_high")
     address = html.escape(link.format(page=row["page"]), quote=True)
     return (
         f'<td style="border-left:0.4em solid {colour};text-align:left">'
         f'<a href="{address}">{mark} {row["verdict"]}</a>{numbers}</td>'
     )
+
+
+def _small(word: str, row: pd.Series, mean: str, low: str, high: str) -> str:
+    if pd.isna(row[mean]):
+        return ""
+    return f"<br><small>{word}{_numbers(row, mean, low, high)}</small>"
+
+
+def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> str:
+    """Return a sentence per claim and dataset with this verdict as an HTML list, to be quoted.
+
+    Each has the finding, the dataset, the measure with its interval, what stands beside it, and
+    the part of the rule that decided. ``link`` is as in ``table``.
+    """
+    rows = found[found["verdict"] == verdict]
+    items = "".join(f"<li>{_sentence(row, link)}</li>" for _, row in rows.iterrows())
+    return f"<ul>{items}</ul>" if items else "<p>None.</p>"
+
+
+def _sentence(row: pd.Series, link: str) -> str:
+    claim = claims.load()[row["claim"]]
+    address = html.escape(link.format(page=row["page"]), quote=True)
+    head = f"<b>{claim.id}</b> {html.escape(claim.finding)} "
+    place = f'<a href="{address}">{html.escape(row["dataset"])}</a>: '
+    why = f" Decided by: <code>{html.escape(row['reason'])}</code>."
+    if pd.isna(row["mean"]):
+        return head + place.rstrip(": ") + "." + why
+    measured = f"{_numbers(row, 'mean', 'low', 'high')} ({html.escape(claim.unit)})"
+    beside = html.escape(claim.measures[claim.beside])
+    known = f"; beside it {_numbers(row, 'beside', 'beside_low', 'beside_high')} ({beside})"
+    return head + place + measured + ("" if pd.isna(row["beside"]) else known) + "." + why
+
+
+def _numbers(row: pd.Series, mean: str, low: str, high: str) -> str:
+    return f"{row[mean]:.3f} [{row[low]:.3f}, {row[high]:.3f}]"
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:

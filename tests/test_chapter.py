@@ -140,7 +140,8 @@ def test_the_best_row_is_chosen_on_validation_and_tests_are_corrected(run: chapt
 def notebook(path: Path, verdict: str, mean: float | None) -> None:
     record = {
         "claim": "F2", "chapter": "03-agreement", "dataset": "x", "verdict": verdict,
-        "reason": "because", "measures": {"jaccard": [mean, mean, mean, 10]},
+        "reason": "because",
+        "measures": {"jaccard": [mean, mean, mean, 10], "seeds": [0.25, 0.2, 0.3, 10]},
     }  # fmt: skip
     cell = {"cell_type": "code", "outputs": [{"data": {chapter.RECORD: record}}]}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +157,19 @@ def test_the_scoreboard_takes_the_fresh_record_and_no_failed_one(tmp_path: Path)
     assert dict(found["verdict"]) == {"ml-100k": claims.FAILS, "games": claims.UNTESTABLE}
     page = scoreboard.table(found.reset_index(), link="executed/{page}.html")
     assert 'href="executed/ml-100k/03-agreement.html"' in page and "0.400" in page
+    assert "beside 0.250 [0.200, 0.300]" in page
     assert scoreboard.counts(found.reset_index()).loc["ml-100k", claims.FAILS] == 1
+
+
+def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
+    notebook(tmp_path / "run/ml-100k/03-agreement.ipynb", claims.FAILS, 0.4)
+    notebook(tmp_path / "run/<b>/03-agreement.ipynb", claims.UNTESTABLE, None)
+    found = scoreboard.records([tmp_path / "run"])
+    said = scoreboard.sentences(found, claims.FAILS)
+    assert "0.400 [0.400, 0.400]" in said and "beside it 0.250" in said and "because" in said
+    unknown = scoreboard.sentences(found, claims.UNTESTABLE)
+    assert "nan" not in unknown and "<b>F2</b>" in unknown and "&lt;b&gt;" in unknown
+    assert scoreboard.sentences(found, claims.HOLDS) == "<p>None.</p>"
 
 
 def test_an_empty_scoreboard_is_a_table() -> None:

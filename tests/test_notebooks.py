@@ -1,6 +1,7 @@
 """Executing chapters: what is written is whole, refuses what it does not know, and repeats."""
 
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,8 +108,13 @@ def test_missing_chapter_names_those_there_are(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("ml-100k", "ml-100k"), ("a/b/My Data/", "my-data"), ("./x_1", "x_1")]
-)
+    ("name", "expected"),
+    [
+        ("ml-100k", "ml-100k"), ("a/b/My Data/", "my-data"), ("./x_1", "x_1"),
+        ("ml-100k@k=50,seeds=1", "ml-100k-k-50-seeds-1"),
+        ("a/b@encoder=BAAI/bge-m3", "b-encoder-baai-bge-m3"),
+    ],
+)  # fmt: skip
 def test_slug(name, expected):
     assert notebooks.slug(name) == expected
 
@@ -117,6 +123,29 @@ def test_slug(name, expected):
 def test_slug_refuses_what_names_nothing(name):
     with pytest.raises(InputError, match="leaves no name"):
         notebooks.slug(name)
+
+
+def test_a_variant_is_a_dataset_with_parameters(tmp_path, monkeypatch):
+    assert notebooks.variant("ml-100k") == ("ml-100k", {})
+    found = notebooks.variant("ml-100k@k=50,encoder=BAAI/bge-m3")
+    assert found == ("ml-100k", {"k": 50, "encoder": "BAAI/bge-m3"})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine@k=3").mkdir()
+    assert notebooks.variant("mine@k=3") == ("mine@k=3", {})
+
+
+@pytest.mark.parametrize("name", ["ml-100k@k", "ml-100k@=3", "ml-100k@k=3,", "ml-100k@k="])
+def test_a_variant_without_a_name_or_a_value_is_refused(name):
+    with pytest.raises(InputError, match="NAME=VALUE"):
+        notebooks.variant(name)
+
+
+def test_a_variant_is_executed_with_its_parameters(tmp_path):
+    chapter = write_chapter(tmp_path, "print(dataset, k)")
+    out = execute(chapter, "ml-100k@k=7", {}, tmp_path / "out.ipynb")
+    notebook = nbformat.read(out, 4)
+    assert notebook.cells[-1].outputs[0].text == "ml-100k 7\n"
+    assert "ml-100k-k-7" in notebook.cells[0].source
 
 
 @pytest.fixture
@@ -226,6 +255,16 @@ def test_chapter_is_stored_bare_and_with_parameters(path):
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
     assert "{dataset}" in cells[0].source or not path.name[0].isdigit()
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_a_chapter_is_short_and_its_figures_have_words(path):
+    cells = nbformat.read(path, 4).cells
+    prose = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert len(prose.split()) < 1500
+    for cell in cells:
+        if cell.cell_type == "code" and re.search(r"^(plots\.\w+\(|figure$)", cell.source, re.M):
+            assert len(cell.metadata["mystnb"]["image"]["alt"]) > 40, cell.source
 
 
 def test_committed_toc_is_what_the_function_makes():

@@ -65,6 +65,11 @@ def test_pipeline_from_first_run_to_failure_and_recovery(clone):
     assert ran.returncode == 0, ran.stderr
     assert "ml-100k 50" in output(clone, "01-first").read_text()
 
+    ran = snakemake(clone, "--config", "parameters={k: 50}", "datasets=ml-100k@k=7")
+    assert ran.returncode == 0, ran.stderr
+    variant = clone / "_build/executed/ml-100k-k-7/01-first.ipynb"
+    assert "ml-100k 7" in variant.read_text()
+
     ran = snakemake(clone, "--config", "parameters={k: 50}")
     assert ran.returncode == 0 and "Nothing to be done" in ran.stderr
 
