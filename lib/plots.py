@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 # Okabe and Ito's colours: told apart with every common colour vision
 CLAIM, NULL, INK = "#0072B2", "#8A8A8A", "#333333"
@@ -183,6 +184,61 @@ def histogram(values: np.ndarray, *, title: str, xlabel: str, ylabel: str) -> Fi
     bins = np.unique(np.geomspace(1, positive.max() + 1, 30).round()).tolist()
     axis.hist(positive, bins=bins, color=CLAIM, edgecolor="white")
     axis.set(xscale="log", title=title, xlabel=xlabel, ylabel=ylabel)
+    return _closed(figure)
+
+
+def heat(
+    values: pd.DataFrame,
+    texts: pd.DataFrame,
+    *,
+    title: str,
+    xlabel: str,
+    label: str,
+    limit: float,
+    framed: pd.DataFrame,
+) -> Figure:
+    """Draw a table of diverging colours around 0, grey where there is no value.
+
+    Parameters
+    ----------
+    values
+        What the colours say, rows × columns; beyond ±``limit`` the colour stays the same.
+    texts
+        What is written into the cells, of the same shape.
+    label
+        What the bar of colours says.
+    framed
+        Cells (bool, of the same shape) with a frame around them.
+    """
+    style()
+    height, width = values.shape
+    figure, axis = plt.subplots(figsize=(2.6 + 0.72 * width, 1.6 + 0.48 * height))
+    colours = plt.get_cmap("PuOr").with_extremes(bad="#E3E3E3")  # for every common colour vision
+    shown = np.ma.masked_invalid(values.to_numpy(dtype=float))
+    image = axis.imshow(shown, cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
+    for (row, column), value in np.ndenumerate(values.to_numpy(dtype=float)):
+        ink = "white" if abs(value) > 0.7 * limit else INK
+        text = texts.iloc[row, column]
+        axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=ink)
+        if framed.iloc[row, column]:
+            # black around white is seen on dark and on light colours
+            for gap, colour in ((0.03, "black"), (0.07, "white")):
+                corner, size = (column - 0.5 + gap, row - 0.5 + gap), 1 - 2 * gap
+                axis.add_patch(Rectangle(corner, size, size, fill=False, ec=colour, lw=1.8))
+    axis.set_xticks(range(width), values.columns)
+    axis.set_yticks(range(height), values.index)
+    axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
+    axis.tick_params(length=0, labelsize=9)
+    axis.tick_params(which="minor", length=0)
+    axis.set(xlabel=xlabel, ylabel="", title=title)
+    axis.xaxis.set_label_position("top")
+    axis.set_xticks(np.arange(width - 1) + 0.5, minor=True)
+    axis.set_yticks(np.arange(height - 1) + 0.5, minor=True)
+    axis.grid(visible=False)
+    axis.grid(which="minor", color="white", linewidth=1.5)
+    bar = figure.colorbar(image, ax=axis, orientation="horizontal", extend="both", pad=0.09,
+                          fraction=0.04)  # fmt: skip
+    bar.set_label(label)
     return _closed(figure)
 
 
