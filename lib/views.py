@@ -16,15 +16,21 @@ from lib import store
 from lib.data import Dataset
 from lib.encoders import (
     alpharec,
+    carec,
     closed,
+    contrast,
     graph,
     joint,
+    l3ae,
     lightgcn,
     linear,
     losses,
     negatives,
     rlmrec,
+    shared_private,
+    simgcl,
     text,
+    textgcn,
     training,
 )
 from lib.encoders.training import Recipe, device_of, train
@@ -49,12 +55,16 @@ class View:
 
 @dataclass(frozen=True)
 class _Model:
-    """How a model is made: what it is built from and which settings differ from the recipe's."""
+    """How a model is made: what it is built from and which settings differ from the recipe's.
+
+    ``pages`` are further modules that its own page builds on and that decide the view too.
+    """
 
     make: Callable[..., Any]
     page: ModuleType
     text: bool = False
     defaults: tuple[tuple[str, Any], ...] = ()
+    pages: tuple[ModuleType, ...] = ()
 
 
 _BPR = (("loss", "bpr"), ("temperature", 1.0), ("patience", 10))
@@ -67,6 +77,14 @@ TRAINED: dict[str, _Model] = {
     "mf-bpr": _Model(lightgcn.LightGCN, lightgcn, defaults=(*_BPR, ("layers", 0))),
     "alpharec": _Model(alpharec.AlphaRec, alpharec, text=True),
     "rlmrec": _Model(rlmrec.RLMRec, rlmrec, text=True),
+    "simgcl": _Model(simgcl.SimGCL, simgcl, pages=(lightgcn, contrast)),
+    "carec": _Model(carec.CARec, carec, text=True, pages=(contrast,)),
+    "shared-private": _Model(
+        shared_private.SharedPrivate,
+        shared_private,
+        text=True,
+        pages=(lightgcn, linear, contrast),
+    ),
 }
 SOLVED: dict[str, _Model] = {
     "svd": _Model(closed.truncated_svd, closed),
@@ -74,6 +92,8 @@ SOLVED: dict[str, _Model] = {
     "popularity": _Model(closed.popularity, closed),
     "random": _Model(closed.chance, closed),
     "text-mean": _Model(closed.text_mean, closed, text=True),
+    "l3ae": _Model(l3ae.l3ae, l3ae, text=True),
+    "textgcn": _Model(textgcn.textgcn, textgcn, text=True, pages=(linear,)),
 }
 
 
@@ -107,7 +127,7 @@ def fit(
         The text encoder of models that read text; others ignore it.
     parameters
         Settings of the model: fields of ``lib.encoders.training.Recipe`` for a trained one,
-        keywords of its function in ``lib.encoders.closed`` for a solved one.
+        keywords of its function for a solved one.
 
     Raises
     ------
@@ -170,7 +190,9 @@ def _code(spec: _Model) -> str:
     """Return the version of the code that decides a view: the model's page and what it rests on."""
     if spec.page is closed:
         return store.code_version(spec.make, graph)
-    return store.code_version(spec.page, training, losses, negatives, graph)
+    if spec in SOLVED.values():
+        return store.code_version(spec.page, graph, *spec.pages)
+    return store.code_version(spec.page, training, losses, negatives, graph, *spec.pages)
 
 
 def semantic(

@@ -1,0 +1,90 @@
+"""SimGCL: LightGCN whose vectors must recognise themselves under noise (Yu et al. 2022)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lib.data import Dataset
+from lib.encoders.contrast import distinct, recognise
+from lib.encoders.lightgcn import LightGCN
+from lib.encoders.training import Encoder, Recipe, Vectors
+from lib.errors import InputError
+
+RADIUS = 0.1  # length of the noise, as in the original
+TEMPERATURE = 0.2  # of the contrast, as in the original
+
+
+def noise(vectors: Tensor, radius: float, draw: torch.Generator) -> Tensor:
+    """Return noise of length ``radius`` in each vector's own orthant (Yu et al. 2022, eq. 7).
+
+    A uniform draw from the unit cube is scaled to that length and takes the signs of the vector
+    (n × d); drawn on the CPU, so that a seed gives the same noise on every device.
+    """
+    uniform = torch.rand(vectors.shape, generator=draw).to(vectors.device)
+    return radius * F.normalize(uniform, dim=1) * vectors.sign()
+
+
+class SimGCL(Encoder):
+    """LightGCN without layer 0, and a contrast between two propagations with fresh noise.
+
+    As in the original, the vectors that rank and that the ranking loss sees are the clean mean
+    over the layers 1 … L, so an item without training interactions has a vector of zeros; a noisy
+    propagation adds ``noise`` to every vector after each layer. The contrast is InfoNCE between
+    two of them over the batch's distinct users and over its distinct items, at most 1,024 rows,
+    and the recipe's ``weight`` is its weight. The ranking loss is the recipe's (the original:
+    BPR).
+    """
+
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, draw: torch.Generator, device: torch.device
+    ) -> None:
+        super().__init__()
+        if recipe.layers < 1:
+            raise InputError(
+                f"layers = {recipe.layers} was given to SimGCL, which leaves out layer 0; "
+                "give 1 or more"
+            )
+        self.base = LightGCN(dataset, recipe, draw, device)
+        self.layers = recipe.layers
+        # the weights are LightGCN's of the same seed; the noise has a stream of its own
+        self.draw = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=draw)))
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return the clean vectors, n_users × d and n_items × d."""
+        users, items = self.base.vectors()
+        return self._without_first(users, self.base.users), self._without_first(
+            items, self.base.items
+        )
+
+    def _without_first(self, mean: Tensor, first: Tensor) -> Tensor:
+        """Return the mean over layers 1 … L from the one over 0 … L."""
+        return ((self.layers + 1) * mean - first) / self.layers
+
+    @torch.no_grad()
+    def noisy(self) -> tuple[Tensor, Tensor]:
+        """Return the vectors of one propagation with noise, n_users × d and n_items × d."""
+        graph = self.base.graph
+        users, items = self.base.users.detach(), self.base.items.detach()
+        sums = [torch.zeros_like(users), torch.zeros_like(items)]
+        for _ in range(self.layers):
+            users, items = graph.to_users(items), graph.to_items(users)
+            users = users + noise(users, RADIUS, self.draw)
+            items = items + noise(items, RADIUS, self.draw)
+            sums[0] += users
+            sums[1] += items
+        return sums[0] / self.layers, sums[1] / self.layers
+
+    def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
+        """Return the contrast of two noisy propagations, over users and over items."""
+        views = self.noisy(), self.noisy()
+        total = vectors[0].new_zeros(())
+        for side, ids in enumerate((users, positives)):
+            rows = distinct(ids)
+            clean = vectors[side][rows]  # c × d
+            # signs have no gradient and propagation is linear, so what the noise adds is a
+            # constant: a noisy view has the gradient of the clean one
+            one, other = (clean + (view[side][ids[rows]] - clean).detach() for view in views)
+            total = total + recognise(one, other, TEMPERATURE)
+        return total
