@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lib.bench import Bench, Made, TooLargeError, Row
+from lib.bench import Bench, Made, Row, TooLargeError
 from lib.chapter import Run
 from lib.diagnostics import best_of_union
 from lib.errors import InputError
