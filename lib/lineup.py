@@ -64,6 +64,18 @@ class Scored:
         return self.recall[k]
 
 
+def check_epochs(epochs: int) -> None:
+    """Refuse a limit of epochs that trains nothing or for ever.
+
+    Raises
+    ------
+    InputError
+        It is not from 1 to 1,000.
+    """
+    if not 1 <= epochs <= 1000:
+        raise InputError(f"epochs = {epochs} was given; give 1 to 1000, usually 200")
+
+
 def lengths(run: Run) -> list[int]:
     """Return the list lengths of the tables: 10, 20 and the run's own."""
     return sorted({k for k in (10, 20, run.k) if k <= run.dataset.n_items})
