@@ -174,7 +174,12 @@ def _weighted(sources: tuple[Source, ...], bench: Bench) -> Made:
 
 def _in_words(sources: Sequence[Source], weights: Sequence[float]) -> str:
     parts = sorted(zip(sources, weights, strict=True), key=lambda pair: -pair[1])
-    return ", ".join(f"{source.model} {weight:.2g}" for source, weight in parts if weight > 0)
+    return ", ".join(f"{_label(source)} {weight:.2g}" for source, weight in parts if weight > 0)
+
+
+def _label(source: Source) -> str:
+    dimension = dict(source.settings).get("dimension")
+    return source.model + (f" ({dimension} dimensions)" if dimension else "")
 
 
 def _gated(bench: Bench) -> Made:
