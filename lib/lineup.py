@@ -1,228 +1,276 @@
-"""Who is compared with whom in the fusion chapter: every row gives lists for validation and test.
+"""The fusion chapter's comparison: rows scored, chosen on validation, and judged.
 
-A row chooses what it can choose (a weight, a map's strength) on validation items; test items are
-only ever scored. All rows of one seed share that seed's views, and all trained rows one recipe.
+Whoever is compared is in ``lib.rows``; here every row becomes a validation score to choose by, and
+per-user test values to report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
-from torch.nn.functional import normalize
+from tqdm import tqdm
 
-from lib import fusion, maps, views
+from lib.bench import Bench, Made, Row, TooLargeError
 from lib.chapter import Run
-from lib.encoders import text
-from lib.encoders.training import validation_score, validation_users
-from lib.item_splits import random as random_items
-from lib.metrics import ndcg, recall
-from lib.stats import holm, paired, summary
-from lib.topk import TopK, topk
+from lib.diagnostics import best_of_union
+from lib.errors import InputError
+from lib.metrics import Floats, ndcg, recall
+from lib.rows import ALIGNMENT, BOTH, FAMILIES, FUSION, NULL, SINGLE
+from lib.stats import Estimate, of_totals
 from lib.views import View
 
-Part = Literal["valid", "test"]
-DEPTH = 100  # candidates of each view that fusions of lists see
+WIDEST = 128
+"""The width up to which vectors, and views whose lists are fused, compete in F8."""
 
-SINGLE, ALIGNMENT, FUSION, NULL = "single view", "alignment", "fusion", "null"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the comparison.
-
-    ``lists(seed, part, k)`` gives n_users × k item ids. ``dimension`` is the width of the vectors
-    that rank, 0 where lists are fused. ``models`` are the trained models it rests on.
-    """
-
-    name: str
-    family: str
-    dimension: int
-    models: tuple[str, ...]
-    lists: Callable[[int, Part, int], np.ndarray]
-
-
-def rows(run: Run) -> list[Row]:
-    """Return the comparison's rows for a run."""
-
-    def plain(name: str, family: str, model: str, width: int = 64, **settings: Any) -> Row:
-        def lists(seed: int, part: Part, k: int) -> np.ndarray:
-            return views.lists(run.view(model, seed, **settings), run.dataset, k, part=part)
-
-        return Row(name, family, width, (model,), lists)
-
-    wide = {"dimension": 128}
-    candidates = cache(partial(_candidates, run))  # five rows fuse the same candidates
-    return [
-        plain("text, linear", SINGLE, "linear"),
-        plain("LightGCN", SINGLE, "lightgcn"),
-        plain("LightGCN, 128 dimensions", SINGLE, "lightgcn", 128, **wide),
-        plain("truncated SVD", SINGLE, "svd"),
-        _vectors(run, "ridge-mapped text", ALIGNMENT, 64, ("lightgcn",), _mapped),
-        plain("RLMRec-Con", ALIGNMENT, "rlmrec"),
-        plain("RLMRec-Con, 128 dimensions", ALIGNMENT, "rlmrec", 128, **wide),
-        plain("AlphaRec", ALIGNMENT, "alpharec"),
-        plain("joint norm-concat-norm", FUSION, "joint"),
-        _vectors(run, "norm-concat, equal weights", FUSION, 128, _BOTH, _even),
-        _vectors(run, "norm-concat, weight on validation", FUSION, 128, _BOTH, _weighted),
-        _vectors(run, "norm-concat with SVD, weights on validation", FUSION, 192, _BOTH, _three),
-        _ranks(candidates, "reciprocal rank fusion", fusion.rrf),
-        _ranks(candidates, "Borda count", fusion.borda),
-        _ranks(candidates, "interleaving", fusion.interleave),
-        _scores(candidates, "CombSUM of z-scores", fusion.comb_sum, fusion.z),
-        _scores(candidates, "CombMNZ of min-max", fusion.comb_mnz, fusion.minmax),
-        _vectors(run, "norm-concat of two LightGCN seeds", NULL, 128, ("lightgcn",), _two_seeds),
-        plain("popularity", NULL, "popularity", 1),
-    ]
-
-
-_BOTH = ("linear", "lightgcn")
-Make = Callable[[Run, int], tuple[torch.Tensor, torch.Tensor]]
-Candidates = Callable[[int, Part], list[TopK]]
-
-
-def _vectors(
-    run: Run, name: str, family: str, dimension: int, models: tuple[str, ...], make: Make
-) -> Row:
-    made = cache(partial(make, run))
-
-    def lists(seed: int, part: Part, k: int) -> np.ndarray:
-        return views.lists(View(*made(seed), {}), run.dataset, k, part=part)
-
-    return Row(name, family, dimension, models, lists)
-
-
-def _pair(view: View) -> tuple[np.ndarray, np.ndarray]:
-    return view.users.numpy(), view.items.numpy()
-
-
-def _as_tensors(found: fusion.Vectors) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(found.users), torch.from_numpy(found.items)
-
-
-def _even(run: Run, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return _as_tensors(fusion.concat([_pair(run.view(model, seed)) for model in _BOTH]))
-
-
-def _two_seeds(run: Run, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    seeds = (seed, run.other(seed))
-    return _as_tensors(fusion.concat([_pair(run.view("lightgcn", s)) for s in seeds]))
-
-
-def _weighted(run: Run, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return _best_concat(run, [run.view(model, seed) for model in _BOTH])
-
-
-def _three(run: Run, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return _best_concat(run, [run.view(model, seed) for model in (*_BOTH, "svd")])
-
-
-def _best_concat(run: Run, parts: list[View]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the concatenation whose weights, in tenths, have the best validation recall."""
-    subset = validation_users(run.dataset)
-
-    def score(found: fusion.Vectors) -> float:
-        return validation_score(run.dataset, *_as_tensors(found), subset)
-
-    pairs = [_pair(view) for view in parts]
-    return _as_tensors(fusion.concat(pairs, fusion.choose_weights(pairs, score).weights))
-
-
-def _mapped(run: Run, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return LightGCN's users and its item vectors as a ridge map predicts them from text."""
-    collaborative = run.view("lightgcn", seed)
-    source = normalize(text.encode(run.dataset, run.parameters["encoder"]), dim=1).numpy()
-    target = collaborative.items.numpy()
-    split = random_items(run.dataset.n_items, seed=seed)
-    learn = np.concatenate([split.train, split.test])  # all but the items that choose λ
-    found = maps.fit_ridge(
-        source[learn], target[learn], source[split.valid], target[split.valid], seed=seed
-    )
-    mapped = torch.from_numpy(found.predict(source).astype(np.float32))
-    return collaborative.users, normalize(mapped, dim=1)
-
-
-def _candidates(run: Run, seed: int, part: Part) -> list[TopK]:
-    seen = run.dataset.seen if part == "test" else run.dataset.train
-    depth = min(DEPTH, run.dataset.n_items)
-    found = (run.view(model, seed) for model in _BOTH)
-    return [topk(view.users, view.items, depth, exclude=seen) for view in found]
-
-
-def _ranks(candidates: Candidates, name: str, fuse: Callable[..., np.ndarray]) -> Row:
-    def lists(seed: int, part: Part, k: int) -> np.ndarray:
-        return fuse([found.items.numpy() for found in candidates(seed, part)], k)
-
-    return Row(name, FUSION, 0, _BOTH, lists)
-
-
-def _scores(
-    candidates: Candidates,
-    name: str,
-    fuse: Callable[..., np.ndarray],
-    scale: Callable[..., np.ndarray],
-) -> Row:
-    def lists(seed: int, part: Part, k: int) -> np.ndarray:
-        found = candidates(seed, part)
-        items = [one.items.numpy() for one in found]
-        return fuse(items, [scale(one.scores.numpy()) for one in found], k)
-
-    return Row(name, FUSION, 0, _BOTH, lists)
+LEARNED = {"svd": ("users", "items"), "ease": ("items",), "l3ae": ("items",)}
+"""Which sides of a view in closed form are solved for; the others count, average or draw."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A row with its validation score and its per-user test values, averaged over seeds."""
+    """A row with its validation score and its per-user test values, averaged over seeds.
+
+    ``recall`` and ``ndcg`` have n_users values for each length of list, NaN where a user has no
+    test item. ``seconds`` of training (NaN where nothing is trained) and ``parameters`` are means
+    over seeds, of all views that the row rests on. A row that was not run has a ``reason``, and
+    neither widths nor values.
+    """
 
     row: Row
-    validation: float
-    recall: np.ndarray  # n_users, NaN where nothing is relevant
-    ndcg: np.ndarray  # n_users
+    seeds: int
+    validation: float = np.nan
+    recall: dict[int, Floats] | None = None
+    ndcg: dict[int, Floats] | None = None
+    widths: tuple[int, ...] = ()
+    seconds: float = np.nan
+    parameters: float = np.nan
+    trials: int = 0
+    chosen: tuple[str, ...] = ()
+    reason: str = ""
+
+    def at(self, k: int) -> Floats:
+        """Return per-user recall at ``k`` (n_users).
+
+        Raises
+        ------
+        InputError
+            The row was not run.
+        """
+        if self.recall is None:
+            raise InputError(f"row {self.row.name!r} has no recall: {self.reason}")
+        return self.recall[k]
 
 
-def score(run: Run, row: Row) -> Scored:
-    """Score a row on every seed: validation Recall@20 to choose by, test values to report."""
-    at_validation, recalls, gains = [], [], []
+def check_epochs(epochs: int) -> None:
+    """Refuse a limit of epochs that trains nothing or for ever.
+
+    Raises
+    ------
+    InputError
+        It is not from 1 to 1,000.
+    """
+    if not 1 <= epochs <= 1000:
+        raise InputError(f"epochs = {epochs} was given; give 1 to 1000, usually 200")
+
+
+def lengths(run: Run) -> list[int]:
+    """Return the list lengths of the tables: 10, 20 and the run's own."""
+    return sorted({k for k in (10, 20, run.k) if k <= run.dataset.n_items})
+
+
+def score(
+    run: Run, rows: Sequence[Row], *, epochs: int, seeds: Sequence[int] | None = None
+) -> list[Scored]:
+    """Score rows on every seed: validation Recall@20 to choose by, test values to report.
+
+    Parameters
+    ----------
+    run
+        Dataset, length of lists, encoder, device.
+    rows
+        Who is scored.
+    epochs
+        At most so many for every training.
+    seeds
+        The run's own by default.
+
+    Raises
+    ------
+    InputError
+        As the models that the rows rest on; a row too large for the dataset is not run instead.
+    """
+    every = run.seeds if seeds is None else seeds
+    found: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
+    reasons: dict[str, str] = {}
+    with tqdm(total=len(rows) * len(every), desc="rows", unit="row", disable=None) as bar:
+        for seed in every:
+            bench = Bench(run, seed, epochs=epochs)
+            for row in rows:
+                try:
+                    found[row.name].append(_measured(bench, row))
+                except TooLargeError as fault:
+                    reasons[row.name] = str(fault)
+                bar.update()
+    return [
+        Scored(row, 0, reason=reasons[row.name])
+        if row.name in reasons
+        else _averaged(row, found[row.name])
+        for row in rows
+    ]
+
+
+def _measured(bench: Bench, row: Row) -> dict[str, Any]:
+    """Return one seed's values of a row."""
+    made: Made = row.make(bench)
+    dataset, ks = bench.dataset, lengths(bench.run)
+    valid = made.lists("valid", min(20, dataset.n_items))
+    test = made.lists("test", max(ks))  # a shorter list is the start of a longer one
+    able = [source for source in row.sources if not bench.too_large(source)]
+    info = [(source.model, bench.view(source)) for source in able]
+    seconds = [view.info["seconds"] for _, view in info if "seconds" in view.info]
+    return {
+        "validation": float(np.nanmean(recall(valid, dataset.valid))),
+        "recall": {k: recall(test[:, :k], dataset.test) for k in ks},
+        "ndcg": {k: ndcg(test[:, :k], dataset.test) for k in ks},
+        "widths": made.widths,
+        "seconds": sum(seconds) if seconds else np.nan,
+        "parameters": sum(_parameters(model, view) for model, view in info),
+        "trials": made.trials,
+        "chosen": made.chosen,
+    }
+
+
+def _parameters(model: str, view: View) -> int:
+    """Return how many numbers were fitted: those that were trained, or solved for."""
+    if "n_parameters" in view.info:
+        return int(view.info["n_parameters"])
+    return sum(int(getattr(view, side).numel()) for side in LEARNED.get(model, ()))
+
+
+def _averaged(row: Row, seeds: list[dict[str, Any]]) -> Scored:
+    def mean(name: str) -> float:
+        return float(np.mean([one[name] for one in seeds]))
+
+    def by_length(name: str) -> dict[int, Floats]:
+        return {k: np.mean([one[name][k] for one in seeds], axis=0) for k in seeds[0][name]}
+
+    return Scored(
+        row,
+        len(seeds),
+        validation=mean("validation"),
+        recall=by_length("recall"),
+        ndcg=by_length("ndcg"),
+        widths=max(one["widths"] for one in seeds),  # SVD's width is chosen for each seed
+        seconds=mean("seconds"),
+        parameters=mean("parameters"),
+        trials=seeds[0]["trials"],
+        chosen=tuple(one["chosen"] for one in seeds if one["chosen"]),
+    )
+
+
+def bound(run: Run, *, epochs: int) -> Floats:
+    """Return per-user recall of the best K items of the union of the two views' lists (n_users).
+
+    What no fusion of the two lists can pass, averaged over seeds: it looks at the test items.
+    """
+    found = []
     for seed in run.seeds:
-        valid = row.lists(seed, "valid", min(20, run.dataset.n_items))
-        at_validation.append(np.nanmean(recall(valid, run.dataset.valid)))
-        test = row.lists(seed, "test", run.k)
-        recalls.append(recall(test, run.dataset.test))
-        gains.append(ndcg(test, run.dataset.test))
-    values = (np.mean(at_validation), np.mean(recalls, axis=0), np.mean(gains, axis=0))
-    return Scored(row, float(values[0]), values[1], values[2])
+        bench = Bench(run, seed, epochs=epochs)
+        lists = [bench.ranked(source, "test").items[:, : run.k].numpy() for source in BOTH]
+        found.append(best_of_union(lists, run.dataset.test, run.k))
+    return np.asarray(np.mean(found, axis=0))
 
 
-def best(scored: list[Scored], family: str, *, above: int = -1) -> Scored:
-    """Return a family's row with the best validation score, of vectors wider than ``above``."""
-    able = [one for one in scored if one.row.family == family and one.row.dimension > above]
+def best(scored: Sequence[Scored], *families: str, widest: float = np.inf) -> Scored:
+    """Return the row of the best validation score, of all families or of those given.
+
+    ``widest`` is the largest width of its vectors, or of any view whose list it fuses.
+
+    Raises
+    ------
+    InputError
+        There is no such row.
+    """
+    able = [
+        one
+        for one in scored
+        if not one.reason and one.row.family in (families or FAMILIES) and max(one.widths) <= widest
+    ]
+    if not able:
+        raise InputError(
+            f"no row of {', '.join(families) or 'any family'} is at most {widest:g} wide; give "
+            "rows that were run"
+        )
     return max(able, key=lambda one: one.validation)
 
 
-def table(scored: list[Scored], reference: Scored) -> pd.DataFrame:
-    """Return a tidy table: scores with intervals, and each row's test against ``reference``.
+def relative(a: Floats, b: Floats) -> Estimate:
+    """Return the relative gain Σ a / Σ b − 1 over users with its interval."""
+    return of_totals(lambda x, y: x / y - 1, a, b)
 
-    Columns what, family, dimension, validation, mean, low, high, n (recall), ndcg, difference,
-    effect (d_z), p and p_holm, corrected over all rows but the reference itself.
+
+def chosen(scored: Sequence[Scored]) -> dict[str, Scored]:
+    """Return the rows that F8 compares, all but the last chosen on validation.
+
+    ``fusion``, ``alignment`` and ``single`` are the best of their family among rows whose vectors
+    are at most ``WIDEST`` wide, or that fuse lists of such views; ``seeds`` is the ensemble of two
+    LightGCN seeds whose total width is nearest to the fusion's.
     """
-    tests = [paired(one.recall, reference.recall) for one in scored]
-    p = np.array([np.nan if o is reference else t.p for o, t in zip(scored, tests, strict=True)])
-    found = [
-        {
-            "what": one.row.name,
-            "family": one.row.family,
-            "dimension": one.row.dimension,
-            "validation": one.validation,
-            **summary(one.recall)._asdict(),
-            "ndcg": summary(one.ndcg).mean,
-            "difference": test.difference,
-            "effect": test.effect,
-        }
-        for one, test in zip(scored, tests, strict=True)
-    ]
-    return pd.DataFrame(found).assign(p=p, p_holm=holm(p))
+    fused = best(scored, FUSION, widest=WIDEST)
+    ensembles = [one for one in scored if one.row.family == NULL and len(one.row.sources) > 1]
+    total = sum(fused.widths)
+    return {
+        "fusion": fused,
+        "alignment": best(scored, ALIGNMENT, widest=WIDEST),
+        "single": best(scored, SINGLE, widest=WIDEST),
+        "seeds": min(ensembles, key=lambda one: abs(sum(one.widths) - total)),
+    }
+
+
+def measures(picked: dict[str, Scored], k: int) -> dict[str, Estimate]:
+    """Return F8's measures from what ``chosen`` gives."""
+    fused = picked["fusion"].at(k)
+    over = {"advantage": "alignment", "single": "single", "seeds": "seeds"}
+    return {name: relative(fused, picked[other].at(k)) for name, other in over.items()}
+
+
+def who_leads(scored: Sequence[Scored], k: int) -> str:
+    """Say whether our best fusion, of any width and number of views, leads on the test items.
+
+    The fusion is chosen on validation; it is compared with the row, of any family, that has the
+    best test recall, or, where it is that row, with the one after it.
+    """
+    ran = [one for one in scored if not one.reason]
+    ours = best(ran, FUSION)
+    order = sorted(ran, key=lambda one: -float(np.nanmean(one.at(k))))
+    leads = order[0] is ours
+    other = order[1] if leads else order[0]
+    gain = relative(ours.at(k), other.at(k)) if leads else relative(other.at(k), ours.at(k))
+    means = [float(np.nanmean(one.at(k))) for one in (ours, other)]
+    sure = gain.low > 0
+    head = (
+        f"Our best fusion by validation, of any width and any number of views, is "
+        f"**{ours.row.name}**, with a test Recall@{k} of {means[0]:.4f}. "
+    )
+    by = f"{gain.mean:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}]"
+    name = f"**{other.row.name}** ({other.row.family}, {means[1]:.4f})"
+    if leads:
+        said = f"It leads the whole table; the next row, {name}, is behind it by {by}"
+        end = (
+            "an interval above 0." if sure else "an interval that holds 0: the lead may be chance."
+        )
+    else:
+        place = next(i for i, one in enumerate(order, 1) if one is ours)
+        said = (
+            f"It does **not** lead the table: it is in place {place} of {len(order)}, and the "
+            f"leader, {name}, is ahead of it by {by}"
+        )
+        end = (
+            "an interval above 0."
+            if sure
+            else "an interval that holds 0: the test items do not tell the two apart."
+        )
+    return f"{head}{said}, {end}"

@@ -89,6 +89,72 @@ def intervals(
     return _closed(figure)
 
 
+def families(
+    table: pd.DataFrame,
+    *,
+    title: str,
+    xlabel: str,
+    nulls: Sequence[str] = ("null",),
+    bound: float | None = None,
+    bound_label: str = "",
+) -> Figure:
+    """Draw a panel per ``family``, a row per ``what`` in it: mean as a dot, interval as a line.
+
+    Parameters
+    ----------
+    table
+        Columns family, what, mean, low, high; panels and rows stand in the order given, rows
+        without a mean are left out. All panels share an axis; rows far below the best are drawn
+        as an arrow at its start, so that those that matter can be told apart.
+    nulls
+        Families drawn in grey.
+    bound
+        A value to mark by a dashed line in every panel, named in the first.
+    """
+    style()
+    drawn = table[table["mean"].notna()]
+    kinds = list(drawn["family"].unique())
+    counts = [int((drawn["family"] == kind).sum()) for kind in kinds]
+    figure, grid = plt.subplots(
+        len(kinds), 1, sharex=True, squeeze=False, figsize=(7.2, 1.4 + 0.29 * sum(counts)),
+        gridspec_kw={"height_ratios": [n + 1.2 for n in counts]}, layout="constrained",
+    )  # fmt: skip
+    least = 0.7 * drawn["mean"].max()
+    near = drawn[drawn["mean"] >= least]
+    start = float(near["low"].min())
+    for axis, kind in zip(grid[:, 0], kinds, strict=True):
+        rows = drawn[drawn["family"] == kind]
+        places = np.arange(len(rows))[::-1]
+        colour = NULL if kind in nulls else SERIES[kinds.index(kind)]
+        for place, mean, low, high in zip(
+            places, rows["mean"], rows["low"], rows["high"], strict=True
+        ):
+            if mean >= least:
+                axis.hlines(place, low, high, color=colour, linewidth=3)
+                axis.scatter(mean, place, color=colour, s=40, zorder=3)
+            else:
+                axis.scatter(start, place, color=colour, s=40, marker="<", zorder=3)
+            axis.annotate(
+                f"{mean:.3f}", (high if mean >= least else start, place), xytext=(7, 0),
+                va="center", textcoords="offset points", fontsize=8.5, color=INK,
+            )  # fmt: skip
+        axis.set_yticks(places, rows["what"], fontsize=9.5)
+        axis.set_ylim(-0.8, len(rows) - 0.2)
+        axis.set_title(kind, fontsize=10.5)
+        axis.grid(axis="y", visible=False)
+        axis.margins(x=0.1)
+        if bound is not None:
+            axis.axvline(bound, color=INK, linestyle="--", linewidth=1)
+    if bound is not None:
+        grid[0, 0].annotate(
+            bound_label, (bound, 0.0), xycoords=("data", "axes fraction"), xytext=(-4, 3),
+            textcoords="offset points", fontsize=8, va="bottom", ha="right", color=INK,
+        )  # fmt: skip
+    grid[-1, 0].set_xlabel(xlabel)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    return _closed(figure)
+
+
 def curves(
     table: pd.DataFrame, *, title: str, ylabel: str, xlabel: str = "K (length of the list, items)"
 ) -> Figure:

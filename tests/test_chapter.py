@@ -1,4 +1,4 @@
-"""The chapters' frame, the fusion line-up and the scoreboard, on a small world."""
+"""The chapters' frame, the figures and the scoreboard, on a small world."""
 
 import base64
 import json
@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import chapter, claims, lineup, plots, scoreboard
+from lib import chapter, claims, plots, scoreboard
 from lib.data import Dataset
 from lib.errors import InputError
-from lib.metrics import recall
 from lib.stats import Estimate
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -104,39 +103,6 @@ def test_intervals_are_words() -> None:
     assert chapter.interval(Estimate(*[float("nan")] * 3, 0)) == "–"
 
 
-def test_every_row_of_the_line_up_gives_lists_that_mask_what_was_seen(run: chapter.Run) -> None:
-    names = set()
-    for row in lineup.rows(run):
-        names.add(row.name)
-        for part, seen in (("valid", run.dataset.train), ("test", run.dataset.seen)):
-            lists = row.lists(0, part, 5)  # type: ignore[arg-type]
-            assert lists.shape == (run.dataset.n_users, 5), row.name
-            assert np.nansum(recall(lists, seen)) == 0, row.name
-    assert len(names) == len(lineup.rows(run))
-
-
-def test_the_best_row_is_chosen_on_validation_and_tests_are_corrected(run: chapter.Run) -> None:
-    n = run.dataset.n_users
-    draw = np.random.default_rng(0)
-
-    def scored(name: str, family: str, validation: float, mean: float) -> lineup.Scored:
-        values = mean + 0.01 * draw.standard_normal(n)
-        row = lineup.Row(name, family, 64, (), lambda seed, part, k: np.empty((0, 0)))
-        return lineup.Scored(row, validation, values, values)
-
-    rows = [
-        scored("a", lineup.FUSION, 0.3, 0.2),
-        scored("b", lineup.FUSION, 0.2, 0.9),
-        scored("c", lineup.ALIGNMENT, 0.1, 0.1),
-    ]
-    reference = lineup.best(rows, lineup.FUSION)
-    assert reference.row.name == "a"
-    table = lineup.table(rows, reference).set_index("what")
-    assert np.isnan(table.loc["a", "p"]) and table.loc["a", "difference"] == 0
-    assert table.loc["b", "difference"] == pytest.approx(0.7, abs=0.01)
-    assert (table["p_holm"].dropna() >= table["p"].dropna()).all()
-
-
 def notebook(path: Path, verdict: str, mean: float | None) -> None:
     record = {
         "claim": "F2", "chapter": "03-agreement", "dataset": "x", "verdict": verdict,
@@ -192,3 +158,18 @@ def test_figures_have_titles_and_labels() -> None:
     for figure in figures:
         axis = figure.axes[0]
         assert axis.get_title(loc="left") == "T" and "unit" in axis.get_xlabel() + axis.get_ylabel()
+
+
+def test_families_stand_in_panels_and_what_is_far_below_is_an_arrow() -> None:
+    table = pd.DataFrame(
+        {"what": ["a", "b", "c", "d"], "family": ["x", "x", "null", "x"],
+         "mean": [0.4, 0.01, 0.38, np.nan], "low": [0.39, 0.0, 0.37, np.nan],
+         "high": [0.41, 0.02, 0.39, np.nan]}
+    )  # fmt: skip
+    figure = plots.families(table, title="T", xlabel="X (unit)", bound=0.45, bound_label="bound")
+    assert figure.get_suptitle() == "T" and figure.axes[-1].get_xlabel() == "X (unit)"
+    panels = {axis.get_title(loc="left"): axis for axis in figure.axes}
+    names = {kind: [t.get_text() for t in axis.get_yticklabels()] for kind, axis in panels.items()}
+    assert names == {"x": ["a", "b"], "null": ["c"]}
+    assert figure.axes[0].get_xlim()[0] > 0.3  # the row far below does not stretch the axis
+    assert {t.get_text() for t in panels["x"].texts} == {"0.400", "0.010", "bound"}
