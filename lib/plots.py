@@ -169,6 +169,39 @@ def multiples(
     return _closed(figure)
 
 
+def scatters(
+    drawings: Mapping[str, np.ndarray], kinds: Sequence[str], *, title: str, legend: str
+) -> Figure:
+    """Draw points (n × 2) of the same items side by side, one panel per space, by title.
+
+    ``kinds``: a word per item; each has its own colour and marker, "other" small grey dots.
+    ``legend``: what the words tell.
+    """
+    style()
+    figure, axes = plt.subplots(1, len(drawings), figsize=(4.1 * len(drawings), 4.9), squeeze=False)
+    words = np.asarray(kinds)
+    order = sorted({*kinds} - {"other"}, key=lambda word: (-np.count_nonzero(words == word), word))
+    looks = {w: (c, m, 16, 0.8) for w, c, m in zip(order, SERIES, "osD^vPX*", strict=False)}
+    looks = {"other": (NULL, ".", 12, 0.4)} | looks if "other" in kinds else looks
+    for axis, (name, points) in zip(axes.flat, drawings.items(), strict=True):
+        for word, (colour, marker, size, alpha) in looks.items():
+            of = points[words == word]
+            axis.scatter(of[:, 0], of[:, 1], color=colour, marker=marker, s=size, alpha=alpha,
+                         linewidth=0, label=word)  # fmt: skip
+        axis.set_title(name, fontsize=10)
+        axis.set(
+            xticks=[], yticks=[], xlabel="first axis (no unit)", ylabel="second axis (no unit)"
+        )
+        axis.xaxis.label.set_size(8)
+        axis.yaxis.label.set_size(8)
+    handles, texts = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, texts, title=legend, loc="lower center", ncols=4, frameon=False,
+                  markerscale=1.8)  # fmt: skip
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.tight_layout(rect=(0, 0.14, 1, 1))
+    return _closed(figure)
+
+
 def shares(table: pd.DataFrame, *, title: str, xlabel: str) -> Figure:
     """Draw stacked horizontal bars that each add to 100 %: one per row, one part per column."""
     style()
