@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 
 # Okabe and Ito's colours: told apart with every common colour vision
 CLAIM, NULL, INK = "#0072B2", "#8A8A8A", "#333333"
@@ -305,6 +306,101 @@ def heat(
     bar = figure.colorbar(image, ax=axis, orientation="horizontal", extend="both", pad=0.09,
                           fraction=0.04)  # fmt: skip
     bar.set_label(label)
+    return _closed(figure)
+
+
+def multiples(
+    table: pd.DataFrame,
+    units: Mapping[str, str],
+    *,
+    title: str,
+    xlabel: str,
+    along: Sequence[str],
+    band: tuple[str, str],
+    lines: Mapping[str, str],
+) -> Figure:
+    """Draw one small panel per measure: its mean and interval along a few settings.
+
+    Parameters
+    ----------
+    table
+        Columns measure, what, mean, low, high, least and most.
+    units
+        The measures in the order of their panels, and the label of each one's axis.
+    along
+        Values of ``what`` that stand along the x axis, evenly spaced, in this order.
+    band
+        A value of ``what`` drawn as a grey band from its least to its most, and its label.
+    lines
+        Two values of ``what`` drawn as dashed and dotted level lines, and their labels; a panel
+        that has none gets none.
+    """
+    style()
+    rows = -(-len(units) // 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(9.6, 2.5 * rows + 0.9), squeeze=False)
+    places = np.arange(len(along))
+    dashed = dict(zip(lines, ((0.0, (5.0, 2.0)), (0.0, (1.0, 1.5))), strict=True))
+    for axis, (measure, unit) in zip(axes.flat, units.items(), strict=False):
+        of = table[table["measure"] == measure].set_index("what")
+        if band[0] in of.index:
+            null = of.loc[band[0]]
+            axis.axhspan(null["least"], null["most"], color=NULL, alpha=0.35, linewidth=0)
+            axis.axhline(null["mean"], color=NULL, linewidth=1)
+        for what, dashes in dashed.items():
+            if what in of.index:
+                axis.axhline(of.loc[what, "mean"], color=INK, linestyle=dashes, linewidth=1.2)
+        main = of.loc[list(along)]
+        axis.vlines(places, main["low"], main["high"], color=CLAIM, linewidth=3)
+        axis.plot(places, main["mean"], marker="o", color=CLAIM)
+        axis.set_xticks(places, along)
+        axis.set_title(measure, fontsize=10)
+        axis.set_ylabel(unit, fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.margins(y=0.12)
+        axis.grid(visible=False)
+    for axis in axes.flat[len(units) :]:
+        axis.set_visible(False)
+    shown = [Line2D([], [], color=CLAIM, marker="o"), Patch(color=NULL, alpha=0.35)]
+    shown += [Line2D([], [], color=INK, linestyle=dashes) for dashes in dashed.values()]
+    labels = ["mean over seeds, 95 % interval", band[1], *lines.values()]
+    figure.legend(shown, labels, loc="lower center", ncols=2, frameon=False, fontsize=9)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    inch = 1 / (2.5 * rows + 0.9)  # of the figure's height
+    figure.supxlabel(xlabel, fontsize=10, y=0.55 * inch)
+    figure.tight_layout(rect=(0, 0.5 * inch, 1, 1))
+    return _closed(figure)
+
+
+def scatters(
+    drawings: Mapping[str, np.ndarray], kinds: Sequence[str], *, title: str, legend: str
+) -> Figure:
+    """Draw points (n × 2) of the same items side by side, one panel per space, by title.
+
+    ``kinds``: a word per item; each has its own colour and marker, "other" small grey dots.
+    ``legend``: what the words tell.
+    """
+    style()
+    figure, axes = plt.subplots(1, len(drawings), figsize=(4.1 * len(drawings), 4.9), squeeze=False)
+    words = np.asarray(kinds)
+    order = sorted({*kinds} - {"other"}, key=lambda word: (-np.count_nonzero(words == word), word))
+    looks = {w: (c, m, 16, 0.8) for w, c, m in zip(order, SERIES, "osD^vPX*", strict=False)}
+    looks = {"other": (NULL, ".", 12, 0.4)} | looks if "other" in kinds else looks
+    for axis, (name, points) in zip(axes.flat, drawings.items(), strict=True):
+        for word, (colour, marker, size, alpha) in looks.items():
+            of = points[words == word]
+            axis.scatter(of[:, 0], of[:, 1], color=colour, marker=marker, s=size, alpha=alpha,
+                         linewidth=0, label=word)  # fmt: skip
+        axis.set_title(name, fontsize=10)
+        axis.set(
+            xticks=[], yticks=[], xlabel="first axis (no unit)", ylabel="second axis (no unit)"
+        )
+        axis.xaxis.label.set_size(8)
+        axis.yaxis.label.set_size(8)
+    handles, texts = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, texts, title=legend, loc="lower center", ncols=4, frameon=False,
+                  markerscale=1.8)  # fmt: skip
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.tight_layout(rect=(0, 0.14, 1, 1))
     return _closed(figure)
 
 

@@ -183,7 +183,12 @@ def _settings(model: str, spec: _Model, given: dict[str, Any]) -> dict[str, Any]
             f"{', '.join(sorted(accepted)) or 'none'}"
         )
     settings = dict(spec.defaults) | given
-    return asdict(Recipe(**settings).checked()) if model in TRAINED else settings
+    if model not in TRAINED:
+        return settings
+    recipe = asdict(Recipe(**settings).checked())
+    # a weight of 1 and one of 1.0 are the same fit
+    kinds = {field.name: field.type for field in fields(Recipe)}
+    return {name: float(v) if kinds[name] == "float" else v for name, v in recipe.items()}
 
 
 def _code(spec: _Model) -> str:
