@@ -1,4 +1,4 @@
-"""What the chapters on probes share: vectors of a seed, maps fitted once and kept, seeds summed up.
+"""What the chapters on probes share: vectors of a seed, maps fitted once and kept, their scores.
 
 A map's predictions are kept by what decides them, so that chapters share fits and a run that was
 killed goes on where it was.
@@ -6,20 +6,69 @@ killed goes on where it was.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import pandas as pd
 from torch.nn.functional import normalize
 
-from lib import canonical, maps, network, pairs, probes, store
+from lib import (
+    canonical,
+    diagnostics,
+    item_splits,
+    maps,
+    metrics,
+    network,
+    pairs,
+    probe_scores,
+    probes,
+    stats,
+    store,
+    topk,
+)
 from lib.chapter import Run
 from lib.encoders import text
 from lib.encoders.training import device_of
+from lib.errors import InputError
 from lib.item_splits import ItemSplit
+from lib.probe_tables import Fits
 from lib.probes import Recovery
 from lib.vectors import Floats, matrix
 
 PROJECTED, RAW = "semantic view", "raw text"
 """What maps start from: the text after the semantic view's projection, and before it."""
+
+SPLIT_SEED = 2024
+"""The reference's, of all splits of items."""
+
+WIDE = ("MLP-2", "MLP-3")
+"""Networks of 2,048 units a layer: an epoch of theirs costs a hundred of MLP-1."""
+
+
+def check(run: Run) -> None:
+    """Refuse a run whose ``epochs`` or ``wide_items`` are out of bounds.
+
+    Raises
+    ------
+    InputError
+        They are.
+    """
+    epochs, most = run.parameters["epochs"], run.parameters["wide_items"]
+    if epochs < 1 or most < 0:
+        raise InputError(
+            f"epochs = {epochs} and wide_items = {most} were given; epochs must be ≥ 1 and "
+            "wide_items ≥ 0"
+        )
+
+
+def validated(run: Run) -> tuple[str, ...]:
+    """Return the networks with validation that the run can afford, the smallest first.
+
+    Those of ``WIDE`` are left out where there are more than ``wide_items`` items: fitted without
+    early stopping on 17,000 items each takes hours on one core.
+    """
+    able = run.dataset.n_items <= run.parameters["wide_items"]
+    return tuple(name for name in maps.HIDDEN if able or name not in WIDE)
 
 
 class Bench(NamedTuple):
@@ -91,3 +140,112 @@ def recover(
 
     kept = store.remember("map", key, make)
     return Recovery(name, kept["info"], ordered, y, kept["guess"])
+
+
+def three(run: Run, b: Bench, origin: str, name: str, split: ItemSplit) -> list[Recovery]:
+    """Return what a map makes of the text, of permuted pairs (floor) and of a second seed."""
+    source = b.sources[origin]
+    return [
+        recover(run, name, source, b.target, split, b.seed),
+        recover(run, name, source, b.target, split, b.seed, shuffled=True),
+        recover(run, name, b.second, b.target, split, b.seed),
+    ]
+
+
+def rows(
+    run: Run, b: Bench, origin: str, name: str, split: ItemSplit, *, users: bool = False
+) -> pd.DataFrame:
+    """Return ``probes.bounded`` of ``three`` with the columns origin and seed before, kept.
+
+    With ``users`` the recall scores stand in it too.
+    """
+    recoveries = three(run, b, origin, name, split)
+    data = run.dataset
+    audience = {"users": b.users, "relevant": data.test, "seen": data.seen} if users else {}
+    first = recoveries[0]
+    guesses = [one.guess for one in recoveries]
+    key = {
+        "dataset": data.name,
+        "model": name,
+        "seed": b.seed,
+        "split": split.name,
+        "k": run.k,
+        "data": store.digest(
+            first.target, *guesses, first.split.train, first.split.test, *audience.values()
+        ),
+        "code": store.code_version(probes, probe_scores, diagnostics, metrics, stats, topk),
+    }
+
+    def make() -> store.Value:
+        return {"rows": probes.bounded(*recoveries, **audience, k=run.k, seed=b.seed)}
+
+    kept: pd.DataFrame = store.remember("probe", key, make)["rows"]
+    kept.insert(0, "seed", b.seed)
+    kept.insert(0, "origin", origin)
+    return kept
+
+
+def by_map(run: Run, benches: Sequence[Bench], split: ItemSplit) -> pd.DataFrame:
+    """Return ``rows`` of every map from either origin: ridge of all seeds, others of the first."""
+    others = ("procrustes", "cca", *validated(run))
+    chosen = [("ridge", b) for b in benches] + [(name, benches[0]) for name in others]
+    return pd.concat(
+        [
+            rows(run, b, origin, name, split, users=True)
+            for origin in (PROJECTED, RAW)
+            for name, b in chosen
+        ],
+        ignore_index=True,
+    )
+
+
+def splits(run: Run) -> tuple[dict[str, ItemSplit], dict[str, str]]:
+    """Return the splits of a run's items by name, and why there is none for other names."""
+    data = run.dataset
+    raw = text.encode(data, run.parameters["encoder"]).numpy()
+    ways = {
+        "random": lambda: item_splits.random(data.n_items, seed=SPLIT_SEED),
+        "popularity": lambda: item_splits.popularity(data.train.getnnz(axis=0), seed=SPLIT_SEED),
+        "cluster": lambda: item_splits.cluster(raw, seed=SPLIT_SEED),
+        "temporal": lambda: item_splits.temporal(data.times, seed=SPLIT_SEED),
+    }
+    made, missing = {}, {}
+    for name, make in ways.items():
+        try:
+            made[name] = make()
+        except InputError as reason:
+            missing[name] = str(reason)
+    return made, missing
+
+
+SHIFTED = ((PROJECTED, "ridge"), (PROJECTED, "MLP-1"), (RAW, "ridge"))
+"""What is put to the four splits: a linear map and the smallest network, and text unprojected."""
+
+
+def by_split(run: Run, benches: Sequence[Bench], made: Mapping[str, ItemSplit]) -> pd.DataFrame:
+    """Return ``rows`` of ``SHIFTED`` on every split and seed."""
+    return pd.concat(
+        [
+            rows(run, b, origin, name, split)
+            for split in made.values()
+            for origin, name in SHIFTED
+            for b in benches
+        ],
+        ignore_index=True,
+    )
+
+
+def by_capacity(run: Run, benches: Sequence[Bench], split: ItemSplit) -> Fits:
+    """Return ridge and the validated networks of every seed, and the reference's of the first.
+
+    The reference's networks have no early stop and cost as much as all others together.
+    """
+    names = ("ridge", *validated(run))
+    reference = tuple(f"{name}, reference" for name in ("linear", *validated(run)))
+    return {
+        b.seed: {
+            name: recover(run, name, b.sources[PROJECTED], b.target, split, b.seed)
+            for name in names + (reference if b is benches[0] else ())
+        }
+        for b in benches
+    }
