@@ -205,8 +205,9 @@ def ladder(
         axis.fill_between(places, rows["low"], rows["high"], color=SERIES[number], alpha=0.15)
     for label, value in bounds.items():
         axis.axhline(value, color=NULL, linewidth=1.5, linestyle=":")
-        axis.annotate(label, (1.0, value), xycoords=("axes fraction", "data"), xytext=(-3, 3),
-                      textcoords="offset points", ha="right", fontsize=8, color=INK)  # fmt: skip
+        axis.annotate(label, (1.0, value), xycoords=("axes fraction", "data"), xytext=(-3, 0),
+                      textcoords="offset points", ha="right", va="center", fontsize=8, color=INK,
+                      bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"})  # fmt: skip
     axis.set_xticks(range(len(steps)), steps)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)

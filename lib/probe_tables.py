@@ -19,8 +19,8 @@ Fits = dict[int, dict[str, Recovery]]
 KINDS = {
     "random": "drawn at random",
     "popularity": "the coldest",
-    "cluster": "of unseen themes",
-    "temporal": "that appeared last",
+    "cluster": "unseen themes",
+    "temporal": "the newest",
 }
 """Which items a split holds out, by its name."""
 
