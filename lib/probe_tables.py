@@ -10,23 +10,25 @@ import pandas as pd
 
 from lib import maps, probes
 from lib.chapter import interval
-from lib.probes import Recovery
+from lib.probes import Part, Recovery
 from lib.stats import Estimate
 
 Fits = dict[int, dict[str, Recovery]]
 """What maps by name make of one source, by seed."""
 
-KINDS = {
+LABELS = {
+    "procrustes": "Procrustes",
+    "cca": "CCA",
     "random": "drawn at random",
     "popularity": "the coldest",
     "cluster": "unseen themes",
     "temporal": "the newest",
 }
-"""Which items a split holds out, by its name."""
+"""How figures call maps, and the items that a split holds out, where not by their names."""
 
 UNKNOWN = Estimate(np.nan, np.nan, np.nan, 0)
 
-PARTS = {"train": "training items", "test": "held-out items"}
+PARTS: dict[Part, str] = {"train": "training items", "test": "held-out items"}
 
 
 def fitted_and_held_out(fits: Fits) -> pd.DataFrame:
@@ -61,7 +63,8 @@ def differences(fits: Fits) -> pd.DataFrame:
     for seed, by_name in fits.items():
         deep, line = (by_name.get(f"{name}, reference") for name in ("MLP-3", "linear"))
         if deep and line:
-            for what, part in (("training", "train"), ("held_out", "test")):
+            parts: dict[str, Part] = {"training": "train", "held_out": "test"}
+            for what, part in parts.items():
                 value = probes.compare(deep, line, part=part, seed=seed)
                 found.append(_compared(what, deep, line, seed, value))
         if "MLP-3" in by_name:

@@ -44,6 +44,8 @@ SOURCES = ("text", "permuted", "second seed")
 """What a probe starts from: the source, the source paired at random (floor), a second seed
 (ceiling)."""
 
+Part = Literal["train", "valid", "test"]
+
 
 @dataclass(frozen=True)
 class Recovery:
@@ -86,7 +88,7 @@ def recover(
 def compare(
     *recoveries: Recovery,
     combine: Callable[..., Floats] = np.subtract,
-    part: Literal["train", "valid", "test"] = "test",
+    part: Part = "test",
     seed: int = 0,
 ) -> Estimate:
     """Return ``combine`` of the R² of maps on the same items, all on the same resamples of them.
