@@ -174,22 +174,23 @@ def fit_mlp(
     seed: int = 0,
     hidden: tuple[int, ...] = HIDDEN["MLP-3"],
     patience: int = 20,
+    epochs: int = network.EPOCHS,
     device: str = "auto",
 ) -> Map:
     """Fit a network with ReLU between layers, stopped early on the validation items.
 
     Trained as ``fit_mlp_reference``, but on standard vectors, and until the squared error on the
-    validation items has not fallen for ``patience`` epochs (at most 400); the weights of the best
-    epoch are kept. ``info`` has that epoch as ``epochs``, the validation error of every epoch (in
-    standard units, where the training mean has about 1) as ``validation``, and ``seconds``.
+    validation items has not fallen for ``patience`` epochs (at most ``epochs``); the weights of the
+    best epoch are kept. ``info`` has that epoch as ``epochs``, the validation error of every epoch
+    (in standard units, where the training mean has about 1) as ``validation``, and ``seconds``.
 
     Raises
     ------
     InputError
-        As ``fit_ridge``, an unknown device, or a width or patience below 1.
+        As ``fit_ridge``, an unknown device, or a width, patience or epochs below 1.
     """
     pairs = paired_vectors(source_train, target_train, source_valid, target_valid)
-    _check_at_least_one(*hidden, patience)
+    _check_at_least_one(*hidden, patience, epochs)
     start, where = time.perf_counter(), device_of(device)
     x, y, x_valid, y_valid = (
         network.on(where, z) for z in (pairs.x, pairs.y, pairs.x_valid, pairs.y_valid)
@@ -197,7 +198,7 @@ def fit_mlp(
     layers = network.initial((x.shape[1], *hidden, y.shape[1]), seed=seed, device=where)
     errors: list[float] = []
     best, kept = 0, layers
-    for epoch in network.epochs(layers, x, y, seed=seed, name=_name(hidden)):
+    for epoch in network.epochs(layers, x, y, seed=seed, name=_name(hidden), most=epochs):
         errors.append(network.error(layers, x_valid, y_valid))
         if errors[-1] == min(errors):
             best, kept = epoch, network.copied(layers)
@@ -219,27 +220,28 @@ def fit_mlp_reference(
     *,
     seed: int = 0,
     hidden: tuple[int, ...] = HIDDEN["MLP-3"],
+    epochs: int = network.EPOCHS,
     device: str = "auto",
 ) -> Map:
     """Fit a network as the paper's reference does; ``hidden=()`` is its linear map.
 
     Mean squared error on the vectors as they are, ReLU between layers, Adam at 1e-3, batches of
-    1,024, 400 epochs and nothing to stop before: validation items are ignored. Initial weights and
-    biases are uniform within ±1/√(inputs of the layer).
+    1,024, 400 ``epochs`` and nothing to stop before: validation items are ignored. Initial weights
+    and biases are uniform within ±1/√(inputs of the layer).
 
     Raises
     ------
     InputError
-        As ``fit_ridge``, an unknown device, or a width below 1.
+        As ``fit_ridge``, an unknown device, or a width or epochs below 1.
     """
     paired_vectors(source_train, target_train, source_valid, target_valid)
-    _check_at_least_one(*hidden)
+    _check_at_least_one(*hidden, epochs)
     start, where, name = time.perf_counter(), device_of(device), f"{_name(hidden)}, reference"
     x, y = (network.on(where, matrix(z)) for z in (source_train, target_train))
     layers = network.initial((x.shape[1], *hidden, y.shape[1]), seed=seed, device=where)
-    for _ in network.epochs(layers, x, y, seed=seed, name=name):
+    for _ in network.epochs(layers, x, y, seed=seed, name=name, most=epochs):
         pass
-    info = _network_info(layers, where, start) | {"epochs": network.EPOCHS}
+    info = _network_info(layers, where, start) | {"epochs": epochs}
     return Map(name, info, x.shape[1], partial(network.predict, layers))
 
 
@@ -250,7 +252,8 @@ def _name(hidden: tuple[int, ...]) -> str:
 def _check_at_least_one(*numbers: int) -> None:
     if min(numbers, default=1) < 1:
         raise InputError(
-            f"{min(numbers)} was given for a layer's width or the patience; give at least 1"
+            f"{min(numbers)} was given for a layer's width, the patience or the epochs; give at "
+            "least 1"
         )
 
 
@@ -280,11 +283,15 @@ def permuted(fit: Fit) -> Fit:
     return fit_permuted
 
 
-MAPS: dict[str, Fit] = {
+CLOSED: dict[str, Fit] = {
     "mean": fit_mean,
     "procrustes": fit_procrustes,
     "cca": fit_cca,
     "ridge": fit_ridge,
+}
+"""Maps in closed form by their names."""
+
+NETWORKS: dict[str, Fit] = {
     **{name: partial(fit_mlp, hidden=hidden) for name, hidden in HIDDEN.items()},
     "linear, reference": partial(fit_mlp_reference, hidden=()),
     **{
@@ -292,4 +299,22 @@ MAPS: dict[str, Fit] = {
         for name, hidden in HIDDEN.items()
     },
 }
+"""Trained maps by their names: those with validation, and those of the reference."""
+
+MAPS = CLOSED | NETWORKS
 """Every map by its name."""
+
+
+def named(name: str, *, epochs: int = network.EPOCHS, device: str = "auto") -> Fit:
+    """Return the map of that name; ``epochs`` and ``device`` are for those that are trained.
+
+    Raises
+    ------
+    InputError
+        No map has that name.
+    """
+    if name not in MAPS:
+        raise InputError(f"map {name!r} is not known; choose one of {', '.join(map(repr, MAPS))}")
+    if name in CLOSED:
+        return CLOSED[name]
+    return partial(NETWORKS[name], epochs=epochs, device=device)

@@ -41,14 +41,16 @@ def forward(layers: Layers, x: Tensor) -> Tensor:
     return F.linear(x, *layers[-1])
 
 
-def epochs(layers: Layers, x: Tensor, y: Tensor, *, seed: int, name: str) -> Iterator[int]:
-    """Train in place on x (n × s) and y (n × t), yielding after each of at most 400 epochs.
+def epochs(
+    layers: Layers, x: Tensor, y: Tensor, *, seed: int, name: str, most: int = EPOCHS
+) -> Iterator[int]:
+    """Train in place on x (n × s) and y (n × t), yielding after each of at most ``most`` epochs.
 
     Mean squared error, Adam at 1e-3, batches of 1,024 in an order drawn anew every epoch.
     """
     draw = torch_generator(seed, "map: batches")
     optimiser = torch.optim.Adam([tensor for layer in layers for tensor in layer], LEARNING_RATE)
-    for epoch in tqdm(range(1, EPOCHS + 1), desc=name, unit="epoch", delay=3, disable=None):
+    for epoch in tqdm(range(1, most + 1), desc=name, unit="epoch", delay=3, disable=None):
         for rows in torch.randperm(len(x), generator=draw).to(x.device).split(BATCH):
             optimiser.zero_grad()
             F.mse_loss(forward(layers, x[rows]), y[rows]).backward()

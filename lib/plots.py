@@ -404,6 +404,77 @@ def scatters(
     return _closed(figure)
 
 
+def between(
+    table: pd.DataFrame, *, title: str, xlabels: Sequence[str], groups: str = "group"
+) -> Figure:
+    """Draw scores between their floor and their ceiling, side by side by kind of score.
+
+    Parameters
+    ----------
+    table
+        Columns what (one row of the figure each), panel, ``groups`` (colours), mean, low, high,
+        and floor and ceiling, between which a grey bar is drawn.
+    xlabels
+        What each panel's axis shows, with its unit, in the order of the panels.
+    """
+    style()
+    names, panels = (list(table[column].unique()) for column in ("what", "panel"))
+    kinds = list(table[groups].unique())
+    figure, axes = plt.subplots(
+        1, len(panels), sharey=True, squeeze=False, layout="constrained",
+        figsize=(7.2, 1.5 + 0.24 * len(names) * len(kinds)),
+    )  # fmt: skip
+    for axis, panel, xlabel in zip(axes[0], panels, xlabels, strict=True):
+        for number, kind in enumerate(kinds):
+            rows = table[(table["panel"] == panel) & (table[groups] == kind)]
+            shift = 0.7 * ((number + 0.5) / len(kinds) - 0.5)
+            places = [shift + names.index(what) for what in rows["what"]]
+            axis.hlines(places, rows["floor"], rows["ceiling"], color=NULL, alpha=0.35, linewidth=7,
+                        label="random pairs to second seed" if number == 0 else None)  # fmt: skip
+            axis.hlines(places, rows["low"], rows["high"], color=SERIES[number], linewidth=2.5)
+            axis.scatter(rows["mean"], places, color=SERIES[number], marker="osD^"[number % 4],
+                         s=38, zorder=3, label=kind)  # fmt: skip
+        axis.set(xlabel=xlabel, ylabel="")
+        axis.set_yticks(range(len(names)), names)
+        axis.set_ylim(len(names) - 0.4, -0.6)
+        axis.grid(axis="y", visible=False)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    return _closed(figure)
+
+
+def ladder(
+    table: pd.DataFrame, *, title: str, xlabel: str, ylabel: str, bounds: Mapping[str, float]
+) -> Figure:
+    """Draw ``mean`` with its interval over ordered ``step``s, one line per ``what``.
+
+    A ``what`` with the column ``dashed`` true is drawn dashed; lines of one ``group`` share a
+    colour. ``bounds`` are values to mark by grey lines, by label.
+    """
+    style()
+    figure, axis = plt.subplots(figsize=(7.2, 4.2))
+    steps, groups = list(table["step"].unique()), list(table["group"].unique())
+    for what, rows in table.groupby("what", sort=False):
+        number = groups.index(rows["group"].iloc[0])
+        places = [steps.index(step) for step in rows["step"]]
+        dashed = bool(rows["dashed"].iloc[0])
+        axis.plot(
+            places, rows["mean"], "--" if dashed else "-", color=SERIES[number],
+            marker="osD^"[number % 4], mfc="white" if dashed else None, label=what,
+        )  # fmt: skip
+        axis.fill_between(places, rows["low"], rows["high"], color=SERIES[number], alpha=0.15)
+    for label, value in bounds.items():
+        axis.axhline(value, color=NULL, linewidth=1.5, linestyle=":")
+        axis.annotate(label, (1.0, value), xycoords=("axes fraction", "data"), xytext=(-3, 0),
+                      textcoords="offset points", ha="right", va="center", fontsize=8, color=INK,
+                      bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"})  # fmt: skip
+    axis.set_xticks(range(len(steps)), steps)
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return _closed(figure)
+
+
 def _closed(figure: Figure) -> Figure:
     """Take the figure from pyplot's list, so that a notebook shows it once."""
     plt.close(figure)

@@ -9,9 +9,9 @@ recovered, not what could be known of a new item.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -35,13 +35,85 @@ from lib.stats import Estimate
 from lib.vectors import Floats, matrix
 
 __all__ = [
-    "ItemSplit", "Map", "cca", "cluster", "mlp", "mlp_reference", "permuted", "popularity", "probe",
-    "probe_with_bounds", "procrustes", "random", "ridge", "temporal",
+    "ItemSplit", "Map", "Recovery", "bounded", "cca", "cluster", "compare", "mlp", "mlp_reference",
+    "permuted", "popularity", "probe", "probe_with_bounds", "procrustes", "random", "reached",
+    "recover", "ridge", "temporal",
 ]  # fmt: skip
 
 SOURCES = ("text", "permuted", "second seed")
 """What a probe starts from: the source, the source paired at random (floor), a second seed
 (ceiling)."""
+
+Part = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What a map makes of all items, beside what they are.
+
+    ``target`` and ``guess`` are n_items × t, ``info`` is the map's. The parts of ``split`` stand in
+    the order of their target vectors, so that no draw depends on how the items are numbered.
+    """
+
+    map: str
+    info: Mapping[str, Any]
+    split: ItemSplit
+    target: Floats
+    guess: Floats
+
+
+def recover(
+    source: ArrayLike, target: ArrayLike, split: ItemSplit, fit: Fit, *, seed: int = 0
+) -> Recovery:
+    """Fit a map on training items, its strength on validation items, and predict all items.
+
+    Parameters
+    ----------
+    source, target, split, fit
+        As in ``probe``.
+    seed
+        Of the map.
+
+    Raises
+    ------
+    InputError
+        Vectors that are not finite or not of the same items, or a split of other items.
+    """
+    x, y, split = checked(source, target, split)
+    train, valid = split.train, split.valid
+    fitted = fit(x[train], y[train], x[valid], y[valid], seed=seed)
+    return Recovery(fitted.name, fitted.info, split, y, fitted.predict(x))
+
+
+def compare(
+    *recoveries: Recovery,
+    combine: Callable[..., Floats] = np.subtract,
+    part: Part = "test",
+    seed: int = 0,
+) -> Estimate:
+    """Return ``combine`` of the R² of maps on the same items, all on the same resamples of them.
+
+    By default the difference of two: maps that err on the same items differ by less than their
+    separate intervals suggest, or by more. ``combine`` takes one R² per map, as numbers or arrays.
+
+    Raises
+    ------
+    InputError
+        Maps of other targets, or judged on other items.
+    """
+    first = recoveries[0]
+    items = getattr(first.split, part)
+    for other in recoveries[1:]:
+        if not (
+            np.array_equal(first.target, other.target)
+            and np.array_equal(items, getattr(other.split, part))
+        ):
+            raise InputError(
+                f"the maps {first.map!r} and {other.map!r} were judged on other target vectors or "
+                "another split; compare maps of one target view on one split"
+            )
+    found = (scores.r2(one.target[items], one.guess[items], seed=seed) for one in recoveries)
+    return estimate(*found, combine=combine, seed=seed)
 
 
 def probe(
@@ -95,10 +167,9 @@ def probe(
         Vectors that are not finite or not of the same items, a split of other items, ``k`` outside
         1 to one below the number of held-out items, or some but not all of users, relevant, seen.
     """
-    x, y, split = _checked(source, target, split, k)
-    fitted, found = _probed(x, y, split, fit, _audience(users, relevant, seen), k, seed)
-    rows = [_row(fitted, split, name, estimate(s, seed=seed)) for name, s in found.items()]
-    return pd.DataFrame(rows)
+    recovery = recover(source, target, split, fit, seed=seed)
+    found = _scores(recovery, _audience(users, relevant, seen), k, seed)
+    return pd.DataFrame([_row(recovery, name, estimate(s, seed=seed)) for name, s in found.items()])
 
 
 def probe_with_bounds(
@@ -139,47 +210,72 @@ def probe_with_bounds(
     InputError
         As ``probe``.
     """
-    x, y, split = _checked(source, target, split, k)
-    second = _checked(second_seed_target, target, split, k)[0]
-    audience = _audience(users, relevant, seen)
     rows = []
     for fit in tqdm(list(fits), desc="maps", delay=3, disable=None):
-        ways = ((x, fit), (x, permuted(fit)), (second, fit))
-        probed = [_probed(start, y, split, one, audience, k, seed) for start, one in ways]
-        for name in probed[0][1]:
-            of_source, floor, ceiling = (found[name] for _, found in probed)
-            reached = estimate(of_source, floor, ceiling, combine=_reached, seed=seed)
-            known = 0.0 * reached.mean  # NaN where the share is
-            shares = (reached, *(Estimate(b, b, b, reached.n) for b in (known, 1 + known)))
-            for label, (fitted, found), share in zip(SOURCES, probed, shares, strict=True):
-                row = _row(fitted, split, name, estimate(found[name], seed=seed))
-                columns = ("reached", "reached_low", "reached_high")
-                rows.append({"source": label} | row | dict(zip(columns, share[:3], strict=True)))
+        ways = ((source, fit), (source, permuted(fit)), (second_seed_target, fit))
+        three = [recover(start, target, split, one, seed=seed) for start, one in ways]
+        rows.append(bounded(*three, users=users, relevant=relevant, seen=seen, k=k, seed=seed))
+    return pd.concat(rows, ignore_index=True)
+
+
+def bounded(
+    text: Recovery,
+    floor: Recovery,
+    ceiling: Recovery,
+    *,
+    users: ArrayLike | None = None,
+    relevant: sp.csr_matrix | None = None,
+    seen: sp.csr_matrix | None = None,
+    k: int = 20,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score what one map makes of the text, of permuted pairs, and of a second seed.
+
+    Returns the table of ``probe_with_bounds``, whose other parameters are those here.
+
+    Raises
+    ------
+    InputError
+        As ``probe``.
+    """
+    audience, three = _audience(users, relevant, seen), (text, floor, ceiling)
+    found = [_scores(one, audience, k, seed) for one in three]
+    rows = []
+    for name in found[0]:
+        each = [one[name] for one in found]
+        share = estimate(*each, combine=reached, seed=seed)
+        known = 0.0 * share.mean  # NaN where the share is
+        shares = (share, *(Estimate(b, b, b, share.n) for b in (known, 1 + known)))
+        for label, recovery, score, of in zip(SOURCES, three, each, shares, strict=True):
+            row = _row(recovery, name, estimate(score, seed=seed))
+            columns = ("reached", "reached_low", "reached_high")
+            rows.append({"source": label} | row | dict(zip(columns, of[:3], strict=True)))
     return pd.DataFrame(rows)
 
 
-def _reached(value: Floats, floor: Floats, ceiling: Floats) -> Floats:
+def reached(value: Floats, floor: Floats, ceiling: Floats) -> Floats:
+    """Return (value − floor) / (ceiling − floor), NaN where the bounds are equal but for rounding.
+
+    For ``compare`` of a map from text, from permuted pairs and from a second seed.
+    """
     span = ceiling - floor
     # bounds that differ by rounding alone leave nothing to reach
     return (value - floor) / np.where(np.abs(span) > 1e-9, span, np.nan)
 
 
-def _probed(
-    x: Floats,
-    y: Floats,
-    split: ItemSplit,
-    fit: Fit,
-    audience: Audience | None,
-    k: int,
-    seed: int,
-) -> tuple[Map, dict[str, Score]]:
-    """Return the map and its scores by name."""
-    train, valid, test = split.train, split.valid, split.test
-    fitted = fit(x[train], y[train], x[valid], y[valid], seed=seed)
-    true, guess = y[test], fitted.predict(x[test])
+def _scores(recovery: Recovery, audience: Audience | None, k: int, seed: int) -> dict[str, Score]:
+    """Return the scores by name."""
+    split, y = recovery.split, recovery.target
+    train, test = split.train, split.test
+    if not 1 <= k < len(test):
+        raise InputError(
+            f"k = {k} was given with {len(test)} held-out items; give 1 to "
+            f"{len(test) - 1}, so that an item can have as many neighbours"
+        )
+    true, guess = y[test], recovery.guess[test]
     found: dict[str, Score] = {
         "R²": scores.r2(true, guess, seed=seed),
-        "R², training items": scores.r2(y[train], fitted.predict(x[train]), seed=seed),
+        "R², training items": scores.r2(y[train], recovery.guess[train], seed=seed),
         "R², variance-weighted": scores.r2_weighted(true, guess, seed=seed),
         "R², direction only": scores.r2_direction(true, guess, seed=seed),
         "cosine": scores.mean(scores.cosine(true, guess)),
@@ -193,19 +289,19 @@ def _probed(
             for way, whole in _DROPS.items():
                 whole_recall, kept = recalls[f"{pool}, {whole}"], recalls[f"{pool}, {way}"]
                 found[f"{place}, {way}"] = scores.drop(whole_recall, kept)
-    return fitted, found
+    return found
 
 
 _DROPS = {"mapped": "true", "norm-matched": "true", "mapped by cosine": "true by cosine"}
 """What each way to rank predicted vectors is held against."""
 
 
-def _row(fitted: Map, split: ItemSplit, name: str, found: Estimate) -> dict[str, Any]:
+def _row(recovery: Recovery, name: str, found: Estimate) -> dict[str, Any]:
     value, low, high, n = found
     return {
-        "map": fitted.name, "split": split.name, "score": name,
+        "map": recovery.map, "split": recovery.split.name, "score": name,
         "value": value, "low": low, "high": high, "n": n,
-        "parameters": fitted.info["parameters"],
+        "parameters": recovery.info["parameters"],
     }  # fmt: skip
 
 
@@ -222,12 +318,17 @@ def _audience(
     return Audience(users, relevant, seen)
 
 
-def _checked(
-    source: ArrayLike, target: ArrayLike, split: ItemSplit, k: int
+def checked(
+    source: ArrayLike, target: ArrayLike, split: ItemSplit
 ) -> tuple[Floats, Floats, ItemSplit]:
     """Return vectors, and the split with its items ordered by their target vectors.
 
     In that order neither batches nor draws depend on how the items are numbered.
+
+    Raises
+    ------
+    InputError
+        As ``recover``.
     """
     x, y = matrix(source), matrix(target)
     check_same_items(x, y)
@@ -236,11 +337,6 @@ def _checked(
         raise InputError(
             f"a split of {len(ids)} items was given for vectors of {len(y)}; give one in which "
             "each of them stands once"
-        )
-    if not 1 <= k < len(split.test):
-        raise InputError(
-            f"k = {k} was given with {len(split.test)} held-out items; give 1 to "
-            f"{len(split.test) - 1}, so that an item can have as many neighbours"
         )
     parts = {name: getattr(split, name) for name in ("train", "valid", "test")}
     ordered = {name: part[np.lexsort(y[part].T)] for name, part in parts.items()}

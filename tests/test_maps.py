@@ -23,14 +23,9 @@ SMALL = {
     "ridge": fit_ridge,
     "procrustes": fit_procrustes,
     "cca": fit_cca,
-    "mlp": partial(fit_mlp, hidden=(8,), device="cpu"),
-    "mlp, reference": partial(fit_mlp_reference, hidden=(8, 8), device="cpu"),
+    "mlp": partial(fit_mlp, hidden=(8,), epochs=6, device="cpu"),
+    "mlp, reference": partial(fit_mlp_reference, hidden=(8, 8), epochs=6, device="cpu"),
 }
-
-
-@pytest.fixture(autouse=True)
-def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "EPOCHS", 6)
 
 
 def relation(n: int = 80, m: int = 30, s: int = 6, t: int = 4, noise: float = 1.0) -> Four:
@@ -187,7 +182,7 @@ def test_the_correlations_of_cca_show_the_planted_number_of_shared_factors() -> 
 
 def test_a_network_is_that_of_torchs_own_modules() -> None:
     x, y, xv, _ = relation(n=1500, s=6, t=4)  # two batches an epoch
-    found = fit_mlp_reference(x, y, xv, xv[:, :4], seed=3, hidden=(7, 5), device="cpu")
+    found = fit_mlp_reference(x, y, xv, xv[:, :4], seed=3, hidden=(7, 5), epochs=6, device="cpu")
     layers = network.initial((6, 7, 5, 4), seed=3, device=torch.device("cpu"))
     model = nn.Sequential(nn.Linear(6, 7), nn.ReLU(), nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 4))
     with torch.no_grad():
@@ -217,16 +212,14 @@ def test_initial_weights_are_uniform_within_one_over_the_root_of_the_inputs() ->
 
 def test_the_references_linear_map_is_one_layer() -> None:
     x, y, xv, yv = relation()
-    found = fit_mlp_reference(x, y, xv, yv, hidden=())
+    found = fit_mlp_reference(x, y, xv, yv, hidden=(), epochs=6)
+    assert found.info["epochs"] == 6
     assert (found.name, found.info["parameters"]) == ("linear, reference", 6 * 4 + 4)
     zero, one = found.predict(np.zeros((1, 6))), found.predict(np.eye(6))
     np.testing.assert_allclose(found.predict(xv), xv @ (one - zero) + zero, rtol=1e-4, atol=1e-4)
 
 
-def test_early_stopping_keeps_the_epoch_of_the_least_validation_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(network, "EPOCHS", 400)
+def test_early_stopping_keeps_the_epoch_of_the_least_validation_error() -> None:
     x, y, xv, yv = relation(n=30, noise=20)
     found = fit_mlp(x, y, xv, yv, hidden=(64,), patience=7, device="cpu")
     errors = found.info["validation"]
@@ -237,12 +230,11 @@ def test_early_stopping_keeps_the_epoch_of_the_least_validation_error(
     assert kept == pytest.approx(min(errors), rel=1e-4)
 
 
-def test_a_network_learns_what_no_line_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "EPOCHS", 250)
+def test_a_network_learns_what_no_line_can() -> None:
     x = np.random.default_rng(0).normal(size=(400, 2))
     y = np.abs(x)
     four = (x[:300], y[:300], x[300:], y[300:])
-    line, curve = fit_ridge(*four), fit_mlp(*four, hidden=(64,), device="cpu")
+    line, curve = fit_ridge(*four), fit_mlp(*four, hidden=(64,), epochs=250, device="cpu")
     error = [((found.predict(x[300:]) - y[300:]) ** 2).mean() for found in (line, curve)]
     assert error[1] < 0.5 * error[0]
 
@@ -276,12 +268,12 @@ def test_permuted_pairs_keep_the_vectors_and_lose_the_relation() -> None:
     assert (again.predict(xv) == found.predict(xv)).all()
 
 
-def test_every_map_bears_the_name_it_is_listed_under(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "EPOCHS", 1)
+def test_every_map_bears_the_name_it_is_listed_under_and_only_networks_take_epochs() -> None:
     four = relation(n=12, m=4)
-    for name, fit in maps.MAPS.items():
-        found = fit(*four, seed=0)
+    for name in maps.MAPS:
+        found = maps.named(name, epochs=1, device="cpu")(*four, seed=0)
         assert found.name == name
+        assert found.info.get("epochs") == (1 if name in maps.NETWORKS else None)
         assert found.predict(four[2]).shape == (4, 4)
         assert found.info["parameters"] >= 4
 
@@ -326,8 +318,12 @@ def test_other_bad_input_is_refused_in_one_sentence() -> None:
         fit_ridge(x, y, xv[:0], yv[:0])
     with pytest.raises(InputError, match="width 4 were given to the map 'ridge'; .* width 6"):
         fit_ridge(x, y, xv, yv).predict(yv)
-    with pytest.raises(InputError, match="0 was given for a layer's width or the patience"):
+    with pytest.raises(InputError, match="0 was given for a layer's width, the patience or the ep"):
         fit_mlp(x, y, xv, yv, hidden=(3, 0))
+    with pytest.raises(InputError, match="0 was given for a layer's width, the patience or the ep"):
+        fit_mlp_reference(x, y, xv, yv, hidden=(3,), epochs=0)
+    with pytest.raises(InputError, match="map 'spline' is not known; choose one of 'mean', "):
+        maps.named("spline")
     with pytest.raises(InputError, match="device 'tpu' is not known"):
         fit_mlp_reference(x, y, xv, yv, device="tpu")
     with pytest.raises(InputError, match="more items than columns or a penalty"):
