@@ -142,6 +142,7 @@ class Peer:
         self.process = subprocess.Popen(
             [python, script, str(self.folder), str(threads), json.dumps(settings)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            cwd=self.folder,  # it leaves logs where it stands
         )  # fmt: skip
 
     def __enter__(self) -> Peer:
