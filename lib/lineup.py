@@ -273,4 +273,10 @@ def who_leads(scored: Sequence[Scored], k: int) -> str:
             if sure
             else "an interval that holds 0: the test items do not tell the two apart."
         )
-    return f"{head}{said}, {end}"
+    made = (
+        f" What validation chose for it, seed by seed: {'; '.join(ours.chosen)} (`linear` and "
+        "`text-mean` are the views of text)."
+        if ours.chosen
+        else ""
+    )
+    return f"{head}{said}, {end}{made}"

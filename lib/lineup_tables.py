@@ -60,9 +60,7 @@ def _with_bounds(name: str, estimate: Sequence[float]) -> dict[str, float]:
 
 
 def _widths(widths: tuple[int, ...]) -> str:
-    """Return "128" for vectors and "64 + 64" for lists; many views by their number."""
-    if len(widths) > 3:
-        return f"{len(widths)} views"
+    """Return "128" for vectors and "64 + 64" for lists."""
     return " + ".join(map(str, widths)) or NOTHING
 
 

@@ -120,7 +120,7 @@ def families(
         len(kinds), 1, sharex=True, squeeze=False, figsize=(7.2, 1.4 + 0.29 * sum(counts)),
         gridspec_kw={"height_ratios": [n + 1.2 for n in counts]}, layout="constrained",
     )  # fmt: skip
-    least = 0.7 * drawn["mean"].max()
+    least = 0.75 * drawn["mean"].max()
     near = drawn[drawn["mean"] >= least]
     start = float(near["low"].min())
     for axis, kind in zip(grid[:, 0], kinds, strict=True):
@@ -148,10 +148,11 @@ def families(
             axis.axvline(bound, color=INK, linestyle="--", linewidth=1)
     if bound is not None:
         grid[0, 0].annotate(
-            bound_label, (bound, 0.0), xycoords=("data", "axes fraction"), xytext=(-4, 3),
+            bound_label, (bound, 1.0), xycoords=("data", "axes fraction"), xytext=(2, 3),
             textcoords="offset points", fontsize=8, va="bottom", ha="right", color=INK,
         )  # fmt: skip
     grid[-1, 0].set_xlabel(xlabel)
+    grid[-1, 0].locator_params(axis="x", nbins=6)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     return _closed(figure)
 

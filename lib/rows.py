@@ -229,9 +229,10 @@ def _selected(offered: tuple[Source, ...], bench: Bench) -> Made:
             blocks.append(fusion_learned.fuse_pool(some, list(taken.values()), k))
         return np.concatenate(blocks)
 
-    widths = tuple(views.dimension(bench.view(source)) for source in able)
+    # a sum of inner products is one of vectors side by side, so these are the row's vectors
+    width = sum(views.dimension(bench.view(source)) for source in able)
     trials = choice.trials + _trials_of(bench, able)
-    return Made(lists, widths, trials, _in_words(able, choice.weights))
+    return Made(lists, (width,), trials, _in_words(able, choice.weights))
 
 
 def _mapped(bench: Bench) -> Made:

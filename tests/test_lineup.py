@@ -152,7 +152,8 @@ def test_a_row_too_large_is_not_run_and_nothing_else_breaks(
         with pytest.raises(InputError, match="has no recall"):
             found[name].at(5)
     np.testing.assert_array_equal(found["LightGCN"].at(5), scored["LightGCN"].at(5))
-    assert len(found["N views, chosen on validation"].widths) == len(rows.SINGLES) - 1
+    all_but_ease = sum(scored[name].widths[0] for name in rows.SINGLES if name != "EASE")
+    assert found["N views, chosen on validation"].widths == (all_but_ease,)
     every = list(found.values())
     table = lineup_tables.tidy(every, lineup.best(every), 5)
     assert table["mean"].isna().sum() == 2
@@ -228,8 +229,10 @@ def test_who_leads_is_said_plainly(few: list[Scored]) -> None:
     behind = lineup.who_leads(few, 5)
     assert "**wide**" in behind and "not** lead" in behind and "**bb**" in behind
     assert re.search(r"in place [34] of 10", behind) and "above 0" in behind
-    clear = lineup.who_leads([replace(few[1], validation=0.9), *few[2:]], 5)
-    assert "leads the whole table" in clear and "above 0" in clear
+    assert "chose" not in behind
+    ahead = replace(few[1], validation=0.9, chosen=("linear 1", "svd 1"))
+    clear = lineup.who_leads([ahead, *few[2:]], 5)
+    assert "leads the whole table" in clear and "above 0" in clear and "linear 1; svd 1" in clear
 
 
 def test_the_table_tests_every_row_against_the_leader(few: list[Scored]) -> None:
