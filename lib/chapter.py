@@ -118,8 +118,10 @@ class Run:
     def judge(self, claim_id: str, measures: Mapping[str, Estimate]) -> claims.Verdict:
         """Judge a claim, show its measures, and leave a record in the notebook."""
         verdict = claims.judge(claim_id, measures)
-        rows = {verdict.claim.measures[name]: interval(value) for name, value in measures.items()}
-        table = pd.Series(rows, name=verdict.claim.unit).to_frame()
+        # lists, not a dictionary: two measures may be described in the same words
+        words = [verdict.claim.measures[name] for name in measures]
+        values = [interval(value) for value in measures.values()]
+        table = pd.Series(values, index=words, name=verdict.claim.unit).to_frame()
         record = {
             "claim": claim_id,
             "chapter": self.chapter,

@@ -86,6 +86,17 @@ def test_judge_leaves_a_record_and_the_box_has_no_number(
     assert claims.HOLDS in words and not re.search(r"\d", words)
 
 
+def test_judge_shows_measures_that_are_described_in_the_same_words(
+    run: chapter.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(chapter, "display", lambda bundle, **_: shown.append(bundle))
+    names = claims.load()["F7b"].measures
+    run.judge("F7b", {name: Estimate(i, i, i, 9) for i, name in enumerate(names)})
+    values = [f"{i:.4f} [{i:.4f}, {i:.4f}]" for i in range(len(names))]
+    assert all(value in shown[0]["text/html"] for value in values)
+
+
 def test_the_data_of_a_figure_comes_back_from_its_link() -> None:
     table = pd.DataFrame({"what": ["a, b", "c"], "mean": [0.5, float("nan")]})
     link = str(chapter.download(table, "figure").data)
