@@ -255,7 +255,7 @@ def check_epochs(epochs: int) -> None:
 def spaces(run: Run, epochs: int) -> dict[Key, Space]:
     """Return what is measured, by name and seed: every weight, and the references but popularity.
 
-    ``epochs``: the most that a training of RLMRec-Con may take.
+    ``epochs``: the most that a training may take.
 
     Raises
     ------
@@ -271,7 +271,7 @@ def spaces(run: Run, epochs: int) -> dict[Key, Space]:
     for seed in run.seeds:
         found |= {(str(weight), seed): aligned(weight, seed) for weight in WEIGHTS}
         found[SECOND, seed] = aligned(0, run.other(seed))
-        found[TEXT, seed] = _space(run.view("linear", seed))
+        found[TEXT, seed] = _space(run.view("linear", seed, epochs=epochs))
         found[FUSED, seed] = Space(*fusion.concat([found[TEXT, seed], found["0", seed]]))
     return found
 
