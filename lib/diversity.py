@@ -36,7 +36,6 @@ from lib.diagnostics import (
     novelty,
 )
 from lib.encoders import text
-from lib.encoders.training import Recipe
 from lib.errors import InputError
 from lib.item_splits import random as random_items
 from lib.metrics import Lists, check_items, checked_lists, filled, recall
@@ -237,21 +236,6 @@ def change_size(*values: Floats) -> Floats:
     )
 
 
-def check_epochs(epochs: int) -> None:
-    """Refuse a number of epochs that no training can have.
-
-    Raises
-    ------
-    InputError
-        It is below 1 or above the recipe's.
-    """
-    most = Recipe().epochs
-    if not 1 <= epochs <= most:
-        raise InputError(
-            f"epochs = {epochs} was given; give 1 to {most}, the most that the recipe allows"
-        )
-
-
 def spaces(run: Run, epochs: int) -> dict[Key, Space]:
     """Return what is measured, by name and seed: every weight, and the references but popularity.
 
@@ -260,9 +244,8 @@ def spaces(run: Run, epochs: int) -> dict[Key, Space]:
     Raises
     ------
     InputError
-        As ``check_epochs``.
+        ``epochs`` is below 1.
     """
-    check_epochs(epochs)
 
     def aligned(weight: float, seed: int) -> Space:
         return _space(run.view("rlmrec", seed, weight=weight, epochs=epochs))

@@ -126,12 +126,6 @@ def test_changes_by_hand() -> None:
     assert estimate(mean(up), mean(down), combine=diversity.change_size).mean == 0
 
 
-@pytest.mark.parametrize("epochs", [0, 201])
-def test_epochs_out_of_bounds_are_one_sentence(epochs: int) -> None:
-    with pytest.raises(InputError, match=f"epochs = {epochs} was given; give 1 to 200"):
-        diversity.check_epochs(epochs)
-
-
 def make(small: Dataset, seeds: int) -> Run:
     given = {"seed": 0, "seeds": seeds, "k": 5, "encoder": "minilm", "device": "cpu"}
     run = Run("10-diversity", given)
