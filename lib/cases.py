@@ -22,6 +22,7 @@ from lib import store
 from lib.chapter import Run
 from lib.data import Dataset
 from lib.diagnostics import jaccard, neighbours
+from lib.diversity import NEIGHBOURS, neighbourhood
 from lib.encoders import text
 from lib.errors import InputError
 from lib.metrics import Bools, Floats, Ints, Lists, count, places, relevant_pairs, users_of
@@ -29,7 +30,6 @@ from lib.seeds import generator
 from lib.stats import ratio, summary
 from lib.vectors import unit
 
-NEIGHBOURS = 20
 STRATA = ("hot", "mid", "cold")
 LABEL = 60  # characters of a title or text that are shown
 SHOWN_GENRES = 6
@@ -104,7 +104,7 @@ def agreement(run: Run, **settings: Any) -> Agreement:
 
     ``settings``: of the trained models.
     """
-    k = min(NEIGHBOURS, run.dataset.n_items - 1)
+    k = neighbourhood(run.dataset.n_items)
     near = {
         (model, seed): neighbours(run.view(model, seed, **settings).items, k)
         for model in ("linear", "lightgcn")

@@ -53,6 +53,7 @@ SECOND, TEXT, FUSED, POPULAR = "second seed", "text view", "norm-concat", "popul
 apart instead of aligned (text, and text beside weight 0), and one list for everybody."""
 
 NEIGHBOURS = 20
+"""Nearest others of an item, where the catalogue has ten times as many."""
 
 MEASURES = {
     "test recall": "Recall@K, test items",
@@ -64,8 +65,8 @@ MEASURES = {
     "distance in the unaligned space": "1 − cosine, weight 0",
     "overlap of users": "share of K items",
     "effective rank": "dimensions",
-    "neighbours of the text kept": "Jaccard@20",
-    "neighbours of weight 0 kept": "Jaccard@20",
+    "neighbours of the text kept": "Jaccard",
+    "neighbours of weight 0 kept": "Jaccard",
     "predicted from the text": "held-out R²",
 }
 """Every measure and its unit."""
@@ -90,6 +91,14 @@ class Space(NamedTuple):
 
     users: Vectors
     items: Vectors
+
+
+def neighbourhood(n_items: int) -> int:
+    """Return how many nearest others of an item to look at: 20, at most a tenth of all others.
+
+    Of few items nearly all would be neighbours in every space.
+    """
+    return max(1, min(NEIGHBOURS, (n_items - 1) // 10))
 
 
 def coverage_values(lists: ArrayLike, n_items: int) -> Floats:
@@ -281,7 +290,7 @@ def trainings(run: Run, epochs: int) -> pd.DataFrame:
 def scores(run: Run, found: dict[Key, Space]) -> Scores:
     """Return every measure of every space, and those of lists of the most popular items."""
     raw = normalize(text.encode(run.dataset, run.parameters["encoder"]), dim=1).numpy()
-    k = min(NEIGHBOURS, run.dataset.n_items - 1)
+    k = neighbourhood(run.dataset.n_items)
     near_text = neighbours(raw, k)
     near = {seed: (near_text, neighbours(found["0", seed].items, k)) for seed in run.seeds}
     ranks = effective_ranks([space.items for space in found.values()])

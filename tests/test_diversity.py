@@ -28,6 +28,10 @@ def test_by_hand() -> None:
     )
 
 
+def test_neighbourhood_is_small_where_items_are_few() -> None:
+    assert [diversity.neighbourhood(n) for n in (2, 24, 200, 201, 10_000)] == [1, 2, 19, 20, 20]
+
+
 seeds, sizes = st.integers(0, 2**32 - 1), st.integers(2, 9)
 
 
