@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import importlib.metadata
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from lib import store
 from lib.chapter import Run
 from lib.data import Dataset
 from lib.diagnostics import jaccard, neighbours
+from lib.diversity import NEIGHBOURS, neighbourhood
 from lib.encoders import text
 from lib.errors import InputError
 from lib.metrics import Bools, Floats, Ints, Lists, count, places, relevant_pairs, users_of
@@ -29,7 +30,6 @@ from lib.seeds import generator
 from lib.stats import ratio, summary
 from lib.vectors import unit
 
-NEIGHBOURS = 20
 STRATA = ("hot", "mid", "cold")
 LABEL = 60  # characters of a title or text that are shown
 SHOWN_GENRES = 6
@@ -99,15 +99,18 @@ class Agreement(NamedTuple):
     near: tuple[Lists, Lists]
 
 
-def agreement(run: Run) -> Agreement:
-    """Return how far items have the same neighbours in two spaces, averaged over the seeds."""
-    k = min(NEIGHBOURS, run.dataset.n_items - 1)
-    seeds = sorted({*run.seeds, *map(run.other, run.seeds)})
+def agreement(run: Run, **settings: Any) -> Agreement:
+    """Return how far items have the same neighbours in two spaces, averaged over the seeds.
+
+    ``settings``: of the trained models.
+    """
+    k = neighbourhood(run.dataset.n_items)
     near = {
-        (model, seed): neighbours(run.view(model, seed).items, k)
-        for model in ("linear", "lightgcn", "svd")
-        for seed in (run.seeds if model == "svd" else seeds)
+        (model, seed): neighbours(run.view(model, seed, **settings).items, k)
+        for model in ("linear", "lightgcn")
+        for seed in sorted({*run.seeds, *map(run.other, run.seeds)})
     }
+    near |= {("svd", seed): neighbours(run.view("svd", seed).items, k) for seed in run.seeds}
     raw = neighbours(text.encode(run.dataset, run.parameters["encoder"]), k)
     pairs = {
         "semantic and collaborative": [(near["linear", s], near["lightgcn", s]) for s in run.seeds],

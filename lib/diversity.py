@@ -36,7 +36,6 @@ from lib.diagnostics import (
     novelty,
 )
 from lib.encoders import text
-from lib.encoders.training import Recipe
 from lib.errors import InputError
 from lib.item_splits import random as random_items
 from lib.metrics import Lists, check_items, checked_lists, filled, recall
@@ -54,6 +53,7 @@ SECOND, TEXT, FUSED, POPULAR = "second seed", "text view", "norm-concat", "popul
 apart instead of aligned (text, and text beside weight 0), and one list for everybody."""
 
 NEIGHBOURS = 20
+"""Nearest others of an item, where the catalogue has ten times as many."""
 
 MEASURES = {
     "test recall": "Recall@K, test items",
@@ -65,8 +65,8 @@ MEASURES = {
     "distance in the unaligned space": "1 − cosine, weight 0",
     "overlap of users": "share of K items",
     "effective rank": "dimensions",
-    "neighbours of the text kept": "Jaccard@20",
-    "neighbours of weight 0 kept": "Jaccard@20",
+    "neighbours of the text kept": "Jaccard",
+    "neighbours of weight 0 kept": "Jaccard",
     "predicted from the text": "held-out R²",
 }
 """Every measure and its unit."""
@@ -91,6 +91,14 @@ class Space(NamedTuple):
 
     users: Vectors
     items: Vectors
+
+
+def neighbourhood(n_items: int) -> int:
+    """Return how many nearest others of an item to look at: 20, at most a tenth of all others.
+
+    Of few items nearly all would be neighbours in every space.
+    """
+    return max(1, min(NEIGHBOURS, (n_items - 1) // 10))
 
 
 def coverage_values(lists: ArrayLike, n_items: int) -> Floats:
@@ -237,32 +245,16 @@ def change_size(*values: Floats) -> Floats:
     )
 
 
-def check_epochs(epochs: int) -> None:
-    """Refuse a number of epochs that no training can have.
-
-    Raises
-    ------
-    InputError
-        It is below 1 or above the recipe's.
-    """
-    most = Recipe().epochs
-    if not 1 <= epochs <= most:
-        raise InputError(
-            f"epochs = {epochs} was given; give 1 to {most}, the most that the recipe allows"
-        )
-
-
 def spaces(run: Run, epochs: int) -> dict[Key, Space]:
     """Return what is measured, by name and seed: every weight, and the references but popularity.
 
-    ``epochs``: the most that a training of RLMRec-Con may take.
+    ``epochs``: the most that a training may take.
 
     Raises
     ------
     InputError
-        As ``check_epochs``.
+        ``epochs`` is below 1.
     """
-    check_epochs(epochs)
 
     def aligned(weight: float, seed: int) -> Space:
         return _space(run.view("rlmrec", seed, weight=weight, epochs=epochs))
@@ -271,7 +263,7 @@ def spaces(run: Run, epochs: int) -> dict[Key, Space]:
     for seed in run.seeds:
         found |= {(str(weight), seed): aligned(weight, seed) for weight in WEIGHTS}
         found[SECOND, seed] = aligned(0, run.other(seed))
-        found[TEXT, seed] = _space(run.view("linear", seed))
+        found[TEXT, seed] = _space(run.view("linear", seed, epochs=epochs))
         found[FUSED, seed] = Space(*fusion.concat([found[TEXT, seed], found["0", seed]]))
     return found
 
@@ -298,7 +290,7 @@ def trainings(run: Run, epochs: int) -> pd.DataFrame:
 def scores(run: Run, found: dict[Key, Space]) -> Scores:
     """Return every measure of every space, and those of lists of the most popular items."""
     raw = normalize(text.encode(run.dataset, run.parameters["encoder"]), dim=1).numpy()
-    k = min(NEIGHBOURS, run.dataset.n_items - 1)
+    k = neighbourhood(run.dataset.n_items)
     near_text = neighbours(raw, k)
     near = {seed: (near_text, neighbours(found["0", seed].items, k)) for seed in run.seeds}
     ranks = effective_ranks([space.items for space in found.values()])

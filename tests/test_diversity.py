@@ -28,6 +28,10 @@ def test_by_hand() -> None:
     )
 
 
+def test_neighbourhood_is_small_where_items_are_few() -> None:
+    assert [diversity.neighbourhood(n) for n in (2, 24, 200, 201, 10_000)] == [1, 2, 19, 20, 20]
+
+
 seeds, sizes = st.integers(0, 2**32 - 1), st.integers(2, 9)
 
 
@@ -124,12 +128,6 @@ def test_changes_by_hand() -> None:
     np.testing.assert_allclose(diversity.change(up, down, down, up), [(1 - 0.5) / 2] * 2)
     np.testing.assert_allclose(diversity.change_size(up, down, down, up), [0.75, 0.75])
     assert estimate(mean(up), mean(down), combine=diversity.change_size).mean == 0
-
-
-@pytest.mark.parametrize("epochs", [0, 201])
-def test_epochs_out_of_bounds_are_one_sentence(epochs: int) -> None:
-    with pytest.raises(InputError, match=f"epochs = {epochs} was given; give 1 to 200"):
-        diversity.check_epochs(epochs)
 
 
 def make(small: Dataset, seeds: int) -> Run:
