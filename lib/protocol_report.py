@@ -306,6 +306,23 @@ def movers(table: pd.DataFrame, most: int = 10) -> pd.DataFrame:
     return pd.concat([found.loc[order], beside], ignore_index=True)
 
 
+def beyond_seeds(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the findings that each choice moves further than the farthest seed lies.
+
+    The interval of the difference must leave out 0 as well. Empty where only one seed was run.
+    """
+    apart = table.set_index(["choice", "finding"])
+    if "one seed" not in apart.index.get_level_values("choice"):
+        return {}
+    seeds = apart.loc["one seed", "difference"].abs()
+    found: dict[str, list[str]] = {}
+    for (choice, name), row in apart.drop("one seed", level="choice").iterrows():
+        clear = row["difference_low"] > 0 or row["difference_high"] < 0
+        if clear and abs(row["difference"]) > seeds[name]:
+            found.setdefault(choice, []).append(name)
+    return found
+
+
 def verdict(table: pd.DataFrame) -> str:
     """Return in Markdown, without any number, which choices change the word of a verdict."""
     changed = changes(table)

@@ -220,6 +220,22 @@ def test_the_words_name_what_changes_and_hold_no_number(found: pd.DataFrame) -> 
     assert "Left out of this run: model selection" in text
 
 
+def test_beyond_the_seeds_is_what_is_clear_and_larger(found: pd.DataFrame) -> None:
+    row = found[found["choice"] == "one seed"].iloc[[0]]
+
+    def moved(choice: str, difference: float, low: float, high: float) -> pd.DataFrame:
+        return row.assign(
+            choice=choice, difference=difference, difference_low=low, difference_high=high
+        )
+
+    rows = [
+        moved("one seed", -0.2, -0.3, 0.1), moved("masking at test", 0.1, 0.05, 0.2),
+        moved("the first item", 0.3, -0.1, 0.5), moved("no null", -0.3, -0.5, -0.1),
+    ]  # fmt: skip
+    assert report.beyond_seeds(pd.concat(rows)) == {"no null": [row["finding"].iloc[0]]}
+    assert report.beyond_seeds(pd.concat(rows[1:])) == {}
+
+
 def test_the_movers_stand_by_size_with_another_seed_beside_them(found: pd.DataFrame) -> None:
     moved = report.movers(found, most=4)
     sizes = moved.loc[~moved["null"], "mean"].abs()
