@@ -23,6 +23,7 @@ from lib.chapter import Run
 from lib.diagnostics import oracle
 from lib.findings import MEASURES, Evidence, Measures
 from lib.metrics import Lists, recall
+from lib.probe_scores import Resampled
 from lib.protocol import CHOICES, HALVES, JOINT, Choice
 from lib.topk import best, topk
 from lib.views import View
@@ -108,19 +109,16 @@ class Bench:
         *,
         model: str = "lightgcn",
         fit: maps.Fit = maps.fit_ridge,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Resampled]:
         """Return F6 of a seed: text by ``linear`` settings, the target and its second seed."""
         source = self.view("linear", seed, **(linear or {}))
         target, second = (
             self.view(model, s, **(lightgcn or {})) for s in (seed, self.run.other(seed))
         )
         split = item_splits.random(self.run.dataset.n_items)
-        return dict(
-            findings.reached(
-                source.items.numpy(), target.items.numpy(), second.items.numpy(), split, fit,
-                seed=seed,
-            )
-        )  # fmt: skip
+        return findings.reached(
+            source.items.numpy(), target.items.numpy(), second.items.numpy(), split, fit, seed=seed
+        )
 
     def measures(self, finding: str) -> Measures:
         """Return a finding under our protocol, all seeds."""
@@ -135,7 +133,7 @@ class Bench:
         return [MEASURES[finding](one_seed(self.plain, at)) for at in range(len(self.run.seeds))]
 
     @cached_property
-    def reached(self) -> list[dict[str, Any]]:
+    def reached(self) -> list[dict[str, Resampled]]:
         """F6 under our protocol, one a seed."""
         return [self.probed(seed) for seed in self.run.seeds]
 

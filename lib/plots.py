@@ -16,6 +16,7 @@ from matplotlib.patches import Patch, Rectangle
 CLAIM, NULL, INK = "#0072B2", "#8A8A8A", "#333333"
 PARTS = ("#56B4E9", "#E69F00", "#009E73")
 SERIES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#8A8A8A"]
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # how bright red, green and blue look (Rec. 709)
 
 
 def style() -> None:
@@ -285,7 +286,8 @@ def heat(
     shown = np.ma.masked_invalid(values.to_numpy(dtype=float))
     image = axis.imshow(shown, cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
     for (row, column), value in np.ndenumerate(values.to_numpy(dtype=float)):
-        ink = "white" if abs(value) > 0.7 * limit else INK
+        shade = image.cmap(image.norm(value))[:3]
+        ink = "white" if np.isfinite(value) and np.dot(shade, LUMINANCE) < 0.45 else INK
         text = texts.iloc[row, column]
         axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=ink)
         if framed.iloc[row, column]:
@@ -298,7 +300,8 @@ def heat(
     axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
     axis.tick_params(length=0, labelsize=9)
     axis.tick_params(which="minor", length=0)
-    axis.set(xlabel=xlabel, ylabel="", title=title)
+    axis.set(xlabel=xlabel, ylabel="")
+    axis.set_title(title, pad=12)
     axis.xaxis.set_label_position("top")
     axis.set_xticks(np.arange(width - 1) + 0.5, minor=True)
     axis.set_yticks(np.arange(height - 1) + 0.5, minor=True)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib import claims, findings, item_splits, maps, probe_scores
 from lib.chapter import interval
-from lib.choices import Bench, everything, mean_of_cosines, nulls, recall_of_longer
+from lib.choices import Bench, everything, mean_of_cosines, nulls, recall_of_longer, split_joint
 from lib.diagnostics import best_of_union, jaccard, neighbourhood_preservation, oracle
 from lib.findings import MEASURES
 from lib.metrics import Ints, check_k, recall
@@ -32,7 +32,7 @@ def details(bench: Bench, *, retrain: bool = True) -> pd.DataFrame:
         _strata, _identity, _oracle, _null, _probes, _seeds,
     ]  # fmt: skip
     if retrain:
-        parts.insert(0, _budgets)
+        parts = [_budgets, _halves, *parts]
     lines = [line for part in parts for line in part(bench)]
     return pd.DataFrame(
         [{"choice": choice, "what": what, **found._asdict()} for choice, what, found in lines]
@@ -55,6 +55,21 @@ def _budgets(bench: Bench) -> Iterator[Line]:
     }
     for what, (top, base) in ways.items():
         yield "unequal budgets", what, probe_scores.estimate(findings.gain(top, base))
+
+
+def _halves(bench: Bench) -> Iterator[Line]:
+    """Yield the recall of a joint model, of its halves, and of the two views."""
+    joint = bench.view("joint", bench.first, **HALVES)
+    semantic, collaborative = bench.views(bench.first)
+    first, second = split_joint(joint)
+    ways = {
+        "the joint model, 128 wide": joint, "its collaborative half": first,
+        "its semantic half": second, "the collaborative view": collaborative,
+        "the semantic view": semantic,
+    }  # fmt: skip
+    for what, view in ways.items():
+        found = recall(bench.lists(view), bench.run.dataset.test)
+        yield "halves of one model", f"recall of {what}", summary(found)
 
 
 def _strata(bench: Bench) -> Iterator[Line]:
@@ -304,6 +319,24 @@ def movers(table: pd.DataFrame, most: int = 10) -> pd.DataFrame:
     touched = table.loc[order, "finding"].unique()
     beside = found[found["null"] & table["finding"].isin(touched)]
     return pd.concat([found.loc[order], beside], ignore_index=True)
+
+
+def beyond_seeds(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the findings that each choice moves further than any two seeds lie apart.
+
+    No two are further apart than twice the distance of the farthest from the mean. The interval of
+    the difference must leave out 0 as well. Empty where only one seed was run.
+    """
+    apart = table.set_index(["choice", "finding"])
+    if "one seed" not in apart.index.get_level_values("choice"):
+        return {}
+    seeds = 2 * apart.loc["one seed", "difference"].abs()
+    found: dict[str, list[str]] = {}
+    for (choice, name), row in apart.drop("one seed", level="choice").iterrows():
+        clear = row["difference_low"] > 0 or row["difference_high"] < 0
+        if clear and abs(row["difference"]) > seeds[name]:
+            found.setdefault(choice, []).append(name)
+    return found
 
 
 def verdict(table: pd.DataFrame) -> str:

@@ -142,6 +142,8 @@ def test_a_longer_list_is_no_worse_and_an_oracle_no_worse_than_its_views(bench: 
     longer = choices.recall_of_longer(bench)
     assert (longer >= plain.recalls(plain.better()))[~np.isnan(longer)].all()
     behind = report.details(bench, retrain=False).set_index("what")["mean"]
+    halves = [behind.get(f"recall of its {name} half") for name in ("semantic", "collaborative")]
+    assert halves == [None, None]  # left out with the models of their own
     better, union = (
         behind[f"recall of the {name} items"]
         for name in ("better view, K", "union, up to 2K")
@@ -218,6 +220,22 @@ def test_the_words_name_what_changes_and_hold_no_number(found: pd.DataFrame) -> 
     assert "**no null**: F3 from *holds, but a null explains it* to *holds*" in text
     assert "change no word: masking at test." in text
     assert "Left out of this run: model selection" in text
+
+
+def test_beyond_the_seeds_is_what_is_clear_and_larger(found: pd.DataFrame) -> None:
+    row = found[found["choice"] == "one seed"].iloc[[0]]
+
+    def moved(choice: str, difference: float, low: float, high: float) -> pd.DataFrame:
+        return row.assign(
+            choice=choice, difference=difference, difference_low=low, difference_high=high
+        )
+
+    rows = [
+        moved("one seed", -0.2, -0.3, 0.1), moved("masking at test", 0.3, 0.1, 0.5),
+        moved("the first item", 0.5, -0.1, 0.9), moved("no null", -0.5, -0.7, -0.1),
+    ]  # fmt: skip
+    assert report.beyond_seeds(pd.concat(rows)) == {"no null": [row["finding"].iloc[0]]}
+    assert report.beyond_seeds(pd.concat(rows[1:])) == {}
 
 
 def test_the_movers_stand_by_size_with_another_seed_beside_them(found: pd.DataFrame) -> None:
