@@ -132,7 +132,7 @@ def predictions(
     panels = list(dict.fromkeys([*lines["panel"], *points["panel"]]))
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(7.2, 0.9 + 2.9 * rows), squeeze=False, layout="constrained"
+        rows, columns, figsize=(7.2, 1.6 + 2.8 * rows), squeeze=False, layout="constrained"
     )
     for panel, axis in zip(panels, axes.flat, strict=True):
         for what, line in lines[lines["panel"] == panel].groupby("what", sort=False):
@@ -150,7 +150,8 @@ def predictions(
             )  # fmt: skip
         if reference is not None:
             axis.axhline(reference, color=INK, linestyle="--", linewidth=1)
-        axis.set(ylabel=panel, xlabel=xlabel)
+        axis.set_ylabel(panel, fontsize=9)
+        axis.set_xlabel(xlabel, fontsize=9)
     found = {
         label: handle
         for axis in axes.flat

@@ -35,7 +35,7 @@ from lib.vectors import Floats, matrix
 LEAST = 40
 """Items needed for an estimate: two a group of the jackknife."""
 GROUPS = 20
-T = 2.0930  # the 0.975 quantile of Student's t with one degree of freedom fewer than groups
+NORMAL = 1.959964  # the 0.975 quantile: intervals hold 95 %
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def estimate(
     onto it (Schönemann, 1966), the rotation being fitted on other items and what that loses taken
     into account (see ``_covariance``).
 
-    The interval is Student's, by a delete-a-group jackknife over items (see ``_error``). It may
-    pass 0 or 1. Fewer than 40 items, or replicates without common variance, give NaN.
+    The interval is ± 1.96 standard errors over items (see ``_error``). It may pass 0 or 1. Fewer
+    than 40 items, or replicates without common variance, give NaN.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def estimate(
     null = np.array([np.vdot(y[o], _left_out(basis, y[o])) / n for o in shuffled]) / bottom
     # without variance that both replicates have there is nothing to be a share of
     error = _error(basis, y, z, predicted, bottom, folds) if bottom > 0 else np.nan
-    share = Estimate(top / bottom, top / bottom - T * error, top / bottom + T * error, n)
+    share = Estimate(top / bottom, top / bottom - NORMAL * error, top / bottom + NORMAL * error, n)
     p = float((1 + np.count_nonzero(null * bottom >= top)) / (1 + permutations))
     return Shared(share, top / whole, bottom / whole, null, p, basis.shape[1])
 
@@ -182,26 +182,29 @@ def _rotation(cross: Floats) -> Floats:
 def _error(
     basis: Floats, y: Floats, z: Floats, predicted: Floats, bottom: float, folds: NDArray[np.intp]
 ) -> float:
-    """Return the standard error of the ratio, by the delete-a-group jackknife on twenty groups.
+    """Return the standard error of the ratio, by what each item changes in it.
 
-    The covariance is computed anew without each group. Of the explained variance the first-order
-    change is taken: an item adds 2ym − m², m being what the others predict for it. Errors of two
-    items meet in both their changes; that part of the variance, 4 Σ h / (1 − h) tr S² / n² with
-    leverages h and S the covariance of the errors, is counted twice, and half of it is taken off.
+    To first order an item adds 2ym − m² to the explained variance, m being what the others predict
+    for it, and y · z (rotated) to the covariance. Errors of two items meet in the changes of both:
+    that part of the variance, 4 Σ h / (1 − h) tr S² / n² with leverages h and S the covariance of
+    the errors, is counted twice, and half of it is taken off. How the rotation moves is of second
+    order as well: it is what a jackknife on twenty groups finds beyond the items' own changes, and
+    half of its variance is added.
     """
     n = len(y)
-    moved = np.einsum("nt,nt->n", 2 * y - predicted, predicted)
+    top = np.einsum("nt,nt->n", 2 * y - predicted, predicted)
     ratio = np.vdot(y, predicted) / n / bottom
-    group = folds[-1]
-    changes = np.empty(GROUPS)
-    for number in range(GROUPS):
-        left = group != number
-        top_change = GROUPS * np.sum((moved - moved.mean())[~left]) / n
-        without = _covariance(y[left], z[left], folds[:-1, left])
-        changes[number] = top_change - ratio * (GROUPS - 1) * (bottom - without)
-    first = changes.var(ddof=1) / GROUPS
+    twin = np.einsum("nt,nt->n", y, z @ _rotation(z.T @ y))
+    top, twin = top - top.mean(), twin - twin.mean()
+    first = np.square(top - ratio * twin).sum() / n**2
     residual = y - basis @ (basis.T @ y)
     errors = np.square(residual.T @ residual / (n - 1 - basis.shape[1])).sum()
     leverage = np.square(basis).sum(axis=1)
-    twice = 2 * np.sum(leverage / (1 - leverage)) * errors / np.square(n)
-    return float(np.sqrt(max(first - twice, first / 4)) / bottom)
+    twice = 2 * np.sum(leverage / (1 - leverage)) * errors / n**2
+    moved = np.empty(GROUPS)
+    for number in range(GROUPS):
+        left = folds[-1] != number
+        whole = bottom - _covariance(y[left], z[left], folds[:-1, left])
+        moved[number] = (GROUPS - 1) * whole - GROUPS * twin[~left].sum() / n
+    turned = np.square(ratio) * moved.var(ddof=1) / GROUPS / 2
+    return float(np.sqrt(max(first - twice, first / 4) + turned) / bottom)

@@ -78,7 +78,8 @@ class Prediction(NamedTuple):
     """What two views, and two replicates of the collaborative one (``…_seeds``), should show.
 
     Jaccard of their lists; recall of the union over that of the better, minus one (``oracle``);
-    recall of the sum of their standard scores over that of the better, minus one (``fusion``).
+    recall of the sum of their standard scores over that of the better, minus one (``fusion``); and
+    recall of the views' sum over that of the replicates', minus one (``over_seeds``).
     """
 
     jaccard: float
@@ -87,7 +88,7 @@ class Prediction(NamedTuple):
     oracle_seeds: float
     fusion: float
     fusion_seeds: float
-    recall: float
+    over_seeds: float
 
 
 def variances(shared: float, d_shared: int = 8, d_private: int = 8) -> tuple[float, float]:
@@ -232,7 +233,7 @@ def predict(setting: Setting) -> Prediction:
         views.jaccard, seeds.jaccard,
         views.union / better - 1, seeds.union / alone - 1,
         views.fused / better - 1, seeds.fused / alone - 1,
-        better,
+        views.fused / seeds.fused - 1,
     )  # fmt: skip
 
 

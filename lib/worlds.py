@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import t
 from tqdm import tqdm
 
@@ -51,7 +52,7 @@ _TRAINED = (graph, lightgcn, linear, losses, negatives, training)
 
 _PAIRS = {"": ("semantic", "collaborative"), "_seeds": ("collaborative", "replicate")}
 
-Pair = tuple[Floats, Floats]
+Pair = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 
 class Trained(NamedTuple):
@@ -63,7 +64,7 @@ class Trained(NamedTuple):
 
 def compared(
     dataset: Dataset,
-    pairs: dict[str, Pair],
+    pairs: Mapping[str, Pair],
     k: int,
     fuse: Callable[[Sequence[Pair]], Pair],
 ) -> pd.DataFrame:
@@ -84,7 +85,7 @@ def compared(
 
     single = {name: lists(pair) for name, pair in pairs.items()}
     recalls = {name: metrics.recall(one, relevant) for name, one in single.items()}
-    table = {}
+    table: dict[str, Floats] = {}
     for mark, names in _PAIRS.items():
         both = [single[name] for name in names]
         table |= {
@@ -128,6 +129,11 @@ def _world(setting: Setting, seed: int) -> synthetic.World:
     )  # fmt: skip
 
 
+def _norm_concat(pairs: Sequence[Pair]) -> Pair:
+    users, items = fusion.concat(pairs)
+    return users, items
+
+
 def _sum_of_standard_scores(pairs: Sequence[Pair]) -> Pair:
     """Return vectors that rank as the sum of each user's scores over their standard deviation."""
     users = [u / (u @ i.T).std(axis=1, keepdims=True) for u, i in pairs]
@@ -137,7 +143,7 @@ def _sum_of_standard_scores(pairs: Sequence[Pair]) -> Pair:
 def sweep(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
     """Return predictions and simulations of noisy ideal views, from the store after the first time.
 
-    Columns shared, noise, common, measure (fields of ``lib.theory.Prediction`` but recall),
+    Columns shared, noise, common, measure (fields of ``lib.theory.Prediction``),
     predicted, and mean, low, high, n of ``worlds`` simulated worlds, pooled over their users.
     """
 
@@ -146,7 +152,7 @@ def sweep(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
         for setting in tqdm(settings, desc="noisy ideal views", unit="setting", disable=None):
             predicted = theory.predict(setting)._asdict()
             found = pooled([noisy(setting, seed) for seed in range(worlds)])
-            for measure in theory.Prediction._fields[:-1]:
+            for measure in theory.Prediction._fields:
                 rows.append(
                     {
                         "shared": setting.shared, "noise": setting.noise, "common": setting.common,
@@ -157,7 +163,7 @@ def sweep(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
         return {"table": pd.DataFrame(rows)}
 
     key = {"settings": [repr(one) for one in settings], "worlds": worlds}
-    code = store.code_version(*_MEASURED, compared, noisy, pooled)
+    code = store.code_version(*_MEASURED, compared, noisy, pooled, sweep)
     table: pd.DataFrame = store.remember("worlds", key | {"code": code}, make)["table"]
     return table
 
@@ -187,12 +193,19 @@ def trained(shared: float, index: int, *, seed: int = 0, k: int = 20, **world: A
         share = shared_fraction.estimate(
             made.vectors, pairs["collaborative"][1], pairs["replicate"][1], permutations=0
         ).share
-        return {"table": compared(made.dataset, pairs, k, fusion.concat), "share": list(share)}
+        return {"table": compared(made.dataset, pairs, k, _norm_concat), "share": list(share)}
 
     key = {"shared": shared, "index": index, "seed": seed, "k": k, "world": world}
-    code = store.code_version(*_MEASURED, *_TRAINED, compared)
+    code = store.code_version(*_MEASURED, *_TRAINED, compared, trained)
     value = store.remember("worlds", key | {"code": code}, make)
     return Trained(value["table"], Estimate(*value["share"]))
+
+
+VARIATIONS: dict[str, dict[str, float]] = {
+    "half the interactions": {"interactions": 10.0},
+    "twice the text noise": {"noise": 1.0},
+}
+"""Worlds other than the default: half of ``synthetic.world``'s interactions, twice its noise."""
 
 
 def counts(worlds: int) -> dict[float, int]:
@@ -255,9 +268,25 @@ def over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
     return Estimate(mean, mean - half, mean + half, n)
 
 
+def over_seeds(found: Sequence[Estimate]) -> Estimate:
+    """Return the mean of several seeds' estimates, with the widest of their intervals."""
+    mean = float(np.mean([one.mean for one in found]))
+    return Estimate(mean, min(x.low for x in found), max(x.high for x in found), found[0].n)
+
+
+def upper(found: Sequence[shared_fraction.Shared]) -> float:
+    """Return the largest 97.5 % quantile of several seeds' permutation nulls, NaN without any."""
+    return max((float(np.quantile(x.null, 0.975)) if x.null.size else np.nan) for x in found)
+
+
 def stops(gains: Mapping[float, Estimate]) -> float:
-    """Return the first shared fraction whose gain's interval is not above 0, NaN without one."""
-    return next((level for level in sorted(gains) if not gains[level].low > 0), float("nan"))
+    """Return the shared fraction from which on no gain's interval lies above 0, NaN without."""
+    stop = float("nan")
+    for level in sorted(gains, reverse=True):
+        if gains[level].low > 0:
+            break
+        stop = level
+    return stop
 
 
 def placed(share: Estimate, shares: Mapping[float, float]) -> Estimate:
