@@ -479,6 +479,63 @@ def ladder(
     return _closed(figure)
 
 
+def predictions(
+    lines: pd.DataFrame,
+    points: pd.DataFrame,
+    looks: Mapping[str, tuple[str, str]],
+    *,
+    title: str,
+    xlabel: str,
+    columns: int = 2,
+    reference: float | None = None,
+) -> Figure:
+    """Draw what is predicted as lines and what is measured as points, a panel per quantity.
+
+    Parameters
+    ----------
+    lines
+        Columns panel, what, x, y; ``panel`` is the quantity with its unit, the vertical label.
+    points
+        Columns panel, what, x, mean, low, high, and, where x has an interval, x_low and x_high.
+    looks
+        Colour and line style or marker of every ``what``.
+    reference
+        A value to mark by a dashed line.
+    """
+    style()
+    panels = list(dict.fromkeys([*lines["panel"], *points["panel"]]))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(7.2, 1.6 + 2.8 * rows), squeeze=False, layout="constrained"
+    )
+    for panel, axis in zip(panels, axes.flat, strict=True):
+        for what, line in lines[lines["panel"] == panel].groupby("what", sort=False):
+            colour, form = looks[str(what)]
+            axis.plot(line["x"], line["y"], color=colour, linestyle=form, label=what)
+        for what, dots in points[points["panel"] == panel].groupby("what", sort=False):
+            colour, form = looks[str(what)]
+            across = None
+            if "x_low" in dots and dots["x_low"].notna().all():
+                across = [dots["x"] - dots["x_low"], dots["x_high"] - dots["x"]]
+            axis.errorbar(
+                dots["x"], dots["mean"], xerr=across, label=what, color=colour, fmt=form,
+                yerr=[dots["mean"] - dots["low"], dots["high"] - dots["mean"]],
+                markersize=5, linewidth=1.3, markerfacecolor="white" if form == "D" else colour,
+            )  # fmt: skip
+        if reference is not None:
+            axis.axhline(reference, color=INK, linestyle="--", linewidth=1)
+        axis.set_ylabel(panel, fontsize=9)
+        axis.set_xlabel(xlabel, fontsize=9)
+    found = {
+        label: handle
+        for axis in axes.flat
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(title, x=0.01, ha="left", weight="bold")
+    return _closed(figure)
+
+
 def _closed(figure: Figure) -> Figure:
     """Take the figure from pyplot's list, so that a notebook shows it once."""
     plt.close(figure)
