@@ -274,7 +274,7 @@ def stands_for(run: Run) -> HTML:
     """Return one line on what data and text this run speaks of, and what they stand in for."""
     card, p = run.dataset.card, run.parameters
     notes = [
-        f"Dataset <b>{run.dataset.name}</b>: {run.dataset.n_users:,} users, "
+        f"Dataset <b>{html.escape(run.dataset.name)}</b>: {run.dataset.n_users:,} users, "
         f"{run.dataset.n_items:,} items, {card['split']} split, "
         f"{len(run.seeds)} training seed(s), lists of {run.k}."
     ]

@@ -109,6 +109,11 @@ def test_a_card_is_shown_as_text() -> None:
     assert "<script>" not in shown and "1,234" in shown
 
 
+def test_a_name_is_shown_as_text(run: chapter.Run) -> None:
+    run.__dict__["dataset"] = replace(run.dataset, name="<script>")
+    assert "<script>" not in str(chapter.stands_for(run).data)
+
+
 def test_intervals_are_words() -> None:
     assert chapter.interval(Estimate(0.5, 0.4, 0.61234, 9)) == "0.5000 [0.4000, 0.6123]"
     assert chapter.interval(Estimate(*[float("nan")] * 3, 0)) == "–"
