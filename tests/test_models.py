@@ -243,10 +243,10 @@ def test_shared_parts_are_aligned_and_private_ones_kept_apart(small: Dataset) ->
     for t, f in ((s[:2] for s in pair) for pair in zip(text_side[:2], free_side[:2], strict=True)):
         shared = [F.normalize(x[:, :4], dim=1) for x in (t, f)]
         private = [F.normalize(x[:, 4:], dim=1) for x in (t, f)]
-        expected += float((shared[0] - shared[1]).square().sum(1).mean())
+        expected += float((shared[0] - shared[1]).square().sum(1).mean().detach())
         for s, p in zip(shared, private, strict=True):
             # the covariance of two points: a quarter of the product of their differences
-            expected += float(torch.outer(s[0] - s[1], p[0] - p[1]).square().sum()) / 16
+            expected += float(torch.outer(s[0] - s[1], p[0] - p[1]).square().sum().detach()) / 16
     assert loss is not None
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-4)
 
