@@ -47,7 +47,7 @@ LEVELS = tuple(round(0.1 * step, 1) for step in range(11))
 HALF, WHOLE = 0.5, 1.0
 """The two levels that the claims are about."""
 
-_MEASURED = (diagnostics, fusion, metrics, shared_fraction, synthetic, theory)
+_MEASURED = (diagnostics, fusion, metrics, shared_fraction, synthetic)
 _TRAINED = (graph, lightgcn, linear, losses, negatives, training)
 
 _PAIRS = {"": ("semantic", "collaborative"), "_seeds": ("collaborative", "replicate")}
@@ -163,7 +163,7 @@ def sweep(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
         return {"table": pd.DataFrame(rows)}
 
     key = {"settings": [repr(one) for one in settings], "worlds": worlds}
-    code = store.code_version(*_MEASURED, compared, noisy, pooled, sweep)
+    code = store.code_version(*_MEASURED, theory, compared, noisy, pooled, sweep)
     table: pd.DataFrame = store.remember("worlds", key | {"code": code}, make)["table"]
     return table
 
@@ -224,7 +224,9 @@ def counts(worlds: int) -> dict[float, int]:
     return {level: number for level, number in wanted.items() if number}
 
 
-def pooled(tables: Sequence[pd.DataFrame], *, seed: int = 0) -> dict[str, Estimate]:
+def pooled(
+    tables: Sequence[pd.DataFrame], *, seed: int = 0, draws: int = 1000
+) -> dict[str, Estimate]:
     """Return the measures of several worlds, with intervals over the users of all of them.
 
     ``jaccard`` …, ``oracle`` …, ``fusion`` … as in ``lib.theory.Prediction``; ``overlap``, ``gain``
@@ -234,7 +236,7 @@ def pooled(tables: Sequence[pd.DataFrame], *, seed: int = 0) -> dict[str, Estima
     every = pd.concat(tables, ignore_index=True)
 
     def of(function: Callable[..., Floats], *columns: str) -> Estimate:
-        return of_totals(function, *(every[name] for name in columns), seed=seed)
+        return of_totals(function, *(every[name] for name in columns), seed=seed, draws=draws)
 
     def gain(top: Floats, base: Floats) -> Floats:
         return top / base - 1
@@ -243,10 +245,11 @@ def pooled(tables: Sequence[pd.DataFrame], *, seed: int = 0) -> dict[str, Estima
         return top / base - other / other_base
 
     return {
-        **{name: summary(every[name], seed=seed) for name in ("jaccard", "jaccard_seeds")},
+        **{name: summary(every[name], seed=seed, draws=draws)
+           for name in ("jaccard", "jaccard_seeds")},
         **{f"{name}{mark}": of(gain, f"{top}{mark}", f"better{mark}")
            for name, top in (("oracle", "union"), ("fusion", "fused")) for mark in ("", "_seeds")},
-        "overlap": summary(every["jaccard_seeds"] - every["jaccard"], seed=seed),
+        "overlap": summary(every["jaccard_seeds"] - every["jaccard"], seed=seed, draws=draws),
         "gain": of(difference, "union", "better", "union_seeds", "better_seeds"),
         "benefit": of(difference, "fused", "better", "fused_seeds", "better_seeds"),
         "over_seeds": of(gain, "fused", "fused_seeds"),
@@ -259,7 +262,7 @@ def over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
     It holds the differences between worlds too, which an interval over pooled users leaves out. One
     world has none.
     """
-    values = [pooled([table])[measure].mean for table in tables]
+    values = [pooled([table], draws=1)[measure].mean for table in tables]
     n = len(values)
     if n < 2:
         return Estimate(values[0], np.nan, np.nan, n)
@@ -343,7 +346,7 @@ def calibration(draws: int, noise: float = 0.5) -> pd.DataFrame:
         return {"table": pd.DataFrame(rows)}
 
     key = {"draws": draws, "noise": noise}
-    code = store.code_version(*_MEASURED, calibration, _estimated)
+    code = store.code_version(*_MEASURED, theory, calibration, _estimated)
     table: pd.DataFrame = store.remember("worlds", key | {"code": code}, make)["table"]
     return table
 
