@@ -83,6 +83,17 @@ def ratio(
     return of_totals(np.divide, numerator, denominator, seed=seed, draws=draws, level=level)
 
 
+def relative_gain(found: ArrayLike, base: ArrayLike, *, seed: int = 0) -> Estimate:
+    """Return the relative gain Σ found / Σ base − 1 over users with its bootstrap interval.
+
+    Raises
+    ------
+    InputError
+        As ``ratio``.
+    """
+    return of_totals(lambda a, b: a / b - 1, found, base, seed=seed)
+
+
 def of_totals(
     function: Callable[..., Floats],
     *columns: ArrayLike,

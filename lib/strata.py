@@ -76,17 +76,6 @@ def restricted(relevant: sp.csr_matrix, items_mask: ArrayLike) -> sp.csr_matrix:
     return relevant_pairs(sp.csr_matrix(relevant @ chosen))
 
 
-def gain(found: ArrayLike, base: ArrayLike) -> Estimate:
-    """Return the relative gain Σ found / Σ base − 1 over users, users resampled.
-
-    Raises
-    ------
-    InputError
-        As ``lib.stats.of_totals``.
-    """
-    return of_totals(lambda a, b: a / b - 1, found, base)
-
-
 def gain_difference(
     first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike]
 ) -> Estimate:

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import pairwise_distances
 
-from lib import cases, diagnostics, plots
+from lib import diagnostics, panels
 from lib.chapter import Run
 from lib.data import Dataset
 from lib.errors import InputError
+from lib.studies import cases
 
 TITLES = ["<script>alert(1)</script>", "$9 & $10", "", "x" * 70]
 
@@ -187,7 +188,7 @@ def test_kinds_are_genres_or_thirds(small: Dataset) -> None:
 
 def test_scatters_have_a_panel_per_space_and_all_points() -> None:
     points = np.arange(12.0).reshape(6, 2)
-    figure = plots.scatters(
+    figure = panels.scatters(
         {"a": points, "b": -points}, ["x", "x", "y", "other", "y", "x"], title="t", legend="l"
     )
     for axis in figure.axes:

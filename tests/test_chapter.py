@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import chapter, claims, plots, scoreboard
+from lib import chapter, claims, panels, plots, scoreboard
 from lib.data import Dataset
 from lib.errors import InputError
 from lib.stats import Estimate
@@ -182,10 +182,10 @@ def test_families_stand_in_panels_and_what_is_far_below_is_an_arrow() -> None:
          "mean": [0.4, 0.01, 0.38, np.nan], "low": [0.39, 0.0, 0.37, np.nan],
          "high": [0.41, 0.02, 0.39, np.nan]}
     )  # fmt: skip
-    figure = plots.families(table, title="T", xlabel="X (unit)", bound=0.45, bound_label="bound")
+    figure = panels.families(table, title="T", xlabel="X (unit)", bound=0.45, bound_label="bound")
     assert figure.get_suptitle() == "T" and figure.axes[-1].get_xlabel() == "X (unit)"
-    panels = {axis.get_title(loc="left"): axis for axis in figure.axes}
-    names = {kind: [t.get_text() for t in axis.get_yticklabels()] for kind, axis in panels.items()}
+    drawn = {axis.get_title(loc="left"): axis for axis in figure.axes}
+    names = {kind: [t.get_text() for t in axis.get_yticklabels()] for kind, axis in drawn.items()}
     assert names == {"x": ["a", "b"], "null": ["c"]}
     assert figure.axes[0].get_xlim()[0] > 0.3  # the row far below does not stretch the axis
-    assert {t.get_text() for t in panels["x"].texts} == {"0.400", "0.010", "bound"}
+    assert {t.get_text() for t in drawn["x"].texts} == {"0.400", "0.010", "bound"}

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import chapter, cold, concat, synthetic
+from lib import chapter, synthetic
 from lib.data import Dataset
 from lib.errors import InputError
 from lib.metrics import recall
 from lib.stats import ratio
+from lib.studies import cold, concat
 from lib.views import View, lists
 
 seeds_of = st.integers(0, 10**6)

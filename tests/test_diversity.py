@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import diagnostics, diversity, plots
+from lib import diagnostics, panels
 from lib.chapter import Run
 from lib.data import Dataset
 from lib.errors import InputError
 from lib.probe_scores import estimate, mean
+from lib.studies import diversity
 from tests.tiny import random_lists
 
 LISTS = np.array([[0, 1], [0, 2], [0, 1]])
@@ -182,7 +183,7 @@ def test_a_panel_per_measure() -> None:
         for m in ("a", "b", "c", "d")
         for w in ("0", "1", "null")
     ]
-    figure = plots.multiples(
+    figure = panels.multiples(
         pd.DataFrame(rows), dict.fromkeys("abcd", "unit"), title="t", xlabel="x",
         along=["0", "1"], band=("null", "null"), lines={"one": "one", "two": "two"},
     )  # fmt: skip

@@ -8,11 +8,12 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from tiny import Tiny, worlds
 
-from lib import claims, findings, item_splits, maps, probes
+from lib import claims, item_splits, maps, probes, strata
 from lib.errors import InputError
-from lib.findings import MEASURES, Evidence
 from lib.probe_scores import Resampled
 from lib.stats import Estimate
+from lib.studies import findings
+from lib.studies.findings import MEASURES, Evidence
 
 NAN = float("nan")
 BY_HAND = Evidence(
@@ -139,7 +140,7 @@ def drawn() -> Evidence:
 
     relevant = sp.csr_matrix(draw.random((n_users, n_items)) < 0.2)
     counts = draw.integers(0, 9, n_items).astype(float)
-    return Evidence(lists(), lists(), lists(), relevant, counts, findings.strata(counts))
+    return Evidence(lists(), lists(), lists(), relevant, counts, strata.by_count(counts))
 
 
 @pytest.mark.parametrize("finding", MEASURES)
@@ -220,15 +221,14 @@ def test_a_word_is_that_of_the_first_part_of_the_rule() -> None:
 
 def test_strata_by_rank_are_exact_and_by_quantile_follow_ties() -> None:
     counts = np.array([1, 1, 1, 1, 1, 5, 5, 9, 9, 9])
-    ours, reference = findings.strata(counts), findings.quantile_strata(counts)
+    ours, reference = strata.by_count(counts), findings.quantile_strata(counts)
     np.testing.assert_array_equal(np.bincount(ours), [6, 2, 2])
     assert (ours[:5] == 0).all() and (ours[7:] >= 1).all()
     np.testing.assert_array_equal(reference, [0] * 7 + [1] * 3)
 
 
-@pytest.mark.parametrize("of", [findings.strata, findings.quantile_strata])
 @pytest.mark.parametrize("counts", [[[1.0]], [], [1.0, NAN]])
-def test_counts_that_are_none_are_refused_in_one_sentence(of, counts) -> None:
+def test_counts_that_are_none_are_refused_in_one_sentence(counts) -> None:
     with pytest.raises(InputError, match="one finite number per item") as fault:
-        of(counts)
+        findings.quantile_strata(counts)
     assert "\n" not in str(fault.value)

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import bench, chapter, claims, lineup, lineup_tables, rows, views
-from lib.bench import Bench, Made, Row, Source
+from lib import chapter, claims, views
 from lib.data import Dataset
 from lib.encoders.training import Recipe
 from lib.errors import InputError
-from lib.lineup import Scored
 from lib.metrics import recall
+from lib.studies import contest, lineup, lineup_tables, rows
+from lib.studies.contest import Bench, Made, Row, Source
+from lib.studies.lineup import Scored
 
 EPOCHS = 1
 GIVEN = {
@@ -123,9 +124,9 @@ def test_values_are_means_over_seeds(small: Dataset) -> None:
 def test_an_auxiliary_weight_is_chosen_on_the_first_seed(small: Dataset) -> None:
     run, source = run_of(small, seeds=2), rows.ALIGNED["RLMRec-Con"]
     at_first = [
-        run.view("rlmrec", 0, epochs=EPOCHS, weight=w).info["validation"] for w in bench.WEIGHTS
+        run.view("rlmrec", 0, epochs=EPOCHS, weight=w).info["validation"] for w in contest.WEIGHTS
     ]
-    best = bench.WEIGHTS[int(np.argmax(at_first))]
+    best = contest.WEIGHTS[int(np.argmax(at_first))]
     for seed in (0, 1):
         one = Bench(run, seed, epochs=EPOCHS)
         assert one.weight(source) == best
@@ -143,7 +144,7 @@ def test_n_views_are_at_least_as_good_on_validation_as_any_of_them(
 def test_a_row_too_large_is_not_run_and_nothing_else_breaks(
     small: Dataset, monkeypatch: pytest.MonkeyPatch, scored: dict[str, Scored]
 ) -> None:
-    monkeypatch.setattr(bench, "MOST", 1)
+    monkeypatch.setattr(contest, "MOST", 1)
     wanted = ("EASE", "L3AE style", "LightGCN", "N views, chosen on validation")
     able = [row for row in rows.rows() if row.name in wanted]
     found = {one.row.name: one for one in lineup.score(run_of(small), able, epochs=EPOCHS)}

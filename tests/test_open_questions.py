@@ -11,9 +11,8 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from tiny import Tiny, worlds
 
-from lib import open_questions, views
+from lib import views
 from lib.chapter import Run
-from lib.concat import best_concat
 from lib.data import Dataset
 from lib.diagnostics import composition
 from lib.encoders import descriptions, text
@@ -21,8 +20,10 @@ from lib.errors import InputError
 from lib.finders import found_by
 from lib.fusion import simplex
 from lib.metrics import recall
-from lib.open_questions import Trials
-from lib.sparser import thinned
+from lib.studies import open_questions
+from lib.studies.concat import best_concat
+from lib.studies.open_questions import Trials
+from lib.studies.sparser import thinned
 
 pytestmark = pytest.mark.usefixtures("cache")
 

@@ -8,15 +8,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import r2_score
 
-from lib import item_splits, maps, plots, probes, probing
+from lib import item_splits, maps, panels, probes
 from lib import probe_scores as scores
-from lib import probe_tables as tables
 from lib.chapter import Run
 from lib.data import Dataset
 from lib.errors import InputError
 from lib.item_splits import ItemSplit
 from lib.probes import Recovery
 from lib.seeds import generator
+from lib.studies import probe_tables as tables
+from lib.studies import probing
 
 pytestmark = pytest.mark.usefixtures("cache")
 GIVEN = {
@@ -197,7 +198,7 @@ def test_r2_of_both_parts_and_the_steps_of_the_figure() -> None:
     assert list(steps["step"]) == ["linear", "linear", "MLP-1", "MLP-1", "linear", "linear"]
     assert list(steps["dashed"]) == [True, False] * 3
     assert steps["what"].iloc[-1] == "as the reference, held-out items"
-    figure = plots.ladder(steps, title="t", xlabel="x", ylabel="y", bounds={"floor": 0.0})
+    figure = panels.ladder(steps, title="t", xlabel="x", ylabel="y", bounds={"floor": 0.0})
     axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["linear", "MLP-1"]
     assert len(axis.lines) == 4 + 1
@@ -245,7 +246,7 @@ def test_rows_are_put_in_the_order_wanted() -> None:
 def test_between_draws_a_bar_and_a_dot_for_each_row() -> None:
     rows = [(w, p, g, 0.4, 0.3, 0.5, 0.0, 1.0) for w in "ab" for p in "PQ" for g in "gh"]
     names = ["what", "panel", "group", "mean", "low", "high", "floor", "ceiling"]
-    figure = plots.between(pd.DataFrame(rows, columns=names), title="t", xlabels=["p", "q"])
+    figure = panels.between(pd.DataFrame(rows, columns=names), title="t", xlabels=["p", "q"])
     assert [axis.get_xlabel() for axis in figure.axes] == ["p", "q"]
     for axis in figure.axes:
         bars = sum(len(c.get_segments()) for c in axis.collections if hasattr(c, "get_segments"))

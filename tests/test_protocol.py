@@ -8,15 +8,16 @@ import pandas as pd
 import pytest
 import torch
 
-from lib import chapter, choices, claims, plots, protocol
-from lib import protocol_report as report
-from lib.choices import REALISED, Bench, table
+from lib import chapter, claims, panels
 from lib.data import Dataset
 from lib.diagnostics import neighbourhood_preservation
 from lib.encoders.training import Recipe
 from lib.errors import InputError
 from lib.metrics import recall
-from lib.protocol import CHOICES, FINDINGS
+from lib.studies import choices, protocol
+from lib.studies import protocol_report as report
+from lib.studies.choices import REALISED, Bench, table
+from lib.studies.protocol import CHOICES, FINDINGS
 
 GIVEN = {
     "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 5,
@@ -250,7 +251,7 @@ def test_the_movers_stand_by_size_with_another_seed_beside_them(found: pd.DataFr
 
 def test_the_figure_writes_the_cells_and_frames_what_changes(found: pd.DataFrame) -> None:
     moved, texts, framed = report.grid(found, "moved"), report.texts(found), report.framed(found)
-    figure = plots.heat(
+    figure = panels.heat(
         report.named(moved), texts, title="T", xlabel="X", label="half-widths", limit=3,
         framed=framed,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from lib import plots, strata
 from lib.diagnostics import best_of_union
 from lib.errors import InputError
 from lib.metrics import recall
-from lib.stats import of_totals
+from lib.stats import of_totals, relative_gain
 
 counts_of = st.lists(st.integers(0, 6), min_size=1, max_size=60)
 
@@ -113,9 +113,9 @@ def test_the_oracle_of_a_stratum_is_never_below_a_view(seed: int) -> None:
 
 
 def test_a_gain_is_that_of_the_totals() -> None:
-    found = strata.gain([0.5, 1.0, np.nan], [0.5, 0.5, 0.1])
+    found = relative_gain([0.5, 1.0, np.nan], [0.5, 0.5, 0.1])
     assert found.mean == pytest.approx(0.5) and found.n == 2
-    assert np.isnan(strata.gain([0.5, 1.0], [0.0, 0.0]).mean)
+    assert np.isnan(relative_gain([0.5, 1.0], [0.0, 0.0]).mean)
 
 
 def test_a_difference_of_gains_is_that_of_the_two_gains() -> None:
@@ -123,7 +123,7 @@ def test_a_difference_of_gains_is_that_of_the_two_gains() -> None:
     cold = [1.0, 0.5, np.nan, 0.6, np.nan], [0.5, 0.5, np.nan, 0.4, np.nan]
     hot = [0.4, 0.6, 0.5, np.nan, np.nan], [0.5, 0.5, 0.3, np.nan, np.nan]
     found = strata.gain_difference(cold, hot)
-    assert found.mean == pytest.approx(strata.gain(*cold).mean - strata.gain(*hot).mean)
+    assert found.mean == pytest.approx(relative_gain(*cold).mean - relative_gain(*hot).mean)
     assert found.n == 4
 
 

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
-from lib import plots, shared_fraction, synthetic, theory, worlds
+from lib import panels, shared_fraction, synthetic, theory
 from lib.errors import InputError
 from lib.stats import Estimate
+from lib.studies import worlds
 from lib.theory import Setting
 
 
@@ -273,6 +274,6 @@ def test_predictions_are_drawn_with_every_name_in_the_legend() -> None:
         {"panel": ["a", "b"], "what": "dots", "x": 0.5, "mean": 0.5, "low": 0.4, "high": 0.7}
     )
     looks = {"line": ("grey", "-"), "dots": ("black", "o")}
-    figure = plots.predictions(lines, points, looks, title="t", xlabel="x")
+    figure = panels.predictions(lines, points, looks, title="t", xlabel="x")
     assert [axis.get_ylabel() for axis in figure.axes] == ["a", "b"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["line", "dots"]

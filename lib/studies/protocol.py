@@ -1,7 +1,7 @@
 """The choices of protocol in which this project and the paper's reference code part, as data.
 
-Each is one of the weak points that were read in the reference code. ``lib.choices`` measures the
-findings under either side of a choice, everything else being ours.
+Each is one of the weak points that were read in the reference code. ``lib.studies.choices``
+measures the findings under either side of a choice, everything else being ours.
 """
 
 from __future__ import annotations

@@ -18,13 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from lib import views
 from lib.chapter import Run
-from lib.concat import even_concat
 from lib.data import Dataset
 from lib.errors import InputError
 from lib.metrics import Bools, Floats, Ints, recall, users_of
 from lib.seeds import generator
 from lib.splits import only
 from lib.strata import restricted
+from lib.studies.concat import even_concat
 from lib.topk import topk
 from lib.views import View
 

@@ -31,8 +31,8 @@ from lib.encoders import text
 from lib.encoders.training import device_of
 from lib.errors import InputError
 from lib.item_splits import ItemSplit
-from lib.probe_tables import Fits
 from lib.probes import Recovery
+from lib.studies.probe_tables import Fits
 from lib.vectors import Floats, matrix
 
 PROJECTED, RAW = "semantic view", "raw text"

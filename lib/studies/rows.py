@@ -16,11 +16,11 @@ import torch
 from torch.nn.functional import normalize
 
 from lib import fusion, fusion_learned, maps, views
-from lib.bench import WEIGHTS, Bench, Made, Part, Row, Source, Vectors
 from lib.encoders import text
 from lib.encoders.training import VALIDATION_K, validation_score, validation_users
 from lib.item_splits import random as random_items
 from lib.metrics import recall
+from lib.studies.contest import WEIGHTS, Bench, Made, Part, Row, Source, Vectors
 from lib.topk import topk
 from lib.views import View
 

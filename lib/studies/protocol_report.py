@@ -8,14 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import claims, findings, item_splits, maps, probe_scores
+from lib import claims, item_splits, maps, probe_scores
 from lib.chapter import interval
-from lib.choices import Bench, everything, mean_of_cosines, nulls, recall_of_longer, split_joint
 from lib.diagnostics import best_of_union, jaccard, neighbourhood_preservation, oracle
-from lib.findings import MEASURES
 from lib.metrics import Ints, check_k, recall
-from lib.protocol import CHOICES, FINDINGS, HALVES, JOINT, SHORT
 from lib.stats import Estimate, summary
+from lib.studies import findings
+from lib.studies.choices import (
+    Bench,
+    everything,
+    mean_of_cosines,
+    nulls,
+    recall_of_longer,
+    split_joint,
+)
+from lib.studies.findings import MEASURES
+from lib.studies.protocol import CHOICES, FINDINGS, HALVES, JOINT, SHORT
 from lib.topk import topk
 from lib.vectors import Floats, unit
 

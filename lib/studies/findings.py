@@ -23,13 +23,12 @@ from lib.item_splits import ItemSplit
 from lib.maps import Fit, permuted
 from lib.metrics import Floats, Ints, Lists, recall
 from lib.probe_scores import Resampled, Score, Totals, estimate, mean, r2
-from lib.seeds import generator
 from lib.stats import Estimate
+from lib.strata import ENDS
 from lib.vectors import matrix
 
 Measures = Mapping[str, Score]
 
-COLD, HOT = 0.6, 0.8
 """Shares of the items: the coldest 60 % are cold, the next 20 % mid, the rest hot."""
 
 
@@ -243,49 +242,24 @@ def word(finding: str, found: Mapping[str, Estimate]) -> str:
     return claims.HOLDS if claims.evaluate(claim.holds, found) else claims.FAILS
 
 
-def strata(counts: ArrayLike, *, seed: int = 0) -> Ints:
-    """Return each item's stratum by rank of its count: exactly 60 % cold, 20 % mid, 20 % hot.
+def quantile_strata(counts: ArrayLike) -> Ints:
+    """Return each item's stratum by quantile of the counts, as the paper's reference does.
 
-    Items of equal count at an edge are drawn by ``seed``. 0 is cold, 1 mid, 2 hot (n_items).
+    Cold is at most the 60 % quantile, mid at most the 80 % one, hot above: all items of equal
+    count are in one stratum, so that ties make cold and mid larger (n_items). Without the ties
+    this is ``lib.strata.by_count``.
 
     Raises
     ------
     InputError
         Not one finite count per item.
     """
-    values = _checked(counts)
-    ties = generator(seed, "popularity ties").random(len(values))
-    place = np.empty(len(values))
-    place[np.lexsort((ties, values))] = (np.arange(len(values)) + 1) / len(values)
-    return _cut(place, COLD, HOT)
-
-
-def quantile_strata(counts: ArrayLike) -> Ints:
-    """Return each item's stratum by quantile of the counts, as the paper's reference does.
-
-    Cold is at most the 60 % quantile, mid at most the 80 % one, hot above: all items of equal
-    count are in one stratum, so that ties make cold and mid larger (n_items).
-
-    Raises
-    ------
-    InputError
-        As ``strata``.
-    """
-    values = _checked(counts)
-    return _cut(values, *np.quantile(values, [COLD, HOT]))
-
-
-def _checked(counts: ArrayLike) -> Floats:
     values = np.asarray(counts, dtype=np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise InputError(
             f"counts of shape {values.shape} were given; give one finite number per item"
         )
-    return values
-
-
-def _cut(values: Floats, cold: float, mid: float) -> Ints:
-    return np.searchsorted([cold, mid], values, side="left").astype(np.intp)
+    return np.searchsorted(np.quantile(values, ENDS), values, side="left").astype(np.intp)
 
 
 def _summed(found: Evidence, parts: Callable[[Lists, Lists], Floats]) -> Floats:

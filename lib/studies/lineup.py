@@ -1,7 +1,7 @@
 """The fusion chapter's comparison: rows scored, chosen on validation, and judged.
 
-Whoever is compared is in ``lib.rows``; here every row becomes a validation score to choose by, and
-per-user test values to report.
+Whoever is compared is in ``lib.studies.rows``; here every row becomes a validation score to
+choose by, and per-user test values to report.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lib.bench import Bench, Made, Row, TooLargeError
 from lib.chapter import Run
 from lib.diagnostics import best_of_union
 from lib.errors import InputError
 from lib.metrics import Floats, ndcg, recall
-from lib.rows import ALIGNMENT, BOTH, FAMILIES, FUSION, NULL, SINGLE
-from lib.stats import Estimate, of_totals
+from lib.stats import Estimate, relative_gain
+from lib.studies.contest import Bench, Made, Row, TooLargeError
+from lib.studies.rows import ALIGNMENT, BOTH, FAMILIES, FUSION, NULL, SINGLE
 from lib.views import View
 
 WIDEST = 128
@@ -207,11 +207,6 @@ def best(scored: Sequence[Scored], *families: str, widest: float = np.inf) -> Sc
     return max(able, key=lambda one: one.validation)
 
 
-def relative(a: Floats, b: Floats) -> Estimate:
-    """Return the relative gain Σ a / Σ b − 1 over users with its interval."""
-    return of_totals(lambda x, y: x / y - 1, a, b)
-
-
 def chosen(scored: Sequence[Scored]) -> dict[str, Scored]:
     """Return the rows that F8 compares, all but the last chosen on validation.
 
@@ -234,7 +229,7 @@ def measures(picked: dict[str, Scored], k: int) -> dict[str, Estimate]:
     """Return F8's measures from what ``chosen`` gives."""
     fused = picked["fusion"].at(k)
     over = {"advantage": "alignment", "single": "single", "seeds": "seeds"}
-    return {name: relative(fused, picked[other].at(k)) for name, other in over.items()}
+    return {name: relative_gain(fused, picked[other].at(k)) for name, other in over.items()}
 
 
 def who_leads(scored: Sequence[Scored], k: int) -> str:
@@ -248,7 +243,8 @@ def who_leads(scored: Sequence[Scored], k: int) -> str:
     order = sorted(ran, key=lambda one: -float(np.nanmean(one.at(k))))
     leads = order[0] is ours
     other = order[1] if leads else order[0]
-    gain = relative(ours.at(k), other.at(k)) if leads else relative(other.at(k), ours.at(k))
+    ahead, behind = (ours, other) if leads else (other, ours)
+    gain = relative_gain(ahead.at(k), behind.at(k))
     means = [float(np.nanmean(one.at(k))) for one in (ours, other)]
     sure = gain.low > 0
     head = (

@@ -18,13 +18,14 @@ import torch
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from lib import claims, findings, fusion, item_splits, maps
+from lib import claims, fusion, item_splits, maps, strata
 from lib.chapter import Run
 from lib.diagnostics import oracle
-from lib.findings import MEASURES, Evidence, Measures
 from lib.metrics import Lists, recall
 from lib.probe_scores import Resampled
-from lib.protocol import CHOICES, HALVES, JOINT, Choice
+from lib.studies import findings
+from lib.studies.findings import MEASURES, Evidence, Measures
+from lib.studies.protocol import CHOICES, HALVES, JOINT, Choice
 from lib.topk import best, topk
 from lib.views import View
 
@@ -88,7 +89,7 @@ class Bench:
             [self.lists(concatenated(pair), mask=mask) for pair in views],
             data.test,
             counts,
-            findings.strata(counts),
+            strata.by_count(counts),
         )
 
     @cached_property

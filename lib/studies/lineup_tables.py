@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lib.lineup import Scored
-from lib.rows import FAMILIES
 from lib.stats import holm, paired, summary
+from lib.studies.lineup import Scored
+from lib.studies.rows import FAMILIES
 
 NOTHING = "–"
 

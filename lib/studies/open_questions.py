@@ -18,7 +18,6 @@ import pandas as pd
 
 from lib import fusion, views
 from lib.chapter import Run
-from lib.concat import best_concat, even_concat
 from lib.data import Dataset
 from lib.diagnostics import jaccard
 from lib.encoders import descriptions
@@ -26,8 +25,9 @@ from lib.encoders.training import VALIDATION_K
 from lib.errors import InputError
 from lib.finders import found_by
 from lib.metrics import Floats, Lists, recall
-from lib.sparser import thinned
-from lib.stats import Estimate, of_totals
+from lib.stats import Estimate, relative_gain
+from lib.studies.concat import best_concat, even_concat
+from lib.studies.sparser import thinned
 from lib.views import View
 
 SHARES = (1.0, 0.1, 0.5, 0.25)  # of the training interactions; the rule needs the first two
@@ -102,11 +102,6 @@ class Trials:
         return np.mean([jaccard(a, b) for a, b in lists], axis=0)
 
 
-def gain(a: Floats, b: Floats) -> Estimate:
-    """Return mean recall a over mean recall b, minus one, with its interval over users."""
-    return of_totals(lambda x, y: x / y - 1, a, b)
-
-
 class Comparison(NamedTuple):
     """A fusion beside its views and its controls: recall and Jaccard per user (n_users)."""
 
@@ -125,7 +120,7 @@ def gains(found: Comparison | None) -> dict[str, Estimate]:
         return dict.fromkeys((OVER_BETTER, *CONTROLS), NONE)
     against = (found.singles[found.better], found.seeds, found.better_seeds)
     return {
-        what: gain(found.fused, values)
+        what: relative_gain(found.fused, values)
         for what, values in zip((OVER_BETTER, *CONTROLS), against, strict=True)
     }
 
@@ -226,7 +221,7 @@ def third_gains(found: dict[str, Floats], names: Sequence[str]) -> tuple[Estimat
         return NONE, NONE
     three = found[" + ".join(names[:3])]
     controls = (names[:2], [*names[:2], SECOND])
-    two, seeds = (gain(three, found[" + ".join(control)]) for control in controls)
+    two, seeds = (relative_gain(three, found[" + ".join(control)]) for control in controls)
     return two, seeds
 
 

@@ -22,12 +22,12 @@ from lib import store
 from lib.chapter import Run
 from lib.data import Dataset
 from lib.diagnostics import jaccard, neighbours
-from lib.diversity import NEIGHBOURS, neighbourhood
 from lib.encoders import text
 from lib.errors import InputError
 from lib.metrics import Bools, Floats, Ints, Lists, count, places, relevant_pairs, users_of
 from lib.seeds import generator
 from lib.stats import ratio, summary
+from lib.studies.diversity import NEIGHBOURS, neighbourhood
 from lib.vectors import unit
 
 STRATA = ("hot", "mid", "cold")
