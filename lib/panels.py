@@ -281,7 +281,7 @@ def ladder(
     """Draw ``mean`` with its interval over ordered ``step``s, one line per ``what``.
 
     A ``what`` with the column ``dashed`` true is drawn dashed; lines of one ``group`` share a
-    colour. ``bounds`` are values to mark by grey lines, by label.
+    colour. ``bounds`` are one or two values to mark by grey lines, by label.
     """
     style()
     figure, axis = plt.subplots(figsize=(7.2, 4.2))
@@ -295,11 +295,8 @@ def ladder(
             marker="osD^"[number % 4], mfc="white" if dashed else None, label=what,
         )  # fmt: skip
         axis.fill_between(places, rows["low"], rows["high"], color=SERIES[number], alpha=0.15)
-    for label, value in bounds.items():
-        axis.axhline(value, color=NULL, linewidth=1.5, linestyle=":")
-        axis.annotate(label, (1.0, value), xycoords=("axes fraction", "data"), xytext=(-3, 0),
-                      textcoords="offset points", ha="right", va="center", fontsize=8, color=INK,
-                      bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"})  # fmt: skip
+    for (label, value), line in zip(bounds.items(), (":", "-."), strict=False):
+        axis.axhline(value, color=NULL, linewidth=1.5, linestyle=line, label=label)
     axis.set_xticks(range(len(steps)), steps)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
