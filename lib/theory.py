@@ -194,7 +194,7 @@ def both_above(first: ArrayLike, second: ArrayLike, rho: ArrayLike) -> Floats:
 
     Φ(−h) Φ(−k) + 1/2π ∫ exp(−(h² + k² − 2 h k sin θ) / 2 cos² θ) dθ from 0 to asin ρ (Drezner and
     Wesolowsky, 1990), by 32 Gauss-Legendre points; arguments of shapes that broadcast. To some six
-    digits for |rho| up to 0.99.
+    digits for correlations within ±0.99.
     """
     h, k, r = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (first, second, rho)))
     nodes, weights = np.polynomial.legendre.leggauss(32)
