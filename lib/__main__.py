@@ -54,6 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--out", type=Path, help="write what is known of the fit here, as JSON")
     _parameters(fit)
 
+    export = _command(
+        commands, "export", _export, "write a model's lists, and what is relevant, as TREC files"
+    )
+    export.add_argument("dataset", help="a known name, or a directory with your own data")
+    export.add_argument("model", help="such as lightgcn")
+    export.add_argument("--split", default="random", help="random or temporal")
+    export.add_argument("--seed", type=int, default=0, help="of the model, not of the split")
+    export.add_argument("--k", type=int, default=100, help="length of the lists")
+    export.add_argument("--out", type=Path, required=True, help="the run; beside it NAME.qrels")
+    _parameters(export)
+
     stage = _command(commands, "stage", _stage, "put the book's sources together in _build/site")
     stage.add_argument("--fresh", action="store_true", help="fresh runs take the published place")
 
@@ -118,6 +129,24 @@ def _fit(options: argparse.Namespace) -> None:
     part = options.out.with_suffix(f".{os.getpid()}.part")
     part.write_text(text + "\n", encoding="utf-8")
     part.replace(options.out)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from lib import data, runs, views
+    from lib.topk import topk
+
+    dataset = data.load(options.dataset, split=options.split)
+    view = views.fit(dataset, options.model, seed=options.seed, **_values(options.parameters))
+    found = topk(view.users, view.items, options.k, exclude=dataset.seen)
+    keys = list(dataset.items["key"])
+    run = runs.run(
+        found.items.numpy(), found.scores.numpy(), keys, f"{options.model}-{options.seed}"
+    )
+    judged = runs.judgements(dataset.test, keys)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    for path, table in ((options.out, run), (options.out.with_suffix(".qrels"), judged)):
+        path.write_text(runs.text(table), encoding="utf-8")
+        print(path)
 
 
 def _stage(options: argparse.Namespace) -> None:
