@@ -150,6 +150,17 @@ def _numbers(row: pd.Series, mean: str, low: str, high: str) -> str:
     return f"{row[mean]:.3f} [{row[low]:.3f}, {row[high]:.3f}]"
 
 
+def tally(found: pd.DataFrame) -> str:
+    """Return a sentence per dataset: how many findings got which verdict, as HTML."""
+    rows = [
+        f"<b>{html.escape(str(name))}</b>: "
+        + ", ".join(f"{row[word]} × <i>{word}</i>" for word in claims.VERDICTS if row[word])
+        for name, row in counts(found).iterrows()
+    ]
+    total = f"Of {len(claims.load())} findings and open questions, "
+    return f"<p>{total}{'; '.join(rows)}.</p>" if rows else "<p>Nothing was judged yet.</p>"
+
+
 def counts(found: pd.DataFrame) -> pd.DataFrame:
     """Return how many claims got which verdict on each dataset."""
     counted = pd.crosstab(found["dataset"], found["verdict"])

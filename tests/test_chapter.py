@@ -152,6 +152,8 @@ def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
     unknown = scoreboard.sentences(found, claims.UNTESTABLE)
     assert "nan" not in unknown and "<b>F2</b>" in unknown and "&lt;b&gt;" in unknown
     assert scoreboard.sentences(found, claims.HOLDS) == "<p>None.</p>"
+    assert "<b>ml-100k</b>: 1 × <i>does not hold</i>" in scoreboard.tally(found)
+    assert "Nothing" in scoreboard.tally(scoreboard.records([]))
 
 
 def test_an_empty_scoreboard_is_a_table() -> None:
