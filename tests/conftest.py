@@ -10,6 +10,7 @@ from lib import synthetic
 from lib.data import Dataset
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let a file's tests run in one process, as its fixtures want it; each chapter in its own."""
     for item in items:
