@@ -80,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         "--clear", nargs="?", const="", metavar="KIND", help="delete it, or one kind"
     )
 
+    template = _command(commands, "template", _template, "begin a folder for your own data")
+    template.add_argument("directory", type=Path, help="a new or empty folder")
+
     validate = _command(commands, "validate", _validate, "name every fault of your own dataset")
     validate.add_argument("directory", help="with an interactions and an items table")
     return parser
@@ -171,6 +174,13 @@ def _cache(options: argparse.Namespace) -> None:
         return
     print(f"{store.root()} (set COMPANION_CACHE to have it elsewhere)")
     print(store.entries().to_string(index=False))
+
+
+def _template(options: argparse.Namespace) -> None:
+    from lib import template
+
+    print(*template.write(options.directory), sep="\n")
+    print(f"Put your own rows there, then: python -m lib validate {options.directory}")
 
 
 def _validate(options: argparse.Namespace) -> None:
