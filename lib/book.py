@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import shutil
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -89,6 +90,8 @@ def stage(site: Path, *, fresh: bool = False, root: Path = ROOT) -> Path:
     """Make ``site`` the source of a book: the published pages, under the fresh ones if wanted.
 
     A dataset's part is all fresh or all published: two runs are never mixed under one heading.
+    Where only some chapters of a published part were executed, the published one stands, and this
+    is said.
     Files that are the same keep their times, so that only changed pages are built again; files
     that have no source any more are removed.
     """
@@ -103,6 +106,16 @@ def stage(site: Path, *, fresh: bool = False, root: Path = ROOT) -> Path:
     if fresh:
         found = _chapters(root / BUILD)
         parts = {place.parent for place in found} - {Path(EXECUTED)}
+        lacking = (p for p in wanted if p not in found and (root / "chapters" / p.name).is_file())
+        partial = {place.parent for place in lacking} & parts
+        for part in sorted(partial):
+            print(
+                f"{part.name}: only some of its chapters were executed, so the published part "
+                f"stands; the fresh ones are in {root / BUILD / part}",
+                file=sys.stderr,
+            )
+        parts -= partial
+        found = {place: s for place, s in found.items() if place.parent not in partial}
         wanted = {place: s for place, s in wanted.items() if place.parent not in parts} | found
     for place, source in wanted.items():
         copy_if_changed(source, site / place)

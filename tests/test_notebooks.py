@@ -183,18 +183,25 @@ def test_toc_has_a_part_per_dataset_in_order(root):
     assert parts[4]["chapters"] == [{"file": "glossary"}]
 
 
-def test_stage_takes_fresh_parts_whole(root):
+def test_stage_takes_fresh_parts_whole(root, capsys):
     page(root / "_build" / "executed", "ml-100k/01-data", "fresh")
+    page(root / "chapters", "02-views", "a chapter that was not executed")
+    site = book.stage(root / "_build" / "site", fresh=True, root=root)
+    assert "the published part stands" in capsys.readouterr().err
+    assert (site / "executed/ml-100k/01-data.ipynb").read_text() == "published"
+    page(root / "_build" / "executed", "ml-100k/02-views", "fresh")
+    page(root / "_build" / "executed", "ml-100k/03-agreement", "fresh")
     page(root / "_build" / "executed", "scoreboard", "fresh")
     page(root / "executed", "scoreboard", "published")
     site = book.stage(root / "_build" / "site", fresh=True, root=root)
     assert (site / "executed/ml-100k/01-data.ipynb").read_text() == "fresh"
-    assert not (site / "executed/ml-100k/02-views.ipynb").exists()
+    assert (site / "executed/ml-100k/03-agreement.ipynb").read_text() == "fresh"
     assert (site / "executed/games/01-data.ipynb").read_text() == "published"
     assert (site / "executed/scoreboard.ipynb").read_text() == "fresh"
     assert (site / "_toc.yml").is_file() and not (site / "README.md").exists()
     book.stage(site, root=root)
     assert (site / "executed/ml-100k/01-data.ipynb").read_text() == "published"
+    assert not (site / "executed/ml-100k/03-agreement.ipynb").exists()
     assert (site / "executed/scoreboard.ipynb").read_text() == "published"
 
 
