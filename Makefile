@@ -66,8 +66,8 @@ lint: $(READY) ## ruff and mypy
 test: lint html ## lint, types, a strict build of the book, pytest, and nbval over published ml-100k chapters
 	@checked="$$($(BIN)/python -m lib checked)"; \
 	$(RUN) snakemake --profile $(PROFILE) fits --config chapters="$$checked"; \
-	$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout=1200 tests $$(printf 'executed/ml-100k/%s.ipynb ' $$checked)
+	$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval-lax \
+		--nbval-current-env --nbval-cell-timeout=1200 tests $$(printf 'executed/ml-100k/%s.ipynb ' $$checked)
 
 validate: $(READY) ## nbval over all published chapters of DATASETS (ml-100k)
 	@$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env \

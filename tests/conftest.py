@@ -10,14 +10,6 @@ from lib import synthetic
 from lib.data import Dataset
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a file's tests run in one process, as its fixtures want it; each chapter in its own."""
-    for item in items:
-        alone = item.name if item.path.name == "test_quick_chapters.py" else item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(alone.replace("@", "-")))
-
-
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the cache into an empty folder for one test."""
