@@ -36,8 +36,9 @@ def best_concat(run: Run, views: Sequence[View], grid: ArrayLike | None = None) 
 
     ``grid`` is what to try in place of tenths, one weighting per row (``lib.fusion.simplex``).
 
-    ``info`` has ``weights`` (one per view, sum 1) and ``validation``, the Recall@20 that they have
-    on the users that every model is selected on. Of equally good weights the evenest are taken.
+    ``info`` has ``weights`` (one per view, sum 1), ``trials`` (how many were tried) and
+    ``validation``, the Recall@20 that they have on the users that every model is selected on. Of
+    equally good weights the evenest are taken.
 
     Raises
     ------
@@ -52,7 +53,9 @@ def best_concat(run: Run, views: Sequence[View], grid: ArrayLike | None = None) 
 
     pairs = _pairs(views)
     choice = fusion.choose_weights(pairs, score, grid)
-    info = {"weights": list(choice.weights), "validation": choice.score}
+    info = {
+        "weights": list(choice.weights), "validation": choice.score, "trials": len(choice.tried)
+    }  # fmt: skip
     return _view(fusion.concat(pairs, choice.weights), info)
 
 

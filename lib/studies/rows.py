@@ -17,9 +17,10 @@ from torch.nn.functional import normalize
 
 from lib import fusion, fusion_learned, maps, views
 from lib.encoders import text
-from lib.encoders.training import VALIDATION_K, validation_score, validation_users
+from lib.encoders.training import VALIDATION_K, validation_users
 from lib.item_splits import random as random_items
 from lib.metrics import recall
+from lib.studies.concat import best_concat, even_concat
 from lib.studies.contest import WEIGHTS, Bench, Made, Part, Row, Source, Vectors
 from lib.topk import topk
 from lib.views import View
@@ -153,23 +154,18 @@ def _trials_of(bench: Bench, sources: Sequence[Source]) -> int:
 
 
 def _even(sources: tuple[Source, ...], bench: Bench) -> Made:
-    vectors = _tensors(fusion.concat([_numbers(bench.view(source)) for source in sources]))
-    return Made(bench.lists_of(vectors), (vectors[0].shape[1],))
+    found = even_concat([bench.view(source) for source in sources])
+    return Made(bench.lists_of((found.users, found.items)), (views.dimension(found),))
 
 
 def _weighted(sources: tuple[Source, ...], bench: Bench) -> Made:
     """Make the concatenation whose weights, in tenths, have the best validation recall."""
-    subset = validation_users(bench.dataset)
-
-    def score(found: fusion.Vectors) -> float:
-        return validation_score(bench.dataset, *_tensors(found), subset)
-
-    pairs = [_numbers(bench.view(source)) for source in sources]
-    choice = fusion.choose_weights(pairs, score)
-    vectors = _tensors(fusion.concat(pairs, choice.weights))
-    trials = len(choice.tried) + _trials_of(bench, sources)
-    words = _in_words(sources, choice.weights)
-    return Made(bench.lists_of(vectors), (vectors[0].shape[1],), trials, words)
+    found = best_concat(bench.run, [bench.view(source) for source in sources])
+    trials = found.info["trials"] + _trials_of(bench, sources)
+    words = _in_words(sources, found.info["weights"])
+    return Made(
+        bench.lists_of((found.users, found.items)), (views.dimension(found),), trials, words
+    )
 
 
 def _in_words(sources: Sequence[Source], weights: Sequence[float]) -> str:
