@@ -21,6 +21,7 @@ DATASETS = {slug(name): name for name in words(config["datasets"])}
 # What comes from a command line is text, also numbers.
 PARAMETERS = {name: yaml.safe_load(str(value)) for name, value in config["parameters"].items()}
 FITS = config["fits"]
+GIVEN = config.get("given", {})
 CHAPTERS = sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
 if "chapters" in config:
     CHAPTERS = words(config["chapters"])
@@ -41,14 +42,15 @@ def stated(rule_name):
     return needs
 
 
-def parameters(part):
-    """The parameters of one part of the book."""
-    return PARAMETERS | variant(DATASETS[part])[1]
+def parameters(part, chapter=None):
+    """The parameters of one part of the book, or of a chapter in it."""
+    dataset, own = variant(DATASETS[part])
+    return PARAMETERS | GIVEN.get(dataset, {}).get(chapter, {}) | own
 
 
-def options(part):
-    """The parameters of a part as options of a command."""
-    return " ".join(f"-p {name} '{value}'" for name, value in parameters(part).items())
+def options(part, chapter):
+    """The parameters of a chapter as options of a command."""
+    return " ".join(f"-p {name} '{value}'" for name, value in parameters(part, chapter).items())
 
 
 def settings(model):
@@ -57,13 +59,25 @@ def settings(model):
     return " ".join(f"-p {name} '{value}'" for name, value in pairs)
 
 
-def fits_of(dataset, chapter):
+def counted(models, given):
+    """Models and how many seeds of each: a number, or as the chapter is given it."""
+    seeds = given["seeds"]
+    words = {"seeds": seeds, "others": min(seeds, given.get("others", seeds))}
+    for model, count in models.items():
+        if model.startswith("if "):
+            if given.get(model.removeprefix("if "), True):
+                yield from counted(count, given)
+        else:
+            yield model, words.get(count, count)
+
+
+def fits_of(part, chapter):
     """The fits a chapter reads, so that they run first and side by side."""
-    first, seeds = parameters(dataset)["seed"], parameters(dataset)["seeds"]
+    given = parameters(part, chapter)
     return [
-        f"_build/fits/{dataset}/{model}-{seed}.json"
-        for model, count in FITS.get(chapter, {}).items()
-        for seed in range(first, first + (seeds if count == "seeds" else count))
+        f"_build/fits/{part}/{model}-{seed}.json"
+        for model, count in counted(FITS.get(chapter, {}), given)
+        for seed in range(given["seed"], given["seed"] + count)
     ]
 
 
@@ -144,7 +158,7 @@ rule chapter:
     params:
         out=f"{EXECUTED}/{{dataset}}/{{chapter}}.ipynb",
         name=lambda wildcards: DATASETS[wildcards.dataset],
-        options=lambda wildcards: options(wildcards.dataset),
+        options=lambda wildcards: options(wildcards.dataset, wildcards.chapter),
     threads: CHAPTER["threads"]
     resources:
         mem_mb=CHAPTER["mem_mb"],

@@ -36,6 +36,7 @@ STANDARD: dict[str, type] = {
     "encoder": str,
     "device": str,
 }
+MOST_SEEDS = 100
 Lists = np.ndarray
 Pairs = list[tuple[Lists, Lists]]
 
@@ -183,10 +184,10 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Run:
 def _check(run: Run) -> None:
     p = run.parameters
     device_of(p["device"])
-    if p["seed"] < 0 or not 1 <= p["seeds"] <= 100:
+    if p["seed"] < 0 or not 1 <= p["seeds"] <= MOST_SEEDS:
         raise InputError(
             f"seed = {p['seed']} and seeds = {p['seeds']} were given; seed must be ≥ 0 and seeds "
-            "from 1 to 100"
+            f"from 1 to {MOST_SEEDS}"
         )
     if not 1 <= p["k"] <= run.dataset.n_items:
         raise InputError(

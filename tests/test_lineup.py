@@ -121,6 +121,18 @@ def test_values_are_means_over_seeds(small: Dataset) -> None:
     assert sorted(two.recall or {}) == [5, 10, 20]
 
 
+def test_other_rows_may_have_fewer_seeds(small: Dataset) -> None:
+    names = ("LightGCN", "norm-concat, equal weights", "popularity", "joint norm-concat-norm",
+             "LightGCN, 128 dimensions", "RLMRec-Con", "two LightGCN seeds, 64 + 64")  # fmt: skip
+    able = [row for row in rows.rows() if row.name in names]
+    found = lineup.score(run_of(small, seeds=2), able, epochs=1, others=1)
+    assert {one.row.name for one in found if one.seeds == 1} == {
+        "LightGCN, 128 dimensions", "RLMRec-Con",
+    }  # fmt: skip
+    with pytest.raises(InputError, match="others = 0"):
+        lineup.check_others(0)
+
+
 def test_an_auxiliary_weight_is_chosen_on_the_first_seed(small: Dataset) -> None:
     run, source = run_of(small, seeds=2), rows.ALIGNED["RLMRec-Con"]
     at_first = [

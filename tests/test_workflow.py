@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -56,6 +57,19 @@ def snakemake(
     )
 
 
+def wanted(plan: dict[str, Any], seeds: int) -> set[tuple[str, int]]:
+    """Return every model and seed that the plan's fits name, all switches on."""
+    found = set()
+    for fits in plan["fits"].values():
+        switched = [fits[name] for name in fits if name.startswith("if ")]
+        for models in (fits, *switched):
+            for model, count in models.items():
+                if not model.startswith("if "):
+                    number = count if isinstance(count, int) else seeds
+                    found |= {(model, seed) for seed in range(number)}
+    return found
+
+
 def output(folder: Path, name: str) -> Path:
     return folder / "_build" / "executed" / "ml-100k" / f"{name}.ipynb"
 
@@ -102,12 +116,7 @@ def test_jobs_can_be_submitted_as_on_a_cluster(clone):
 def test_every_fit_and_chapter_is_a_job_of_its_own(tmp_path):
     plan = yaml.safe_load((ROOT / "workflow.yml").read_text())
     seeds = plan["parameters"]["seeds"] + 1
-    models = {
-        (model, seed)
-        for fits in plan["fits"].values()
-        for model, count in fits.items()
-        for seed in range(seeds if count == "seeds" else count)
-    }
+    models = wanted(plan, seeds)
     chapters = list((ROOT / "chapters").glob("[0-9]*.ipynb"))
     for name in ("Snakefile", "claims.yml", "workflow.yml", "lib", "profiles", "chapters"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -120,13 +129,26 @@ def test_every_fit_and_chapter_is_a_job_of_its_own(tmp_path):
 def test_every_fit_of_the_plan_can_be_asked_for_without_its_chapter():
     plan = yaml.safe_load((ROOT / "workflow.yml").read_text())
     seeds = plan["parameters"]["seeds"]
-    wanted = {
-        (model, seed)
-        for fits in plan["fits"].values()
-        for model, count in fits.items()
-        for seed in range(seeds if count == "seeds" else count)
-    }
     planned = snakemake(ROOT, "fits", "--dry-run", "--forceall")
     assert planned.returncode == 0, planned.stderr
     counted = re.search(r"^fit +(\d+)$", planned.stdout, re.MULTILINE)
-    assert counted and int(counted[1]) == len(wanted) * len(plan["datasets"])
+    assert counted and int(counted[1]) == len(wanted(plan, seeds)) * len(plan["datasets"])
+
+
+def test_a_chapter_may_be_given_less_on_a_dataset(clone, tmp_path):
+    plan = yaml.safe_load((clone / "workflow.yml").read_text())
+    plan["fits"] = {
+        "01-first": {"linear": "seeds", "joint": "others", "if slow": {"ease": 1, "svd": 2}},
+        "02-second": {"linear": "seeds"},
+    }
+    plan["given"] = {"games-2018": {"01-first": {"others": 1, "slow": False}}}
+    for name in ("Snakefile", "claims.yml", "lib", "profiles", "chapters"):
+        (tmp_path / name).symlink_to(clone / name)
+    (tmp_path / "workflow.yml").write_text(yaml.safe_dump(plan))
+    for dataset, fits in {"ml-100k": 3 + 3 + 1 + 2, "games-2018": 3 + 1}.items():
+        ran = snakemake(
+            tmp_path, "-n", "-p", "--quiet", "progress", "--config", f"datasets={dataset}"
+        )
+        assert ran.stdout.count("python -m lib fit ") == fits, ran.stdout + ran.stderr
+    given = [line for line in ran.stdout.splitlines() if "-p others '1' -p slow 'False'" in line]
+    assert len(given) == 1 and "01-first" in given[0]

@@ -13,17 +13,21 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lib.chapter import Run
+from lib import views
+from lib.chapter import MOST_SEEDS, Run
 from lib.diagnostics import best_of_union
 from lib.errors import InputError
 from lib.metrics import Floats, ndcg, recall
 from lib.stats import Estimate, relative_gain
-from lib.studies.contest import Bench, Made, Row, TooLargeError
-from lib.studies.rows import ALIGNMENT, BOTH, FAMILIES, FUSION, NULL, SINGLE
+from lib.studies.contest import Bench, Made, Row, Source, TooLargeError
+from lib.studies.rows import ALIGNMENT, BOTH, FAMILIES, FUSION, LIGHTGCN, NULL, SINGLE, TEXT
 from lib.views import View
 
 WIDEST = 128
 """The width up to which vectors, and views whose lists are fused, compete in F8."""
+
+SEEDED = (TEXT, LIGHTGCN, Source("joint"))
+"""What has every training seed, as all that is solved in closed form has."""
 
 LEARNED = {"svd": ("users", "items"), "ease": ("items",), "l3ae": ("items",)}
 """Which sides of a view in closed form are solved for; the others count, average or draw."""
@@ -76,15 +80,25 @@ def check_epochs(epochs: int) -> None:
         raise InputError(f"epochs = {epochs} was given; give 1 to 1000, usually 200")
 
 
+def check_others(others: int) -> None:
+    """Refuse fewer seeds than one for a row.
+
+    Raises
+    ------
+    InputError
+        It is below 1.
+    """
+    if others < 1:
+        raise InputError(f"others = {others} was given; give at least 1 seed to every row")
+
+
 def lengths(run: Run) -> list[int]:
     """Return the list lengths of the tables: 10, 20 and the run's own."""
     return sorted({k for k in (10, 20, run.k) if k <= run.dataset.n_items})
 
 
-def score(
-    run: Run, rows: Sequence[Row], *, epochs: int, seeds: Sequence[int] | None = None
-) -> list[Scored]:
-    """Score rows on every seed: validation Recall@20 to choose by, test values to report.
+def score(run: Run, rows: Sequence[Row], *, epochs: int, others: int = MOST_SEEDS) -> list[Scored]:
+    """Score rows on their seeds: validation Recall@20 to choose by, test values to report.
 
     Parameters
     ----------
@@ -94,21 +108,22 @@ def score(
         Who is scored.
     epochs
         At most so many for every training.
-    seeds
-        The run's own by default.
+    others
+        At most so many seeds for rows that rest on more than the two views, their joint fusion and
+        what is solved in closed form.
 
     Raises
     ------
     InputError
         As the models that the rows rest on; a row too large for the dataset is not run instead.
     """
-    every = run.seeds if seeds is None else seeds
     found: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
     reasons: dict[str, str] = {}
-    with tqdm(total=len(rows) * len(every), desc="rows", unit="row", disable=None) as bar:
-        for seed in every:
+    turns = {seed: [r for r in rows if seed in _seeds(run, r, others)] for seed in run.seeds}
+    with tqdm(total=sum(map(len, turns.values())), desc="rows", unit="row", disable=None) as bar:
+        for seed, of in turns.items():
             bench = Bench(run, seed, epochs=epochs)
-            for row in rows:
+            for row in of:
                 try:
                     found[row.name].append(_measured(bench, row))
                 except TooLargeError as fault:
@@ -120,6 +135,13 @@ def score(
         else _averaged(row, found[row.name])
         for row in rows
     ]
+
+
+def _seeds(run: Run, row: Row, others: int) -> list[int]:
+    """Return the seeds a row is scored on."""
+    models = [source._replace(other=False) for source in row.sources]
+    settled = all(source in SEEDED or source.model in views.SOLVED for source in models)
+    return run.seeds if settled else run.seeds[:others]
 
 
 def _measured(bench: Bench, row: Row) -> dict[str, Any]:

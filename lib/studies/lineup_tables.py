@@ -65,11 +65,11 @@ def _widths(widths: tuple[int, ...]) -> str:
 
 
 def accuracy(table: pd.DataFrame, ks: Sequence[int]) -> str:
-    """Return an HTML table of validation, recall and NDCG at each length, intervals below means.
+    """Return an HTML table of seeds, validation, recall and NDCG, intervals below means.
 
     A row that was not run says so, and why.
     """
-    shown = pd.DataFrame({"validation": table["validation"].map(_number)})
+    shown = pd.DataFrame({"seeds": table["seeds"], "validation": table["validation"].map(_number)})
     for title, name in (("Recall", "recall"), ("NDCG", "ndcg")):
         for k in ks:
             shown[f"{title}@{k}"] = _spread(table, f"{name}@{k}")
@@ -86,7 +86,7 @@ def costs(table: pd.DataFrame, k: int) -> str:
     shown["seconds"] = table["seconds"].map(_count)
     shown["parameters"] = table["parameters"].map(_count)
     shown["width"] = table["dimension"]
-    shown["seeds"], shown["trials"] = table["seeds"].map(str), table["trials"].map(str)
+    shown["trials"] = table["trials"].map(str)
     return _page(shown, table)
 
 
