@@ -27,6 +27,8 @@ if "chapters" in config:
     CHAPTERS = words(config["chapters"])
 SOURCES = sorted(str(path) for path in Path("lib").rglob("*.py"))
 EXECUTED = "_build/executed"
+# How long each job took and how much memory, measured while it ran.
+COSTS = "_build/costs"
 # A chapter's job makes a stamp; the notebook beside it is replaced only by a whole one, because
 # Snakemake deletes what a failed job should have made.
 DONE = "_build/done"
@@ -129,6 +131,8 @@ rule fit:
         SOURCES,
     output:
         "_build/fits/{dataset}/{model}-{seed}.json",
+    benchmark:
+        f"{COSTS}/{{dataset}}/fits/{{model}}-{{seed}}.tsv"
     params:
         name=lambda wildcards: variant(DATASETS[wildcards.dataset])[0],
         split=lambda wildcards: parameters(wildcards.dataset)["split"],
@@ -155,6 +159,8 @@ rule chapter:
         notebook="chapters/{chapter}.ipynb",
     output:
         touch(f"{DONE}/{{dataset}}/{{chapter}}"),
+    benchmark:
+        f"{COSTS}/{{dataset}}/{{chapter}}.tsv"
     params:
         out=f"{EXECUTED}/{{dataset}}/{{chapter}}.ipynb",
         name=lambda wildcards: DATASETS[wildcards.dataset],

@@ -8,6 +8,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -306,16 +308,23 @@ def _words(value: Any) -> str:
     return html.escape(f"{value:,}" if isinstance(value, int) else str(value))
 
 
+def _peak() -> int:
+    """Return the most bytes of memory that this process held."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most * (1 if sys.platform == "darwin" else 1024)  # stated in bytes there, else in KiB
+
+
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
 
 
 def colophon(run: Run) -> HTML:
-    """Return how this page was made: parameters, versions, device and seconds."""
+    """Return how this page was made: parameters, versions, device, seconds and memory."""
     rows = {
         **{name: str(value) for name, value in run.parameters.items()},
         "device used": str(device_of(run.parameters["device"])),
         "dataset digest": run.dataset.digest[:16],
         "seconds": f"{time.perf_counter() - run.started:.0f}",
+        "peak memory": f"{_peak() / 2**30:.1f} GiB",
         "processors": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),

@@ -65,6 +65,9 @@ def _row(record: dict[str, Any], page: Path) -> dict[str, Any]:
     }
 
 
+DEPENDS = "depends on the data"
+"""What is said of a claim that has several verdicts, one a dataset."""
+
 COLOURS = {
     claims.HOLDS: "#0072B2",
     claims.EXPLAINED: "#E69F00",
@@ -122,28 +125,48 @@ def _small(word: str, row: pd.Series, mean: str, low: str, high: str) -> str:
 
 
 def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> str:
-    """Return a sentence per claim and dataset with this verdict as an HTML list, to be quoted.
+    """Return the claims with one verdict on every dataset, or with several, as an HTML list.
 
-    Each has the finding, the dataset, the measure with its interval, what stands beside it, and
-    the part of the rule that decided. ``link`` is as in ``table``.
+    Each has the finding, and for every dataset the verdict, the measure with its interval, what
+    stands beside it, and the part of the rule that decided: sentences to be quoted. ``verdict`` is
+    one of the words, or ``DEPENDS``; ``link`` is as in ``table``.
     """
-    rows = found[found["verdict"] == verdict]
-    items = "".join(f"<li>{_sentence(row, link)}</li>" for _, row in rows.iterrows())
-    return f"<ul>{items}</ul>" if items else "<p>None.</p>"
+    items = [
+        _item(claim, rows, link)
+        for claim, rows in found.groupby("claim", sort=False)
+        if _common(rows) == verdict
+    ]
+    return f"<ul>{''.join(items)}</ul>" if items else "<p>None.</p>"
+
+
+def _common(rows: pd.DataFrame) -> str:
+    words = set(rows["verdict"])
+    return words.pop() if len(words) == 1 else DEPENDS
+
+
+def _item(name: str, rows: pd.DataFrame, link: str) -> str:
+    claim = claims.load()[name]
+    words = f"Measured: {claim.unit}. Beside it: {claim.measures[claim.beside]}."
+    places = "".join(f"<li>{_sentence(row, link)}</li>" for _, row in rows.iterrows())
+    return (
+        f"<li><b>{claim.id}</b> {html.escape(claim.finding)} "
+        f"<small>{html.escape(words)}</small><ul>{places}</ul></li>"
+    )
 
 
 def _sentence(row: pd.Series, link: str) -> str:
-    claim = claims.load()[row["claim"]]
     address = html.escape(link.format(page=row["page"]), quote=True)
-    head = f"<b>{claim.id}</b> {html.escape(claim.finding)} "
-    place = f'<a href="{address}">{html.escape(row["dataset"])}</a>: '
-    why = f" Decided by: <code>{html.escape(row['reason'])}</code>."
-    if pd.isna(row["mean"]):
-        return head + place.rstrip(": ") + "." + why
-    measured = f"{_numbers(row, 'mean', 'low', 'high')} ({html.escape(claim.unit)})"
-    beside = html.escape(claim.measures[claim.beside])
-    known = f"; beside it {_numbers(row, 'beside', 'beside_low', 'beside_high')} ({beside})"
-    return head + place + measured + ("" if pd.isna(row["beside"]) else known) + "." + why
+    dataset = html.escape(row["dataset"])
+    said = f'On <a href="{address}">{dataset}</a> it <i>{_verb(row["verdict"])}</i>'
+    if not pd.isna(row["mean"]):
+        said += f": {_numbers(row, 'mean', 'low', 'high')}"
+    if not pd.isna(row["beside"]):
+        said += f"; beside it {_numbers(row, 'beside', 'beside_low', 'beside_high')}"
+    return f"{said}. Decided by: <code>{html.escape(row['reason'])}</code>."
+
+
+def _verb(word: str) -> str:
+    return f"is {word}" if word == claims.UNTESTABLE else word
 
 
 def _numbers(row: pd.Series, mean: str, low: str, high: str) -> str:

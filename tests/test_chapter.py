@@ -145,13 +145,15 @@ def test_the_scoreboard_takes_the_fresh_record_and_no_failed_one(tmp_path: Path)
 
 def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
     notebook(tmp_path / "run/ml-100k/03-agreement.ipynb", claims.FAILS, 0.4)
+    one = scoreboard.sentences(scoreboard.records([tmp_path / "run"]), claims.FAILS)
+    assert "it <i>does not hold</i>: 0.400 [0.400, 0.400]; beside it 0.250" in one
+    assert "because" in one and "<b>F2</b>" in one
     notebook(tmp_path / "run/<b>/03-agreement.ipynb", claims.UNTESTABLE, None)
     found = scoreboard.records([tmp_path / "run"])
-    said = scoreboard.sentences(found, claims.FAILS)
-    assert "0.400 [0.400, 0.400]" in said and "beside it 0.250" in said and "because" in said
-    unknown = scoreboard.sentences(found, claims.UNTESTABLE)
-    assert "nan" not in unknown and "<b>F2</b>" in unknown and "&lt;b&gt;" in unknown
-    assert scoreboard.sentences(found, claims.HOLDS) == "<p>None.</p>"
+    assert scoreboard.sentences(found, claims.FAILS) == "<p>None.</p>"
+    both = scoreboard.sentences(found, scoreboard.DEPENDS)
+    assert "it <i>does not hold</i>" in both and "it <i>is not testable here</i>; beside" in both
+    assert "nan" not in both and "&lt;b&gt;" in both
     assert "<b>ml-100k</b>: 1 × <i>does not hold</i>" in scoreboard.tally(found)
     assert "Nothing" in scoreboard.tally(scoreboard.records([]))
 
