@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -199,6 +200,49 @@ def multiples(
     inch = 1 / (2.5 * rows + 0.9)  # of the figure's height
     figure.supxlabel(xlabel, fontsize=10, y=0.55 * inch)
     figure.tight_layout(rect=(0, 0.5 * inch, 1, 1))
+    return closed(figure)
+
+
+def beside(table: pd.DataFrame, *, title: str, columns: int = 4) -> Figure:
+    """Draw a small panel per finding: its measure on each dataset, and in grey what is beside it.
+
+    Parameters
+    ----------
+    table
+        Columns panel (the panel's title), dataset (categorical, in the order to be drawn), mean,
+        low, high, beside, beside_low and beside_high. Each panel has its own axis.
+    """
+    style()
+    names, datasets = table["panel"].unique(), table["dataset"].cat.categories
+    rows = -(-len(names) // columns)
+    size = (2.5 * columns, 0.9 + rows * (0.8 + 0.27 * len(datasets)))
+    figure, axes = plt.subplots(
+        rows, columns, sharey=True, squeeze=False, figsize=size, layout="constrained"
+    )
+    for axis, name in zip(axes.flat, names, strict=False):
+        of = table[table["panel"] == name].set_index("dataset").reindex(datasets)
+        places = np.arange(len(of))
+        for (mean, low, high), colour, marker, shift in (
+            (("beside", "beside_low", "beside_high"), NULL, "D", 0.17),
+            (("mean", "low", "high"), CLAIM, "o", -0.17),
+        ):
+            axis.hlines(places + shift, of[low], of[high], color=colour, linewidth=2.5)
+            axis.scatter(of[mean], places + shift, color=colour, marker=marker, s=22, zorder=3)
+        axis.set_title(textwrap.fill(name, 34), fontsize=7.5)
+        axis.set_yticks(places, datasets, fontsize=8)
+        axis.set_ylim(len(of) - 0.4, -0.6)
+        axis.tick_params(axis="x", labelsize=7.5)
+        axis.locator_params(axis="x", nbins=4)
+        axis.margins(x=0.1)
+        axis.grid(axis="y", visible=False)
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    shown = [Line2D([], [], color=CLAIM, marker="o"), Line2D([], [], color=NULL, marker="D")]
+    figure.legend(
+        shown, ["the finding's measure, 95 % interval", "what stands beside it"],
+        loc="outside lower center", ncols=2, frameon=False,
+    )  # fmt: skip
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     return closed(figure)
 
 

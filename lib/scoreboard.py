@@ -19,10 +19,11 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def records(folders: Sequence[Path]) -> pd.DataFrame:
+def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per claim and dataset from the executed notebooks under ``folders``.
 
-    A later folder's record takes the place of an earlier one's, so that fresh runs stand before
+    Claims stand in the order of ``claims.yml``, datasets in ``order``, others behind by name. A
+    later folder's record takes the place of an earlier one's, so that fresh runs stand before
     published ones. Notebooks that stopped at an error are left out.
     """
     rows = {
@@ -33,11 +34,12 @@ def records(folders: Sequence[Path]) -> pd.DataFrame:
         for record in _records_of(page)
     }
     table = pd.DataFrame(list(rows.values()), columns=COLUMNS)
-    order = {claim: place for place, claim in enumerate(claims.load())}
-    return table.sort_values(
-        ["claim", "dataset"], key=lambda column: column.map(order).fillna(0)
-        if column.name == "claim" else column, kind="stable", ignore_index=True,
-    )  # fmt: skip
+    there = sorted(table["dataset"].unique())
+    names = [name for name in order if name in there]
+    names += [name for name in there if name not in names]
+    table["dataset"] = pd.Categorical(table["dataset"], categories=names)
+    table["claim"] = pd.Categorical(table["claim"], categories=list(claims.load()))
+    return table.sort_values(["claim", "dataset"], ignore_index=True)
 
 
 def _records_of(page: Path) -> Iterator[dict[str, Any]]:
@@ -81,7 +83,7 @@ def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
 
     ``link`` leads from the page that shows the table to a chapter's page.
     """
-    datasets = sorted(found["dataset"].unique())
+    datasets = found["dataset"].cat.categories
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in datasets)
     body = []
     for claim in claims.load().values():
@@ -133,7 +135,7 @@ def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> s
     """
     items = [
         _item(claim, rows, link)
-        for claim, rows in found.groupby("claim", sort=False)
+        for claim, rows in found.groupby("claim", observed=True)
         if _common(rows) == verdict
     ]
     return f"<ul>{''.join(items)}</ul>" if items else "<p>None.</p>"
@@ -171,6 +173,13 @@ def _verb(word: str) -> str:
 
 def _numbers(row: pd.Series, mean: str, low: str, high: str) -> str:
     return f"{row[mean]:.3f} [{row[low]:.3f}, {row[high]:.3f}]"
+
+
+def drawn(found: pd.DataFrame) -> pd.DataFrame:
+    """Return what ``lib.panels.beside`` draws: a panel per claim that has a number anywhere."""
+    known = found.groupby("claim", observed=True)["mean"].transform("count") > 0
+    titles = {c.id: f"{c.id}: {c.measures[c.headline]}" for c in claims.load().values()}
+    return found[known].assign(panel=found["claim"].astype(str).map(titles))
 
 
 def tally(found: pd.DataFrame) -> str:

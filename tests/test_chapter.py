@@ -158,6 +158,17 @@ def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
     assert "Nothing" in scoreboard.tally(scoreboard.records([]))
 
 
+def test_a_panel_a_claim_with_datasets_in_the_order_given(tmp_path: Path) -> None:
+    for dataset, mean in {"a": 0.1, "b": 0.2, "c": None}.items():
+        notebook(tmp_path / f"run/{dataset}/03-agreement.ipynb", claims.HOLDS, mean)
+    found = scoreboard.records([tmp_path / "run"], ["b", "missing", "a"])
+    assert list(found["dataset"].cat.categories) == ["b", "a", "c"]
+    figure = panels.beside(scoreboard.drawn(found), title="T")
+    (axis,) = [axis for axis in figure.axes if axis.get_visible()]
+    assert "F2" in axis.get_title(loc="left") and len(axis.collections) == 4
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a", "c"]
+
+
 def test_an_empty_scoreboard_is_a_table() -> None:
     assert "F2" in scoreboard.table(scoreboard.records([]))
 
