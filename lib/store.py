@@ -10,6 +10,7 @@ frees when its holder dies.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import inspect
 import json
@@ -76,6 +77,7 @@ def _chunks(part: Any) -> list[bytes | memoryview]:
     return [b"json", json.dumps(part, sort_keys=True, default=str).encode()]
 
 
+@functools.cache  # a chapter asks for the same few a hundred times, and parsing takes longest
 def code_version(*pieces: ModuleType | Callable[..., Any]) -> str:
     """Return a digest of the pieces' syntax trees: comments and docstrings do not count."""
     trees = [ast.parse(inspect.cleandoc("\n" + inspect.getsource(piece))) for piece in pieces]
