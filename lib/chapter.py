@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import FunctionType, ModuleType
 from typing import Any
@@ -38,7 +38,6 @@ STANDARD: dict[str, type] = {
     "encoder": str,
     "device": str,
 }
-MOST_SEEDS = 100
 Lists = np.ndarray
 Pairs = list[tuple[Lists, Lists]]
 
@@ -71,6 +70,18 @@ class Run:
         """The training seeds."""
         first = self.parameters["seed"]
         return list(range(first, first + self.parameters["seeds"]))
+
+    def fewer(self, most: int) -> Run:
+        """Return the same run with at most so many training seeds, at least one.
+
+        Raises
+        ------
+        InputError
+            ``most`` is below 1.
+        """
+        if most < 1:
+            raise InputError(f"others = {most} was given; give at least 1 seed")
+        return replace(self, parameters=self.parameters | {"seeds": min(most, len(self.seeds))})
 
     def other(self, seed: int) -> int:
         """Return the seed that ``seed`` is held against as a null: the next, the last the first."""
@@ -186,10 +197,10 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Run:
 def _check(run: Run) -> None:
     p = run.parameters
     device_of(p["device"])
-    if p["seed"] < 0 or not 1 <= p["seeds"] <= MOST_SEEDS:
+    if p["seed"] < 0 or not 1 <= p["seeds"] <= 100:
         raise InputError(
             f"seed = {p['seed']} and seeds = {p['seeds']} were given; seed must be ≥ 0 and seeds "
-            f"from 1 to {MOST_SEEDS}"
+            "from 1 to 100"
         )
     if not 1 <= p["k"] <= run.dataset.n_items:
         raise InputError(

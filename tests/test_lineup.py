@@ -125,12 +125,13 @@ def test_other_rows_may_have_fewer_seeds(small: Dataset) -> None:
     names = ("LightGCN", "norm-concat, equal weights", "popularity", "joint norm-concat-norm",
              "LightGCN, 128 dimensions", "RLMRec-Con", "two LightGCN seeds, 64 + 64")  # fmt: skip
     able = [row for row in rows.rows() if row.name in names]
-    found = lineup.score(run_of(small, seeds=2), able, epochs=1, others=1)
+    two = run_of(small, seeds=2)
+    found = lineup.score(two, able, epochs=1, others=two.fewer(1).seeds)
     assert {one.row.name for one in found if one.seeds == 1} == {
         "LightGCN, 128 dimensions", "RLMRec-Con",
     }  # fmt: skip
     with pytest.raises(InputError, match="others = 0"):
-        lineup.check_others(0)
+        two.fewer(0)
 
 
 def test_an_auxiliary_weight_is_chosen_on_the_first_seed(small: Dataset) -> None:

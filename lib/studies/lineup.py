@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lib import views
-from lib.chapter import MOST_SEEDS, Run
+from lib.chapter import Run
 from lib.diagnostics import best_of_union
 from lib.errors import InputError
 from lib.metrics import Floats, ndcg, recall
@@ -80,24 +80,14 @@ def check_epochs(epochs: int) -> None:
         raise InputError(f"epochs = {epochs} was given; give 1 to 1000, usually 200")
 
 
-def check_others(others: int) -> None:
-    """Refuse fewer seeds than one for a row.
-
-    Raises
-    ------
-    InputError
-        It is below 1.
-    """
-    if others < 1:
-        raise InputError(f"others = {others} was given; give at least 1 seed to every row")
-
-
 def lengths(run: Run) -> list[int]:
     """Return the list lengths of the tables: 10, 20 and the run's own."""
     return sorted({k for k in (10, 20, run.k) if k <= run.dataset.n_items})
 
 
-def score(run: Run, rows: Sequence[Row], *, epochs: int, others: int = MOST_SEEDS) -> list[Scored]:
+def score(
+    run: Run, rows: Sequence[Row], *, epochs: int, others: Sequence[int] | None = None
+) -> list[Scored]:
     """Score rows on their seeds: validation Recall@20 to choose by, test values to report.
 
     Parameters
@@ -109,8 +99,8 @@ def score(run: Run, rows: Sequence[Row], *, epochs: int, others: int = MOST_SEED
     epochs
         At most so many for every training.
     others
-        At most so many seeds for rows that rest on more than the two views, their joint fusion and
-        what is solved in closed form.
+        The seeds of rows that rest on more than the two views, their joint fusion and what is
+        solved in closed form; the run's own by default.
 
     Raises
     ------
@@ -119,7 +109,10 @@ def score(run: Run, rows: Sequence[Row], *, epochs: int, others: int = MOST_SEED
     """
     found: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
     reasons: dict[str, str] = {}
-    turns = {seed: [r for r in rows if seed in _seeds(run, r, others)] for seed in run.seeds}
+    of_others = run.seeds if others is None else others
+    turns = {
+        seed: [row for row in rows if seed in of_others or _settled(row)] for seed in run.seeds
+    }
     with tqdm(total=sum(map(len, turns.values())), desc="rows", unit="row", disable=None) as bar:
         for seed, of in turns.items():
             bench = Bench(run, seed, epochs=epochs)
@@ -137,11 +130,10 @@ def score(run: Run, rows: Sequence[Row], *, epochs: int, others: int = MOST_SEED
     ]
 
 
-def _seeds(run: Run, row: Row, others: int) -> list[int]:
-    """Return the seeds a row is scored on."""
+def _settled(row: Row) -> bool:
+    """Return whether a row is scored on every seed, however few the others have."""
     models = [source._replace(other=False) for source in row.sources]
-    settled = all(source in SEEDED or source.model in views.SOLVED for source in models)
-    return run.seeds if settled else run.seeds[:others]
+    return all(source in SEEDED or source.model in views.SOLVED for source in models)
 
 
 def _measured(bench: Bench, row: Row) -> dict[str, Any]:
