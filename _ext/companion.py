@@ -149,6 +149,23 @@ def drop_thebe(
     ]
 
 
+def list_parameters(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """Make a list of the parameters of a long signature.
+
+    Sphinx writes them as definitions without a term, which a screen reader cannot tell.
+    """
+    context["body"] = re.sub(
+        r'<dt class="sig.*?</dt>', _as_list, context.get("body", ""), flags=re.DOTALL
+    )
+
+
+def _as_list(signature: re.Match[str]) -> str:
+    inner = re.sub(r"(</?)dl>", r"\1ul>", signature[0])
+    return re.sub(r"(</?)dd>", r"\1li>", inner)
+
+
 def keep_plain(
     app: Sphinx, what: str, name: str, object_: object, options: object, lines: list[str]
 ) -> None:
@@ -182,5 +199,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-get-outdated", changed_too)
     app.connect("html-collect-pages", add_missing_page)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", list_parameters)
     app.connect("build-finished", root_missing_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
