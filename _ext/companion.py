@@ -22,6 +22,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 ASSETS = Path(__file__).parent / "assets"
+COLAB = "howto/colab.ipynb"
 
 
 def chapter_of(page: str) -> tuple[str, str] | None:
@@ -149,6 +150,16 @@ def drop_thebe(
     ]
 
 
+def start_colab(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """Let Colab open the notebook that installs the library first: it has no other way to."""
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if "//colab." in button.get("url", ""):
+                button["url"] = re.sub(r"(/blob/[^/]+)/.*", rf"\1/{COLAB}", button["url"])
+
+
 def list_parameters(
     app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
 ) -> None:
@@ -199,6 +210,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-get-outdated", changed_too)
     app.connect("html-collect-pages", add_missing_page)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", start_colab, priority=900)
     app.connect("html-page-context", list_parameters)
     app.connect("build-finished", root_missing_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -84,3 +84,13 @@ def test_the_command_has_what_differs_from_the_chapters_own_parameters(html):
     start = "papermill chapters/03-agreement.ipynb out.ipynb -p dataset"
     commands = [bar(html, f"{part}/03-agreement").select_one("pre").text.strip() for part in PARTS]
     assert commands == [f"{start} ml-100k", f"{start} 'data/my films' -p k 50"]
+
+
+def test_colab_opens_the_notebook_that_installs_first(html):
+    text = (html / book.EXECUTED / "ml-100k" / "03-agreement.html").read_text(encoding="utf-8")
+    page = bs4.BeautifulSoup(text, "html.parser")
+    (link,) = [a["href"] for a in page.select("a[href*='//colab.']")]
+    repository, _, path = link.partition("/github/")[2].partition("/blob/main/")
+    start = nbformat.read(book.ROOT / path, 4)
+    assert f"https://github.com/{repository} " in start.cells[1].source
+    assert all(not cell.outputs for cell in start.cells if cell.cell_type == "code")
