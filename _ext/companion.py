@@ -160,16 +160,16 @@ def start_colab(
                 button["url"] = re.sub(r"(/blob/[^/]+)/.*", rf"\1/{COLAB}", button["url"])
 
 
-def list_parameters(
+def mend_roles(
     app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
 ) -> None:
-    """Make a list of the parameters of a long signature.
+    """Mend what Sphinx and docutils write that a screen reader cannot tell.
 
-    Sphinx writes them as definitions without a term, which a screen reader cannot tell.
+    The parameters of a long signature are definitions without a term, and a bibliography is called
+    a list without having list items.
     """
-    context["body"] = re.sub(
-        r'<dt class="sig.*?</dt>', _as_list, context.get("body", ""), flags=re.DOTALL
-    )
+    body = re.sub(r'<dt class="sig.*?</dt>', _as_list, context.get("body", ""), flags=re.DOTALL)
+    context["body"] = body.replace('<div role="list" class="citation-list">', "<div>")
 
 
 def _as_list(signature: re.Match[str]) -> str:
@@ -211,6 +211,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-collect-pages", add_missing_page)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("html-page-context", start_colab, priority=900)
-    app.connect("html-page-context", list_parameters)
+    app.connect("html-page-context", mend_roles)
     app.connect("build-finished", root_missing_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
