@@ -6,18 +6,23 @@ the executed notebook to download. Also the page for addresses that do not exist
 
 from __future__ import annotations
 
+import ast
+import json
 import re
+import shlex
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+import yaml
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 ASSETS = Path(__file__).parent / "assets"
+COLAB = "howto/colab.ipynb"
 
 
 def chapter_of(page: str) -> tuple[str, str] | None:
@@ -26,13 +31,16 @@ def chapter_of(page: str) -> tuple[str, str] | None:
     return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == "executed" else None
 
 
-def editions(environment: BuildEnvironment, chapter: str) -> list[str]:
-    """Return the datasets that have this chapter, in the order of the table of contents."""
-    order = list(environment.toctree_includes.get("index", []))
-    pages = [page for page in environment.found_docs if chapter_of(page)]
-    pages.sort(key=lambda page: (order.index(page) if page in order else len(order), page))
-    found = [chapter_of(page) for page in pages]
-    return [pair[0] for pair in found if pair and pair[1] == chapter]
+def editions(source: Path, chapter: str) -> dict[str, str]:
+    """Return the parts of the book that have this chapter, by folder, with their captions."""
+    parts = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    found = {}
+    for part in parts:
+        for entry in part["chapters"]:
+            pair = chapter_of(entry["file"])
+            if pair and pair[1] == chapter:
+                found[pair[0]] = part["caption"]
+    return found
 
 
 def add_bar(app: Sphinx, document: nodes.document) -> None:
@@ -45,25 +53,47 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
     dataset, chapter = pair
     links = nodes.paragraph(classes=["companion-datasets"])
     links += nodes.inline(text="This chapter on: ")
-    for number, other in enumerate(editions(app.env, chapter)):
+    for number, (other, caption) in enumerate(editions(Path(app.srcdir), chapter).items()):
         if number:
             links += nodes.inline(text=" · ")
-        links += nodes.strong(text=other) if other == dataset else _link(page, other, chapter)
+        here = other == dataset
+        links += nodes.strong(text=caption) if here else _link(page, other, chapter, caption)
     download = addnodes.download_reference(
         "", "", nodes.inline(text="executed notebook"), reftarget=f"/{page}.ipynb", refdoc=page
     )
     links += [nodes.inline(text=" · Download the "), download]
-    command = f"papermill chapters/{chapter}.ipynb out.ipynb -p dataset {dataset}"
-    again = nodes.paragraph("", "Run it again with other parameters:")
+    command = command_of(Path(app.env.doc2path(page)), chapter)
+    again = nodes.paragraph("", "This page was made by the following; change what you like:")
     code = nodes.literal_block(command, command, language="bash")
     bar = nodes.container("", links, again, code, classes=["companion-bar"])
     title.parent.insert(title.parent.index(title) + 1, bar)
 
 
-def _link(page: str, dataset: str, chapter: str) -> addnodes.pending_xref:
+def command_of(notebook: Path, chapter: str) -> str:
+    """Return the command that makes an executed notebook again.
+
+    It names the dataset, and the parameters that had other values than the chapter's own.
+    """
+    own, given = (_parameters(notebook, tag) for tag in ("parameters", "injected-parameters"))
+    named = {k: v for k, v in given.items() if k == "dataset" or own.get(k) != v}
+    options = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in named.items())
+    return f"papermill chapters/{chapter}.ipynb out.ipynb{options}"
+
+
+def _parameters(notebook: Path, tag: str) -> dict[str, Any]:
+    """Return the names and values that the cell with this tag assigns."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    source = next(
+        ("".join(cell["source"]) for cell in cells if tag in cell["metadata"].get("tags", [])), ""
+    )
+    assigned = [line for line in ast.parse(source).body if isinstance(line, ast.Assign)]
+    return {ast.unparse(line.targets[0]): ast.literal_eval(line.value) for line in assigned}
+
+
+def _link(page: str, dataset: str, chapter: str, text: str) -> addnodes.pending_xref:
     return addnodes.pending_xref(
         "",
-        nodes.inline(text=dataset),
+        nodes.inline(text=text),
         refdomain="std",
         reftype="doc",
         refexplicit=True,
@@ -120,6 +150,33 @@ def drop_thebe(
     ]
 
 
+def start_colab(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """Let Colab open the notebook that installs the library first: it has no other way to."""
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if "//colab." in button.get("url", ""):
+                button["url"] = re.sub(r"(/blob/[^/]+)/.*", rf"\1/{COLAB}", button["url"])
+
+
+def mend_roles(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """Mend what Sphinx and docutils write that a screen reader cannot tell.
+
+    The parameters of a long signature are definitions without a term, and a bibliography is called
+    a list without having list items.
+    """
+    body = re.sub(r'<dt class="sig.*?</dt>', _as_list, context.get("body", ""), flags=re.DOTALL)
+    context["body"] = body.replace('<div role="list" class="citation-list">', "<div>")
+
+
+def _as_list(signature: re.Match[str]) -> str:
+    inner = re.sub(r"(</?)dl>", r"\1ul>", signature[0])
+    return re.sub(r"(</?)dd>", r"\1li>", inner)
+
+
 def keep_plain(
     app: Sphinx, what: str, name: str, object_: object, options: object, lines: list[str]
 ) -> None:
@@ -153,5 +210,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-get-outdated", changed_too)
     app.connect("html-collect-pages", add_missing_page)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", start_colab, priority=900)
+    app.connect("html-page-context", mend_roles)
     app.connect("build-finished", root_missing_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

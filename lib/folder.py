@@ -36,6 +36,7 @@ class Findings(NamedTuple):
     """What a directory holds: its data, unless something is fatal, and what is to be told."""
 
     raw: Raw | None
+    interactions: pd.DataFrame | None  # where they can be read, whatever else is wrong
     fatal: list[str]
     notes: list[str]
 
@@ -81,9 +82,9 @@ def validate(directory: str | Path) -> list[str]:
     """
     found = inspect(Path(directory))
     problems = list(found.fatal)
-    if found.raw is not None:
-        users = pd.factorize(found.raw.interactions["user"])[0]
-        items = pd.factorize(found.raw.interactions["item"])[0]
+    if found.interactions is not None and "user" in found.interactions:
+        users = pd.factorize(found.interactions["user"])[0]
+        items = pd.factorize(found.interactions["item"])[0]
         once = splits.earliest(users, items)
         if not splits.k_core(users[once], items[once], 5).any():
             problems.append(
@@ -112,11 +113,12 @@ def inspect(directory: Path) -> Findings:
         _undescribed(directory, interactions, items, fatal)
         _textless(items, interactions, notes)
     if fatal or interactions is None or items is None:
-        return Findings(None, list(dict.fromkeys(fatal)), notes)
+        return Findings(None, interactions, list(dict.fromkeys(fatal)), notes)
     broken = sum(len(table.broken) for table in found.values())
     broken += len(found["interactions"].columns) - len(interactions)
     broken += len(found["items"].columns) - len(items)
-    return Findings(Raw(interactions, items, {"broken rows": broken} if broken else {}), [], notes)
+    raw = Raw(interactions, items, {"broken rows": broken} if broken else {})
+    return Findings(raw, interactions, [], notes)
 
 
 def _table_path(directory: Path, stem: str) -> Path:
@@ -237,13 +239,15 @@ def _interactions(table: _Table, fatal: list[str], notes: list[str]) -> pd.DataF
     columns |= {"item": table.columns[item]} if item else {}
     if time:
         columns["time"] = _seconds(table, time, fatal)
-    if not user or not item:
+    if not item:
         return None
     rows = pd.DataFrame(columns)
-    whole = (rows["user"] != "") & (rows["item"] != "")
+    keys = [name for name in ("user", "item") if name in rows]
+    whole = (rows[keys] != "").all(axis=1)
     _tell_broken(table, whole, notes)
     rows = rows[whole]
-    duplicates = int(rows.duplicated(["user", "item"]).sum())
+    # without users the items can still be looked for in the other table
+    duplicates = int(rows.duplicated(keys).sum()) if user else 0
     if duplicates:
         notes.append(
             f"{table.path} has {duplicates} pairs of user and item more than once: the earliest "

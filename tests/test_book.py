@@ -29,6 +29,12 @@ PAGES = sorted(str(path.relative_to(HTML)) for path in HTML.rglob("[!_]*.html"))
 PAGES = [page for page in PAGES if not page.startswith("_")]
 CHAPTERS = [page for page in PAGES if page.startswith("executed/") and page.count("/") == 2]
 DATASETS = sorted({page.split("/")[1] for page in CHAPTERS})
+# One page of every kind beside the chapters.
+KINDS = [
+    "index.html", "executed/scoreboard.html", "howto/own-data.html", "glossary.html",
+    "notation.html", "api.html", "bibliography.html", "search.html?q=jaccard", "genindex.html",
+    "404.html",
+]  # fmt: skip
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -155,6 +161,28 @@ def test_chapter_tells_how_to_run_it_again_and_offers_its_notebook(visit):
     assert Path(download.value.path()).read_bytes() == source.read_bytes()
 
 
+def test_every_chapter_offers_the_data_of_its_figures(visit):
+    page = visit("index.html")
+    base = page.url.removesuffix("index.html")
+    for chapter in CHAPTERS:
+        page.goto(base + chapter)
+        links = page.locator("a[download$='.csv']")
+        assert links.count() > 0, chapter
+        with page.expect_download() as download:
+            links.first.click()
+        head, *rows = Path(download.value.path()).read_text().splitlines()
+        assert "," in head and rows, chapter
+
+
+def test_a_figure_opens_in_full_size(visit):
+    page = visit("executed/ml-100k/03-agreement.html", width=390)
+    picture = page.locator("div.cell_output img").first
+    wide, shown = picture.evaluate("i => [i.naturalWidth, i.width]")
+    assert picture.get_attribute("alt") and wide > 2 * shown
+    picture.click()
+    page.wait_for_url("**/_images/*.png")
+
+
 def test_dark_mode_is_followed(visit):
     dark = visit("index.html", scheme="dark")
     assert dark.locator("html").get_attribute("data-theme") == "dark"
@@ -172,8 +200,10 @@ def test_no_serious_barrier(visit, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     barriers = []
-    for path in ["index.html", "glossary.html", "notation.html", *CHAPTERS]:
-        page = visit(path, scheme=scheme)
+    page = visit(KINDS[0], scheme=scheme)
+    base = page.url.removesuffix(KINDS[0])
+    for path in [*KINDS, *CHAPTERS]:
+        page.goto(base + path)
         page.wait_for_load_state("networkidle")
         for found in Axe().run(page, options={"preload": False}).response["violations"]:
             if found["impact"] in ("serious", "critical"):

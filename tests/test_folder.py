@@ -234,3 +234,20 @@ def test_another_content_is_another_dataset(tmp_path: Path) -> None:
     before = data.load(str(place)).digest
     write(place, INTERACTIONS.iloc[6:])
     assert data.load(str(place)).digest != before
+
+
+def test_a_column_without_its_name_hides_no_other_fault(tmp_path: Path) -> None:
+    table = INTERACTIONS.rename(columns={"user_id": "file"}).assign(timestamp="yesterday")
+    problems = folder.validate(write(tmp_path / "a", table, ITEMS.iloc[2:]))
+    assert [
+        word
+        for word in ("no column user", "first 'yesterday'", "2 items of the interactions")
+        if not any(word in problem for problem in problems)
+    ] == []
+    assert len(problems) == 3
+
+
+def test_too_few_interactions_are_told_beside_other_faults(tmp_path: Path) -> None:
+    problems = folder.validate(write(tmp_path / "a", INTERACTIONS.iloc[:20], ITEMS.iloc[1:]))
+    assert len(problems) == 2
+    assert "no user is left" in problems[1]

@@ -2,3 +2,13 @@
 if (window.location.protocol === "file:") {
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
+
+// A figure leads to itself in full size: on a phone its words are small.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const picture of document.querySelectorAll("div.cell_output img")) {
+    const link = document.createElement("a");
+    link.href = picture.src;
+    picture.replaceWith(link);
+    link.append(picture);
+  }
+});
