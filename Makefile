@@ -34,9 +34,12 @@ $(READY): requirements.lock requirements-nodeps.lock pyproject.toml
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-# A build that failed forgets what it read, so that its warnings come again.
+# A build that failed or was killed is forgotten: its warnings come again, and no page is half one.
 define html
-	@$(BIN)/jupyter-book build _build/site --path-output . --quiet -W -n --keep-going >/dev/null || { rm -rf _build/.doctrees; exit 1; }
+	@test ! -e _build/unfinished || rm -rf _build/.doctrees _build/html
+	@touch _build/unfinished
+	@$(BIN)/jupyter-book build _build/site --path-output . --quiet -W -n --keep-going >/dev/null
+	@rm _build/unfinished
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 endef
 
