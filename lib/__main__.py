@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted. What was finished is kept: the same command goes on.", file=sys.stderr)
+        print("\nInterrupted. What was finished is kept: the command goes on.", file=sys.stderr)
         return 130
     return 0
 

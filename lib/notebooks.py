@@ -53,7 +53,7 @@ def variant(name: str) -> tuple[str, dict[str, Any]]:
 
     Raises InputError for a part without a name or a value.
     """
-    dataset, _, settings = (name, "", "") if Path(name).is_dir() else name.partition("@")
+    dataset, _, settings = (name, "", "") if os.path.isdir(name) else name.partition("@")
     pairs = [pair.partition("=") for pair in settings.split(",") if settings]
     for parameter, _, value in pairs:
         if not parameter or not value:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 Value = dict[str, Any]
 """Arrays, data frames and JSON-able facts by name: what an entry can hold."""
 
-MANIFEST, FACTS = "manifest.json", "facts.json"
+MANIFEST, FACTS, ARRAYS = "manifest.json", "facts.json", "arrays.safetensors"
 
 
 def root() -> Path:
@@ -176,7 +176,7 @@ def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
         facts = {k: v for k, v in value.items() if k not in arrays and k not in tables}
         if arrays:
             try:
-                save_file(arrays, draft / "arrays.safetensors")
+                save_file(arrays, draft / ARRAYS)
             except SafetensorError as fault:  # its form of a full disk
                 raise OSError(str(fault)) from fault
         for name, table in tables.items():
@@ -201,10 +201,10 @@ def _read(folder: Path) -> tuple[Value | None, str | None]:
     if fault:
         return None, fault
     value: Value = json.loads((folder / FACTS).read_text())
-    if (folder / "arrays.safetensors").exists():
+    if (folder / ARRAYS).exists():
         from safetensors.numpy import load_file
 
-        value |= load_file(folder / "arrays.safetensors")
+        value |= load_file(folder / ARRAYS)
     value |= {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
     return value, None
 
@@ -223,8 +223,9 @@ def _fault(folder: Path) -> str | None:
         return f"{', '.join(wrong)} changed on disk"
     if other:
         return "it is another key's"
-    unlisted = found ^ {MANIFEST, *files} or {FACTS} - found
-    return f"{', '.join(sorted(unlisted))} not as in its manifest" if unlisted else None
+    foreign = {name for name in found - {MANIFEST, FACTS, ARRAYS} if not name.endswith(".parquet")}
+    wrong = sorted(found ^ {MANIFEST, *files} | {FACTS} - found | foreign)
+    return f"{', '.join(wrong)}: not the files of this version" if wrong else None
 
 
 def _file_digest(path: Path) -> str:

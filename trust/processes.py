@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,40 +18,64 @@ from filelock import FileLock, Timeout
 PATIENCE = 300.0  # seconds after which a run counts as hanging
 LINGER = 15.0  # seconds after which a process whose parent was killed counts as an orphan
 
-Start = Callable[[Path], psutil.Process]
+Work = Callable[[Path], object]
+
+# of a server that has imported all and done nothing: a fork of a process that has worked, whose
+# libraries hold threads and locks, may hang
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["trust.stages"])
 
 
-def forked(work: Callable[[Path], object]) -> Start:
-    """Return what starts ``work`` in a copy of this process, whose imports are then done."""
+class Process:
+    """Something started: its process, and how it ended."""
 
-    def start(folder: Path) -> psutil.Process:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        child = os.fork()
-        if child == 0:
-            _work(work, folder)
-        return psutil.Process(child)
+    def __init__(
+        self, child: multiprocessing.process.BaseProcess | subprocess.Popen[bytes]
+    ) -> None:
+        assert child.pid is not None
+        self.child, self.pid = child, child.pid
+
+    def finished(self, patience: float = PATIENCE) -> int | None:
+        """Return the exit code, or None, all of it being ended, where it hangs."""
+        if self.wait(patience) is None:
+            end(family(self.pid))
+            self.wait(LINGER)
+            return None
+        return self.wait(0)
+
+    def wait(self, patience: float) -> int | None:
+        """Return the exit code as soon as it has ended, or None after so many seconds."""
+        if isinstance(self.child, subprocess.Popen):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.child.wait(patience)
+            return None
+        self.child.join(patience)
+        return self.child.exitcode
+
+
+Start = Callable[[Path], Process]
+
+
+def forked(work: Work) -> Start:
+    """Return what starts ``work``, a function of a module, in a process that has imported all."""
+
+    def start(folder: Path) -> Process:
+        child = SERVER.Process(target=_work, args=(work, folder, dict(os.environ)))
+        child.start()
+        return Process(child)
 
     return start
 
 
-def _work(work: Callable[[Path], object], folder: Path) -> None:
-    code = 1
-    try:
-        os.setsid()
-        with (folder / "log").open("w") as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-        os.environ["COMPANION_CACHE"] = str(folder / "cache")
-        os.chdir(folder)
-        work(folder)
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+def _work(work: Work, folder: Path, environment: dict[str, str]) -> None:
+    os.setsid()
+    with (folder / "log").open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    os.environ |= environment | {"COMPANION_CACHE": str(folder / "cache")}
+    os.chdir(folder)
+    faulthandler.dump_traceback_later(PATIENCE / 2)
+    work(folder)
 
 
 def command(*words: str, **environment: str) -> Start:
@@ -70,27 +94,17 @@ def command(*words: str, **environment: str) -> Start:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        process.returncode = 0  # psutil reaps it
-        return psutil.Process(process.pid)
+        return Process(process)
 
     return start
 
 
-def finished(process: psutil.Process, patience: float = PATIENCE) -> int | None:
-    """Return the exit code, or None, all of it being ended, where it hangs."""
-    try:
-        code: int | None = process.wait(patience)
-        return code
-    except psutil.TimeoutExpired:
-        end(family(process))
-        process.wait()
-        return None
-
-
-def family(process: psutil.Process) -> list[psutil.Process]:
+def family(pid: int) -> list[psutil.Process]:
     """Return a process and all that it started, oldest first; none where it is gone."""
     try:
-        return [process, *process.children(recursive=True)]
+        process = psutil.Process(pid)
+        gone = process.status() == psutil.STATUS_ZOMBIE
+        return [] if gone else [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
 
@@ -108,10 +122,10 @@ def killed(start: Start, folder: Path, seconds: float, *, whole: bool) -> bool:
     What was started by a killed process and goes on is waited for.
     """
     process = start(folder)
-    time.sleep(seconds)
-    alive = family(process) if process.status() != psutil.STATUS_ZOMBIE else []
+    process.wait(seconds)
+    alive = family(process.pid)
     end(alive if whole else alive[-1:])
-    code = finished(process)
+    code = process.finished()
     leftover = psutil.wait_procs(alive, timeout=LINGER)[1]
     end(leftover)
     return bool(alive) and not leftover and code != 0
@@ -123,13 +137,13 @@ def interrupted(start: Start, folder: Path, seconds: float) -> float | None:
     None where it had ended before.
     """
     process = start(folder)
-    time.sleep(seconds)
-    if process.status() == psutil.STATUS_ZOMBIE:
-        finished(process)
+    process.wait(seconds)
+    alive, began = family(process.pid), time.perf_counter()
+    if not alive:
+        process.finished()
         return None
-    alive, began = family(process), time.perf_counter()
     os.killpg(process.pid, signal.SIGINT)
-    finished(process)
+    process.finished()
     end(psutil.wait_procs(alive, timeout=LINGER)[1])
     return time.perf_counter() - began
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -23,7 +24,7 @@ from lib.encoders import text
 from lib.notebooks import KERNEL, execute
 from trust import little
 from trust.figures import ROOT
-from trust.processes import Start, command, finished, forked
+from trust.processes import Start, command, forked
 
 Made = dict[str, str]
 EPOCHS = 40
@@ -71,6 +72,12 @@ def encode(_: Path) -> None:
     """Encode the texts in several chunks."""
     text.CHUNK = 16
     text.encode(data.load(little.NAME), "minilm")
+
+
+def everything(folder: Path) -> None:
+    """Download, convert, encode and train."""
+    for step in (download, convert, encode, train):
+        step(folder)
 
 
 def train(_: Path) -> None:
@@ -145,10 +152,10 @@ def before(stage: Stage, folder: Path, earlier: list[Stage]) -> Path:
         folder.mkdir(parents=True)
     if stage.name == "html":  # of published chapters, as ``make html`` builds
         out = folder / "executed/games/01-first.ipynb"
-        earlier = [Stage("publish", forked(lambda _: run_chapter(folder, out)), 0)]
+        earlier = [Stage("publish", forked(partial(run_chapter, out=out)), 0)]
     if stage.name != "book":
         for one in earlier:
-            if finished(one.start(folder)) != 0:
+            if one.start(folder).finished() != 0:
                 raise RuntimeError(f"{one.name} fails undisturbed: {folder / 'log'}")
     return folder
 
@@ -190,3 +197,4 @@ def timeless(path: Path) -> bytes:
 def environment(server: str) -> None:
     """Let this process, and what it starts, use the little dataset and one thread."""
     os.environ |= {"COMPANION_MIRROR": server, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # jemalloc's thread does not outlive a fork

@@ -83,9 +83,10 @@ def digest_of(dataset: Dataset, encoder: str) -> str:
 def _from_file(path: Path, n_items: int) -> np.ndarray:
     try:
         vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as fault:
+    except Exception as fault:  # a damaged header can fail in any way
+        why = str(fault).partition("\n")[0]
         raise InputError(
-            f"encoder file {path} cannot be read as .npy ({fault}); save it with numpy.save"
+            f"encoder file {path} cannot be read as .npy ({why}); save it with numpy.save"
         ) from None
     if vectors.ndim != 2 or len(vectors) != n_items:
         raise InputError(
