@@ -19,7 +19,7 @@ PARAMETERS := $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS
 CONFIG := $(if $(DATASETS),datasets="$(DATASETS)") $(if $(CHAPTERS),chapters="$(CHAPTERS)") $(if $(PARAMETERS),parameters="{$(PARAMETERS)}")
 OVERRIDES := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
-.PHONY: help book chapters fits html links test validate lint bench publish cache clean distclean
+.PHONY: help book chapters fits html links test validate lint bench trust publish cache clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,6 +78,9 @@ validate: $(READY) ## nbval over all published chapters of DATASETS (ml-100k)
 
 bench: $(READY) ## measure speed and memory
 	@$(BIN)/python -m bench
+
+trust: $(READY) ## kill, corrupt, fuzz and compare; SECTIONS="kills hostile" for some of it
+	@$(RUN) python -m trust $(SECTIONS)
 
 publish: $(READY) ## copy what was executed for DATASETS to executed/, to be committed
 	@$(BIN)/python -m lib publish $(DATASETS)

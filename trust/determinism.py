@@ -1,4 +1,4 @@
-"""The same answer in one process or many, cold or cached, whatever the order, batches or threads."""
+"""The same answer in one process or many, cold or cached, whatever order, batches or threads."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def fit_all(folder: Path, models: list[str]) -> None:
 
 def in_processes(folder: Path) -> Iterator[Figure]:
     """Fit every model in several processes, and hold the lists against those of the first."""
-    first = digests(folder / "first", views.models())
+    every = views.models()
+    first = digests(folder / "first", every)
+    parts = [digests(folder / f"part{part}", every[part::4]) for part in range(4)]
     for what, found in (
-        ("lists of another process with an empty cache", digests(folder / "cold", views.models())),
-        ("lists read from the cache", digests(folder / "first", views.models())),
-        ("lists of models fitted in another order", digests(folder / "order", views.models()[::-1])),
-        ("lists of models fitted in four processes", dict(
-            pair for part in range(4)
-            for pair in digests(folder / f"part{part}", views.models()[part::4]).items())),
-    ):  # fmt: skip
+        ("lists of another process with an empty cache", digests(folder / "cold", every)),
+        ("lists read from the cache", digests(folder / "first", every)),
+        ("lists of models fitted in another order", digests(folder / "order", every[::-1])),
+        ("lists of models fitted in four processes", {m: d for p in parts for m, d in p.items()}),
+    ):
         yield Figure(what, len(first), sum(found[model] == first[model] for model in first))
 
 
@@ -87,8 +87,8 @@ def whatever_the_batch() -> Figure:
             text.BATCH = kept
         furthest = max(furthest, float(np.abs(vectors - usual).max()))
         right += torch.equal(topk(vectors, vectors, 5).items, topk(usual, usual, 5).items)
-    return Figure("neighbours of titles encoded in batches of 1 to 80", len(BATCHES), right,
-                  f"vectors differ by {furthest:.1g} at most; the size is fixed at {text.BATCH}")  # fmt: skip
+    words = f"vectors differ by {furthest:.1g} at most; the size is fixed at {text.BATCH}"
+    return Figure("neighbours of titles encoded in batches of 1 to 80", len(BATCHES), right, words)
 
 
 def whatever_the_threads() -> Iterator[Figure]:
@@ -112,9 +112,12 @@ def whatever_the_threads() -> Iterator[Figure]:
     largest = float(scores[0].abs().max())
     apart = [float((one - scores[0]).abs().max()) / largest for one in scores]
     same = np.mean([(one == made[0]).mean() for one in made[1:]])
-    yield Figure(f"views trained with 1, 2 and 4 threads, within {TOLERANCE:g}", len(THREADS),
-                 sum(one <= TOLERANCE for one in apart),
-                 f"scores differ by {max(apart):.1g} of the largest; {same:.2%} of places same")  # fmt: skip
+    yield Figure(
+        f"views trained with 1, 2 and 4 threads, within {TOLERANCE:g}",
+        len(THREADS),
+        sum(one <= TOLERANCE for one in apart),
+        f"scores differ by {max(apart):.1g} of the largest; {same:.2%} of places same",
+    )
 
 
 def whatever_the_memory() -> Figure:

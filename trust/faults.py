@@ -26,15 +26,15 @@ SOON = 5.0  # seconds an interrupted command may take to end
 FIT = ("-m", "lib", "fit", "games", "linear", "--split", "random", "-p", "epochs", "3",
        "-p", "device", "cpu")  # fmt: skip
 # sizes of a disk in KiB: from one that holds no download to one that holds all but the view
-SIZES = (8, 40, 72, 120, 160, 240, 300)
+SIZES = (8, 72, 120, 240, 300)
 
 
 def figures(options: argparse.Namespace) -> Iterator[Figure]:
     """Yield a line per kind of fault."""
     with world() as folder:
-        yield from damages(folder / "damage", 300, options.seed)
-        yield two_at_once(folder / "two", 6)
-        yield interrupts(folder / "interrupt", 6, options.seed)
+        yield from damages(folder / "damage", 100, options.seed)
+        yield two_at_once(folder / "two", 4)
+        yield interrupts(folder / "interrupt", 3, options.seed)
         yield full_disk(folder / "full")
         yield read_only_disk(folder / "read-only")
 

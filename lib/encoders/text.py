@@ -93,9 +93,11 @@ def _from_file(path: Path, n_items: int) -> np.ndarray:
             f"encoder file {path} has shape {vectors.shape}; it must have one row for each of "
             f"the {n_items} items, in the order of dataset.items"
         )
-    if not np.issubdtype(vectors.dtype, np.floating) or not np.isfinite(vectors).all():
+    with np.errstate(over="ignore"):  # what is too large for float32 is infinite there
+        narrow = vectors.astype(np.float32) if np.issubdtype(vectors.dtype, np.floating) else None
+    if narrow is None or not np.isfinite(narrow).all():
         raise InputError(f"encoder file {path} holds NaN, infinite or non-float values; mend it")
-    return vectors.astype(np.float32)
+    return narrow
 
 
 def _chunk(encoder: str, texts: list[str]) -> np.ndarray:
