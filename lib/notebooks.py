@@ -68,7 +68,7 @@ def literal(text: str) -> Any:
     """Return a value as Python writes it (50, 1e-3, None); all else is text."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all it may raise
         return text
 
 

@@ -158,7 +158,8 @@ def movielens(interactions: Path, items: Path) -> Raw:
     whole = np.isfinite(times)
     table, times = table[whole], times[whole]
     titles = cleaned(described_items["movie_title"])
-    years = pd.to_numeric(described_items["release_year"], errors="coerce").astype("Int64")
+    year = described_items["release_year"]
+    years = pd.to_numeric(year.where(year.str.fullmatch("[0-9]{4}"))).astype("Int64")
     genres = cleaned(described_items["class"]).str.replace(" ", ", ")
     return Raw(
         pd.DataFrame(

@@ -140,6 +140,11 @@ def test_a_variant_without_a_name_or_a_value_is_refused(name):
         notebooks.variant(name)
 
 
+@pytest.mark.parametrize("text", ["[" * 3000, "{[]: 1}", "-" * 100_000 + "1", "1\0", "None_"])
+def test_what_python_cannot_read_is_text(text):
+    assert notebooks.literal(text) == text
+
+
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
 def test_a_name_that_no_path_can_have_is_no_directory(name):
     assert notebooks.variant(name) == (name, {})

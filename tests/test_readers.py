@@ -272,3 +272,22 @@ def test_what_is_no_atomic_file_is_one_sentence(tmp_path: Path, content: str, wo
     with pytest.raises(InputError, match=words) as fault:
         readers.movielens(inter, item)
     assert "\n" not in str(fault.value)
+
+
+def test_amazon_2023_keys_that_are_no_text_are_left_out(tmp_path: Path) -> None:
+    ratings, metadata = tmp_path / "r.csv", tmp_path / "m.jsonl"
+    ratings.write_text("user_id,parent_asin,rating,timestamp\nu,B1,5,1000\n")
+    keys = ('"B1"', '["B1"]', '{"B1": 1}', "1", "null", r'"\ud800"', r'"\u0042" ')
+    metadata.write_text("\n".join(f'{{"parent_asin": {key}, "title": "T"}}' for key in keys))
+    raw = amazon.read(ratings, metadata)
+    assert list(raw.items["key"]) == ["B1"]
+    assert raw.faults == {"broken lines of metadata": 2}
+
+
+def test_a_year_that_is_none_is_left_out(tmp_path: Path) -> None:
+    inter, item = atomic_files(tmp_path, "7\t1\t100")
+    head, first = item.read_text().split("\n")
+    years = ("1990", "1990.5", "1e300", "inf", "", "19")
+    item.write_text("\n".join([head, *(first.replace("1990", year) for year in years)]))
+    raw = readers.movielens(inter, item)
+    assert list(raw.items["text"]) == ["A (1990). Drama", *["A. Drama"] * 5]

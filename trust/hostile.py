@@ -36,24 +36,37 @@ def figures(options: argparse.Namespace) -> Iterator[Figure]:
 
 
 def tried(reader: Reader, times: int, seed: int, notes: Path) -> Figure:
-    """Give a reader so many spoiled inputs, going on where an earlier run with the seed stopped."""
+    """Give a reader so many spoiled inputs, going on where an earlier run with the seed stopped.
+
+    The inputs that came out wrong in it are tried again.
+    """
     path = notes / f"{reader.name.replace(' ', '-').replace('/', '-')}-{seed}.json"
     note: dict[str, Any] = {"done": 0, "read": 0, "faults": {}}
     if path.is_file():
         note = json.loads(path.read_text())
-    for number in range(note["done"], times):
+    again = sorted(number for numbers in note["faults"].values() for number in numbers)
+    note["faults"] = {}
+    for number in [*again, *range(note["done"], times)]:  # the file is kept till all were again
         word = outcome(reader, number, seed)
         note["read"] += word == ""
         if word not in ("", "refused"):
             note["faults"][word] = [*note["faults"].get(word, []), number]
-        note["done"] = number + 1
-        if note["done"] % STEP == 0 or note["done"] == times:
-            notes.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(note))
+        if number >= note["done"]:
+            note["done"] = number + 1
+            if note["done"] % STEP == 0:
+                _keep(path, note)
+    _keep(path, note)
     wrong = sum(map(len, note["faults"].values()))
     found = f"{note['read']:,} read, {note['done'] - note['read'] - wrong:,} refused in a sentence"
     return Figure(reader.name, note["done"], note["done"] - wrong,
                   "; ".join([found, *sorted(note["faults"])]))  # fmt: skip
+
+
+def _keep(path: Path, note: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(note))
+    draft.replace(path)
 
 
 def outcome(reader: Reader, number: int, seed: int) -> str:
