@@ -63,7 +63,9 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
         given = {"seeds": 1, "k": 3, "device": "cpu", "encoder": "minilm"}
         out = root / "executed" / name / "01-data.ipynb"
         execute(ROOT / "chapters" / "01-data.ipynb", str(own), given, out)
-    (root / "index.md").write_text("# A book\n\n```{trust} kills\n```\n\n```{trust} laws\n```\n")
+    plan = (root / "workflow.yml").read_text()
+    (root / "workflow.yml").write_text(plan.replace("reference: []", "reference: [trust]"))
+    shutil.copy(ROOT / "trust.md", root)
     figures = [{"what": BAD, "tried": 1200, "right": 7, "found": IMAGE}]
     (root / "trust").mkdir()
     (root / "trust" / "results.json").write_text(json.dumps({"kills": {
@@ -95,7 +97,7 @@ def test_titles_are_shown_as_they_are_written(book: Path) -> None:
 
 
 def test_figures_stand_on_the_page_as_text(book: Path) -> None:
-    page = (book / "index.html").read_text(encoding="utf-8")
+    page = (book / "trust.html").read_text(encoding="utf-8")
     assert "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>" in page
     assert "<p>1,200</p>" in page and "<p>7</p>" in page
     assert "2026-01-02, commit abc, 2 minutes on" in page
