@@ -19,7 +19,7 @@ PARAMETERS := $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS
 CONFIG := $(if $(DATASETS),datasets="$(DATASETS)") $(if $(CHAPTERS),chapters="$(CHAPTERS)") $(if $(PARAMETERS),parameters="{$(PARAMETERS)}")
 OVERRIDES := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
-.PHONY: help book chapters fits html links test validate lint bench publish cache clean distclean
+.PHONY: help book chapters fits html links test validate lint bench trust publish cache clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,9 +34,12 @@ $(READY): requirements.lock requirements-nodeps.lock pyproject.toml
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-# A build that failed forgets what it read, so that its warnings come again.
+# A build that failed or was killed is forgotten: its warnings come again, and no page is half one.
 define html
-	@$(BIN)/jupyter-book build _build/site --path-output . --quiet -W -n --keep-going >/dev/null || { rm -rf _build/.doctrees; exit 1; }
+	@test ! -e _build/unfinished || rm -rf _build/.doctrees _build/html
+	@touch _build/unfinished
+	@$(BIN)/jupyter-book build _build/site --path-output . --quiet -W -n --keep-going >/dev/null
+	@rm _build/unfinished
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 endef
 
@@ -75,6 +78,9 @@ validate: $(READY) ## nbval over all published chapters of DATASETS (ml-100k)
 
 bench: $(READY) ## measure speed and memory
 	@$(BIN)/python -m bench
+
+trust: $(READY) ## kill, corrupt, fuzz and compare; SECTIONS="kills hostile" for some of it
+	@$(RUN) python -m trust $(SECTIONS)
 
 publish: $(READY) ## copy what was executed for DATASETS to executed/, to be committed
 	@$(BIN)/python -m lib publish $(DATASETS)

@@ -19,7 +19,10 @@ _Command = Callable[[argparse.Namespace], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 1 where a chapter failed, 2 where what was given is wrong."""
+    """Run one command; return 0, 1 where a chapter failed, 2 where what was given is wrong.
+
+    130 says that it was interrupted.
+    """
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -29,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except notebooks.ChapterError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was finished is kept: the command goes on.", file=sys.stderr)
+        return 130
     return 0
 
 

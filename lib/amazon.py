@@ -98,7 +98,9 @@ def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, 
             continue
         try:
             about = json.loads(line)
-            rows.append((about["parent_asin"], clean(_flat(about.get("title"))), _text(about)))
+            key = about["parent_asin"]
+            if key in wanted:
+                rows.append((key, clean(_flat(about.get("title"))), _text(about)))
         except (ValueError, KeyError, TypeError, AttributeError):
             broken += 1
         if len(rows) == ROWS:

@@ -105,7 +105,7 @@ def load(
         return synthetic.world(split=split, split_seed=seed).dataset
     if name in catalogue.KNOWN:
         value, facts = _known(name, k_core)
-    elif Path(name).is_dir():
+    elif os.path.isdir(name):  # of any words: one of pathlib's raises for some
         value, facts = _own(Path(name), k_core)
     else:
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import platform
 import re
 import sys
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ def variant(name: str) -> tuple[str, dict[str, Any]]:
 
     Raises InputError for a part without a name or a value.
     """
-    dataset, _, settings = (name, "", "") if Path(name).is_dir() else name.partition("@")
+    dataset, _, settings = (name, "", "") if os.path.isdir(name) else name.partition("@")
     pairs = [pair.partition("=") for pair in settings.split(",") if settings]
     for parameter, _, value in pairs:
         if not parameter or not value:
@@ -67,7 +68,7 @@ def literal(text: str) -> Any:
     """Return a value as Python writes it (50, 1e-3, None); all else is text."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all it may raise
         return text
 
 
@@ -109,7 +110,8 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
             f"it accepts {', '.join(known) or 'none'}."
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    running = out.with_name(f".{out.stem}.{os.getpid()}.running.ipynb")
+    _sweep(out)
+    running = out.with_name(f".{out.stem}.{platform.node()}.{os.getpid()}.running.ipynb")
     failed = out.with_suffix(".failed.ipynb")
     try:
         _run(chapter, running, values)
@@ -127,6 +129,15 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
     finally:
         running.unlink(missing_ok=True)
     return out
+
+
+def _sweep(out: Path) -> None:
+    """Remove what runs of this chapter that were killed on this machine left half-way."""
+    for path in out.parent.glob(f".{out.stem}.{platform.node()}.*.running.ipynb"):
+        try:
+            os.kill(int(path.name.split(".")[-3]), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
 
 
 class _CellError(Exception):

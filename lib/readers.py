@@ -76,9 +76,10 @@ def described(titles: pd.Series, years: pd.Series, genres: pd.Series) -> list[st
 class _TableUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _TABLE_NAMES:
+            asked = f"{module}.{name}"
             raise InputError(
-                f"a pickle asks for {module}.{name}, which no table needs: it may run code and is "
-                "not read; get the file from its publisher"
+                f"a pickle asks for {asked!r}, which no table needs: it may run code and is not "
+                "read; get the file from its publisher"
             )
         return super().find_class(module, name)
 
@@ -151,16 +152,21 @@ def seqrec(path: Path) -> Raw:
 
 def movielens(interactions: Path, items: Path) -> Raw:
     """Read MovieLens in RecBole's atomic files: every rating is an interaction."""
-    table, described_items = atomic(interactions), atomic(items)
+    table = atomic(interactions, "user_id", "item_id", "timestamp")
+    described_items = atomic(items, "item_id", "movie_title", "release_year", "class")
+    times = pd.to_numeric(table["timestamp"], errors="coerce").astype(np.float64)
+    whole = np.isfinite(times)
+    table, times = table[whole], times[whole]
     titles = cleaned(described_items["movie_title"])
-    years = pd.to_numeric(described_items["release_year"], errors="coerce").astype("Int64")
+    year = described_items["release_year"]
+    years = pd.to_numeric(year.where(year.str.fullmatch("[0-9]{4}"))).astype("Int64")
     genres = cleaned(described_items["class"]).str.replace(" ", ", ")
     return Raw(
         pd.DataFrame(
             {
                 "user": table["user_id"],
                 "item": table["item_id"],
-                "time": table["timestamp"].astype(np.float64),
+                "time": times,
             }
         ),
         pd.DataFrame(
@@ -172,7 +178,7 @@ def movielens(interactions: Path, items: Path) -> Raw:
                 "year": years,
             }
         ),
-        {},
+        {"broken rows": int((~whole).sum())} if not whole.all() else {},
     )
 
 
@@ -201,12 +207,26 @@ def movietweetings(ratings: Path, movies: Path) -> Raw:
     return Raw(interactions, items, {"broken rows": broken} if broken else {})
 
 
-def atomic(path: Path) -> pd.DataFrame:
-    """Return one of RecBole's atomic files as text, the types taken off the column names."""
-    table = pd.read_csv(
-        io.StringIO(decoded(path)), sep="\t", dtype=str, quoting=3, keep_default_na=False
-    )
-    return table.rename(columns=lambda name: str(name).partition(":")[0])
+def atomic(path: Path, *needed: str) -> pd.DataFrame:
+    """Return one of RecBole's atomic files as text, the types taken off the column names.
+
+    Raises
+    ------
+    InputError
+        It is no such table, or has not the columns that are needed.
+    """
+    try:
+        table = pd.read_csv(
+            io.StringIO(decoded(path)), sep="\t", dtype=str, quoting=3, keep_default_na=False
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as fault:
+        why = str(fault).strip().splitlines()[-1]
+        raise InputError(f"{path} is no table in columns ({why}): get the file again") from None
+    table = table.rename(columns=lambda name: str(name).partition(":")[0])
+    lacking = [name for name in needed if list(table.columns).count(name) != 1]
+    if lacking:
+        raise InputError(f"{path} has not one column {lacking[0]!r}: get the file again")
+    return table.fillna("")  # of a row that is too short
 
 
 def cleaned(texts: Iterable[str]) -> pd.Series:

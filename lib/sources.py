@@ -18,6 +18,7 @@ import importlib.metadata
 import itertools
 import logging
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def known_hash(source: Source) -> str | None:
     record = _record(source)
     if source.sha256 or not record.exists():
         return source.sha256
-    return record.read_text().split()[0]
+    return (record.read_text().split() or [""])[0]  # an emptied record is no file's hash
 
 
 def fetch(source: Source) -> Path:
@@ -110,8 +111,8 @@ def _checked(source: Source, path: Path) -> Path:
     """Return the path if its file is the known one; record its hash where none is known."""
     found, known = file_hash(path), known_hash(source)
     if known is None:
-        record = _record(source)
-        draft = record.with_name(record.name + f".{os.getpid()}")
+        record = _record(source)  # one name for all: the caller holds the file's lock
+        draft = record.with_name(record.name + ".draft")
         draft.write_text(f"{found}  {source.url}\n")
         draft.replace(record)
     elif found != known:
@@ -174,18 +175,24 @@ def _downloaded(source: Source, address: str) -> Path:
                 f"or set COMPANION_MIRROR to a folder with the file of {source.url}"
             )
         pooch.get_logger().setLevel(logging.WARNING)
+        # pooch's own temporary file lies here, so that the next try sweeps what a killed one left
+        draft = target.with_name(f".draft-{target.name}")
+        shutil.rmtree(draft, ignore_errors=True)
         try:
-            pooch.retrieve(
+            whole = pooch.retrieve(
                 address,
                 known_hash=known and f"sha256:{known}",
                 fname=target.name,
-                path=target.parent,
+                path=draft,
                 downloader=functools.partial(_download, part=part),
             )
+            os.replace(whole, target)
         except InputError:
             raise
         except ValueError:  # pooch: another hash than the known one; nothing of it was kept
             raise InputError(_changed(source, address)) from None
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
         return _checked(source, target)
 
 

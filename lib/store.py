@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 Value = dict[str, Any]
 """Arrays, data frames and JSON-able facts by name: what an entry can hold."""
 
-MANIFEST = "manifest.json"
+MANIFEST, FACTS, ARRAYS = "manifest.json", "facts.json", "arrays.safetensors"
 
 
 def root() -> Path:
@@ -114,22 +114,30 @@ def remember(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value
     InputError
         The cache's folder cannot be written.
     """
-    name = digest(kind, key)[:32]
+    name = _name(kind, key)
     folder = root() / kind / name
-    found = _read(folder)
+    found, fault = _read(folder)
     if found is not None:
         return found
+    if fault:
+        log.warning("cache entry %s is damaged (%s): it is made again", folder, fault)
     with _Writable(folder.parent), FileLock(folder.parent / f".{name}.lock"):
-        found = _read(folder)
+        found, _ = _read(folder)
         if found is None:
+            # under the lock, or it could be the sound one that another process has just made
+            shutil.rmtree(folder, ignore_errors=True)
             _write(folder, key, make())
-            found = _read(folder)
+            found, fault = _read(folder)
     if found is None:
         raise InputError(
-            f"the cache entry {folder} could not be read back after it was written: "
+            f"the cache entry {folder} could not be read back after it was written ({fault}): "
             "check the disk, then run again"
         )
     return found
+
+
+def _name(kind: str, key: dict[str, Any]) -> str:
+    return digest(kind, key)[:32]
 
 
 class _Writable:
@@ -157,6 +165,7 @@ class _Writable:
 
 def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
     # safetensors and pyarrow are loaded here: a reader of small facts needs neither
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     # one name per key, under the key's lock: what a killed writer left is swept by the next one
@@ -168,10 +177,13 @@ def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
         tables = {k: v for k, v in value.items() if isinstance(v, pd.DataFrame)}
         facts = {k: v for k, v in value.items() if k not in arrays and k not in tables}
         if arrays:
-            save_file(arrays, draft / "arrays.safetensors")
+            try:
+                save_file(arrays, draft / ARRAYS)
+            except SafetensorError as fault:  # its form of a full disk
+                raise OSError(str(fault)) from fault
         for name, table in tables.items():
             table.to_parquet(draft / f"{name}.parquet", index=False)
-        (draft / "facts.json").write_text(json.dumps(facts, sort_keys=True))
+        (draft / FACTS).write_text(json.dumps(facts, sort_keys=True))
         files = {path.name: _file_digest(path) for path in sorted(draft.iterdir())}
         manifest = {"key": key, "files": files}
         (draft / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, default=str))
@@ -183,32 +195,39 @@ def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _read(folder: Path) -> Value | None:
+def _read(folder: Path) -> tuple[Value | None, str | None]:
+    """Return what an entry holds, or None and, where there is one, what is wrong with it."""
     if not folder.is_dir():
-        return None
+        return None, None
     fault = _fault(folder)
     if fault:
-        log.warning("cache entry %s is damaged (%s): it is made again", folder, fault)
-        with _Writable(folder.parent):
-            shutil.rmtree(folder, ignore_errors=True)
-        return None
-    value: Value = json.loads((folder / "facts.json").read_text())
-    if (folder / "arrays.safetensors").exists():
+        return None, fault
+    value: Value = json.loads((folder / FACTS).read_text())
+    if (folder / ARRAYS).exists():
         from safetensors.numpy import load_file
 
-        value |= load_file(folder / "arrays.safetensors")
+        value |= load_file(folder / ARRAYS)
     value |= {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
-    return value
+    return value, None
 
 
 def _fault(folder: Path) -> str | None:
     """Say what is wrong with an entry, or None: every file is hashed at every read."""
     try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = manifest["files"]
         wrong = [name for name, sha in files.items() if _file_digest(folder / name) != sha]
-    except (OSError, ValueError, KeyError, TypeError) as fault:
+        other = _name(folder.parent.name, manifest["key"]) != folder.name
+        found = {path.name for path in folder.iterdir()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
         return f"its manifest or a file cannot be read: {fault}"
-    return f"{', '.join(wrong)} changed on disk" if wrong else None
+    if wrong:
+        return f"{', '.join(wrong)} changed on disk"
+    if other:
+        return "it is another key's"
+    foreign = {name for name in found - {MANIFEST, FACTS, ARRAYS} if not name.endswith(".parquet")}
+    wrong = sorted(found ^ {MANIFEST, *files} | {FACTS} - found | foreign)
+    return f"{', '.join(wrong)}: not the files of this version" if wrong else None
 
 
 def _file_digest(path: Path) -> str:

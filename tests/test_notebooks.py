@@ -11,7 +11,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lib import book, notebooks
+from lib import book, data, notebooks
 from lib.__main__ import main
 from lib.errors import InputError
 from lib.notebooks import ChapterError, execute
@@ -138,6 +138,18 @@ def test_a_variant_is_a_dataset_with_parameters(tmp_path, monkeypatch):
 def test_a_variant_without_a_name_or_a_value_is_refused(name):
     with pytest.raises(InputError, match="NAME=VALUE"):
         notebooks.variant(name)
+
+
+@pytest.mark.parametrize("text", ["[" * 3000, "{[]: 1}", "-" * 100_000 + "1", "1\0", "None_"])
+def test_what_python_cannot_read_is_text(text):
+    assert notebooks.literal(text) == text
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_name_that_no_path_can_have_is_no_directory(name):
+    assert notebooks.variant(name) == (name, {})
+    with pytest.raises(InputError, match="is unknown"):
+        data.load(name)
 
 
 def test_a_variant_is_executed_with_its_parameters(tmp_path):

@@ -83,7 +83,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run(
     mark = tmp_path / "ran"
     attack = Attack(mark)
     bad = attack if inside == "alone" else pd.DataFrame({"a": pd.Series([attack], dtype=object)})
-    with pytest.raises(InputError, match=r"asks for posix\.system"):
+    with pytest.raises(InputError, match=r"asks for 'posix\.system'"):
         readers.unpickle_table(pickled(bad), "bad.pkl")
     assert not mark.exists()
 
@@ -230,3 +230,64 @@ def test_a_damaged_amazon_file_is_one_sentence(tmp_path: Path, which: int, fault
 def test_amazon_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="user_id, parent_asin, timestamp"):
         amazon.read(*amazon_files(tmp_path, "user,item\n1,2\n", [about("B1")], ".gz"))
+
+
+def test_a_name_in_a_pickle_with_a_line_in_it_is_one_sentence() -> None:
+    with pytest.raises(InputError) as fault:
+        readers.unpickle_table(b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.", "table.pkl")
+    assert "\n" not in str(fault.value)
+
+
+def atomic_files(tmp_path: Path, *ratings: str) -> tuple[Path, Path]:
+    inter, item = tmp_path / "x.inter", tmp_path / "x.item"
+    inter.write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *ratings]))
+    item.write_text(
+        "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n1\tA\t1990\tDrama"
+    )
+    return inter, item
+
+
+def test_broken_rows_of_movielens_are_counted(tmp_path: Path) -> None:
+    rows = ("7\t1\t100", "8\t1\tnever", "9\t1", "6\t1\tinf", "5\t1\t200")
+    raw = readers.movielens(*atomic_files(tmp_path, *rows))
+    assert list(raw.interactions["user"]) == ["7", "5"]
+    assert list(raw.interactions["time"]) == [100.0, 200.0]
+    assert raw.faults == {"broken rows": 3}
+    assert readers.movielens(*atomic_files(tmp_path, rows[0])).faults == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("user_id:token\titem_id:token\n1\t2", "not one column 'timestamp'"),
+        ("user_id:token\titem_id:token\ttimestamp:float\titem_id:float\n1\t2\t3\t4",
+         "not one column 'item_id'"),
+        ("user_id:token\titem_id:token\ttimestamp:float\n1\t2\t3\n1\t2\t3\t4", "no table in col"),
+        ("", "no table in columns"),
+    ],
+)  # fmt: skip
+def test_what_is_no_atomic_file_is_one_sentence(tmp_path: Path, content: str, words: str) -> None:
+    inter, item = atomic_files(tmp_path)
+    inter.write_text(content)
+    with pytest.raises(InputError, match=words) as fault:
+        readers.movielens(inter, item)
+    assert "\n" not in str(fault.value)
+
+
+def test_amazon_2023_keys_that_are_no_text_are_left_out(tmp_path: Path) -> None:
+    ratings, metadata = tmp_path / "r.csv", tmp_path / "m.jsonl"
+    ratings.write_text("user_id,parent_asin,rating,timestamp\nu,B1,5,1000\n")
+    keys = ('"B1"', '["B1"]', '{"B1": 1}', "1", "null", r'"\ud800"', r'"\u0042" ')
+    metadata.write_text("\n".join(f'{{"parent_asin": {key}, "title": "T"}}' for key in keys))
+    raw = amazon.read(ratings, metadata)
+    assert list(raw.items["key"]) == ["B1"]
+    assert raw.faults == {"broken lines of metadata": 2}
+
+
+def test_a_year_that_is_none_is_left_out(tmp_path: Path) -> None:
+    inter, item = atomic_files(tmp_path, "7\t1\t100")
+    head, first = item.read_text().split("\n")
+    years = ("1990", "1990.5", "1e300", "inf", "", "19")
+    item.write_text("\n".join([head, *(first.replace("1990", year) for year in years)]))
+    raw = readers.movielens(inter, item)
+    assert list(raw.items["text"]) == ["A (1990). Drama", *["A. Drama"] * 5]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from safetensors import SafetensorError
 
 from lib import errors, store
 from lib.errors import InputError
@@ -150,3 +151,66 @@ def test_entries_and_clear() -> None:
     assert store.entries().set_index("kind").loc["view", "of"] == "d m 1"
     assert store.clear("view") == 1
     assert list(store.entries()["kind"]) == ["text"]
+
+
+def entry(cache: Path, seed: int) -> Path:
+    store.remember("view", {"seed": seed}, lambda: {"seed": seed})
+    return next(p.parent for p in cache.glob("view/*/facts.json") if f"{seed}" in p.read_text())
+
+
+def test_an_entry_under_another_keys_name_is_not_believed(cache: Path) -> None:
+    one, other = entry(cache, 1), entry(cache, 2)
+    (other / "facts.json").replace(one / "facts.json")
+    (other / store.MANIFEST).replace(one / store.MANIFEST)
+    assert store.remember("view", {"seed": 1}, lambda: {"seed": "again"}) == {"seed": "again"}
+
+
+@pytest.mark.parametrize("change", ["unlisted", "unlisted facts"])
+def test_files_that_the_manifest_does_not_name_are_not_believed(cache: Path, change: str) -> None:
+    folder = entry(cache, 1)
+    if change == "unlisted":
+        pd.DataFrame({"a": [1]}).to_parquet(folder / "more.parquet")
+    else:
+        (folder / store.MANIFEST).write_text('{"key": {"seed": 1}, "files": {}}')
+        (folder / "facts.json").unlink()
+    assert store.remember("view", {"seed": 1}, lambda: {"seed": "again"}) == {"seed": "again"}
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"files": [], "key": 1}', "null", ""])
+def test_a_manifest_of_any_other_form_is_damage(cache: Path, text: str) -> None:
+    folder = entry(cache, 1)
+    (folder / store.MANIFEST).write_text(text)
+    assert store.remember("view", {"seed": 1}, lambda: {"seed": "again"}) == {"seed": "again"}
+
+
+def test_a_disk_that_is_full_is_one_sentence(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(InputError, match="No space left.*free space") as fault:
+        store.remember("view", {"seed": 1}, value)
+    assert "\n" not in str(fault.value)
+    monkeypatch.undo()
+    monkeypatch.setenv("COMPANION_CACHE", str(cache))
+    assert list(cache.glob("view/[!.]*")) == []
+    assert store.remember("view", {"seed": 1}, lambda: {"x": 1}) == {"x": 1}
+
+
+def test_the_keys_of_entries_are_read_back_as_they_were(cache: Path) -> None:
+    key = {"a": None, "b": [1, 2.5, "é"], "c": {"x": True, "n": float("nan")}, "d": (1, 2),
+           "e": np.int64(3), "f": np.float32(0.1), "g": Path("x")}  # fmt: skip
+    store.remember("view", key, lambda: {"x": 1})
+    assert store.remember("view", key, never) == {"x": 1}
+
+
+def test_who_finds_damage_late_removes_no_sound_entry(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = entry(cache, 1)
+    (folder / "facts.json").write_text("{")
+    damaged = store._fault(folder)
+    (folder / "facts.json").write_text('{"seed": 1}')  # another process made it again
+    seen, once = store._fault, iter([damaged])
+    monkeypatch.setattr(store, "_fault", lambda folder: next(once, None) or seen(folder))
+    assert store.remember("view", {"seed": 1}, never) == {"seed": 1}

@@ -61,6 +61,7 @@ def test_a_file_of_vectors_is_read(titled: Dataset, tmp_path: Path) -> None:
     [
         (lambda n: np.zeros((n + 1, 5), np.float32), "one row for each"),
         (lambda n: np.full((n, 5), np.nan, np.float32), "NaN"),
+        (lambda n: np.full((n, 5), 1e300), "infinite"),
         (lambda n: np.zeros((n, 5), np.int64), "non-float"),
         (lambda n: np.array([None] * n, dtype=object), "cannot be read"),
     ],

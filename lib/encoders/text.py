@@ -83,18 +83,23 @@ def digest_of(dataset: Dataset, encoder: str) -> str:
 def _from_file(path: Path, n_items: int) -> np.ndarray:
     try:
         vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as fault:
+    except Exception as fault:  # a damaged header can fail in any way
+        why = str(fault).partition("\n")[0]
         raise InputError(
-            f"encoder file {path} cannot be read as .npy ({fault}); save it with numpy.save"
+            f"encoder file {str(path)!r} cannot be read as .npy ({why}); save it with numpy.save"
         ) from None
     if vectors.ndim != 2 or len(vectors) != n_items:
         raise InputError(
-            f"encoder file {path} has shape {vectors.shape}; it must have one row for each of "
-            f"the {n_items} items, in the order of dataset.items"
+            f"encoder file {str(path)!r} has shape {vectors.shape}; it must have one row for each "
+            f"of the {n_items} items, in the order of dataset.items"
         )
-    if not np.issubdtype(vectors.dtype, np.floating) or not np.isfinite(vectors).all():
-        raise InputError(f"encoder file {path} holds NaN, infinite or non-float values; mend it")
-    return vectors.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large for float32 is infinite there
+        narrow = vectors.astype(np.float32) if np.issubdtype(vectors.dtype, np.floating) else None
+    if narrow is None or not np.isfinite(narrow).all():
+        raise InputError(
+            f"encoder file {str(path)!r} holds NaN, infinite or non-float values; mend it"
+        )
+    return narrow
 
 
 def _chunk(encoder: str, texts: list[str]) -> np.ndarray:
@@ -138,9 +143,10 @@ def _model(encoder: str) -> SentenceTransformer:
         model = SentenceTransformer(
             path, device=device, local_files_only=encoder == "minilm" or offline()
         )
-    except (OSError, ValueError) as fault:
+    except Exception as fault:  # what lies under a stranger's name can fail in any way
+        why = str(fault).strip().partition("\n")[0][:120] or type(fault).__name__
         raise InputError(
-            f"encoder {encoder!r} cannot be loaded ({str(fault).splitlines()[0][:120]}); give "
+            f"encoder {encoder!r} cannot be loaded ({why}); give "
             "minilm, tfidf, genres, a sentence-transformers name that this machine can reach, or a "
             ".npy file"
         ) from None

@@ -1,0 +1,52 @@
+"""One kill of each kind that is quick, and what an interrupt says."""
+
+from pathlib import Path
+
+import pytest
+
+from lib import __main__ as command
+from lib import notebooks
+from lib.sources import Source, known_hash
+from trust import kills
+from trust.stages import STAGES
+
+
+def test_a_killed_conversion_is_made_again_as_it_would_have_been(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("COMPANION_MIRROR", "ARROW_DEFAULT_MEMORY_POOL", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "")  # put back after the test
+    with kills.world() as folder:
+        found = kills.survived(STAGES[1], STAGES[:1], folder, 1, seed=3)
+    assert (found.tried, found.right) == (1, 1), found.found
+
+
+def test_an_interrupt_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_checked", interrupted)
+    assert command.main(["checked"]) == 130
+    assert capsys.readouterr().err == (
+        "\nInterrupted. What was finished is kept: the command goes on.\n"
+    )
+
+
+def test_what_a_killed_run_of_a_chapter_left_is_swept(tmp_path: Path) -> None:
+    out, node = tmp_path / "03-x.ipynb", notebooks.platform.node()
+    gone, living = (tmp_path / f".03-x.{node}.{pid}.running.ipynb" for pid in (2**22 + 1, 1))
+    other = tmp_path / f".04-y.{node}.{2**22 + 1}.running.ipynb"
+    for path in (gone, living, other):
+        path.touch()
+    notebooks._sweep(out)
+    assert not gone.exists() and living.exists() and other.exists()
+
+
+def test_an_emptied_record_is_no_hash(cache: Path) -> None:
+    source = Source("http://127.0.0.1/x", "folder/x")
+    record = cache / "sources" / "folder" / "x.sha256"
+    record.parent.mkdir(parents=True)
+    record.write_text("")
+    assert known_hash(source) == ""

@@ -1,0 +1,119 @@
+"""The figures of ``make trust``, small: what it tries comes out right, and what it says is so."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from lib.errors import InputError
+from trust import faults, figures, hostile, mutation
+from trust.__main__ import SECTIONS, main
+from trust.figures import Figure
+from trust.samples import Reader, all_readers
+from trust.spoil import spoiled
+
+READERS = [reader for reader in all_readers() if reader.name != "encoder names"]
+
+
+@pytest.fixture(autouse=True)
+def alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPANION_OFFLINE", "1")
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+def test_strangers_input_is_read_or_refused_in_a_sentence(reader: Reader, tmp_path: Path) -> None:
+    found = hostile.tried(reader, 25, 1, tmp_path)
+    assert (found.tried, found.right) == (25, 25), found.found
+
+
+@pytest.mark.parametrize(
+    "reader", [r for r in READERS if r.name not in ("dataset names", "rules of verdicts")],
+    ids=lambda reader: reader.name,
+)  # fmt: skip
+def test_every_reader_reads_sound_input(reader: Reader, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    read = 0
+    for number, content in enumerate(reader.sound):
+        place = tmp_path / str(number)
+        place.mkdir()
+        monkeypatch.chdir(place)
+        try:
+            reader.read(place, content)
+            read += 1
+        except InputError:
+            continue
+    assert read
+
+
+def test_an_input_that_runs_or_breaks_something_is_told(tmp_path: Path) -> None:
+    def run(place: Path, content: bytes) -> None:
+        (place / "ran").touch()
+
+    def fall(place: Path, content: bytes) -> None:
+        raise KeyError("x")
+
+    def talk(place: Path, content: bytes) -> None:
+        raise InputError("one\ntwo")
+
+    for read, word in ((run, "something ran"), (fall, "KeyError at"), (talk, "many lines")):
+        found = hostile.tried(Reader(word, 1, read, (b"x",)), 2, 0, tmp_path)
+        assert found.right == 0 and word in found.found
+
+
+def test_a_stopped_run_of_inputs_goes_on(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+    reader = Reader("any", 1, lambda _, content: seen.append(content), (b"a,b,c,d",))
+    hostile.tried(reader, 6, 0, tmp_path)
+    first = list(seen)
+    found = hostile.tried(reader, 10, 0, tmp_path)
+    assert len(seen) == 10 == found.tried and len(first) == 6
+    seen.clear()
+    hostile.tried(reader, 10, 0, tmp_path / "again")
+    assert seen[:6] == first
+
+
+def test_damage_is_never_answered(tmp_path: Path) -> None:
+    for figure in faults.damages(tmp_path, 12, 5):
+        assert figure.right == figure.tried == 12 and figure.found.startswith("12 named")
+
+
+def test_figures_are_kept_beside_those_of_other_sections(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    figures.keep(path, "laws", [Figure("a", 2, 2)], 1.2)
+    figures.keep(path, "kills", [Figure("b", 3, 2, "<b>")], 90)
+    content = json.loads(path.read_text())
+    assert [row["what"] for row in content["laws"]["figures"]] == ["a"]
+    assert content["kills"]["figures"] == [{"what": "b", "tried": 3, "right": 2, "found": "<b>"}]
+    assert {"date", "commit", "machine", "versions", "seconds"} <= set(content["kills"])
+
+
+def test_the_table_is_aligned() -> None:
+    table = figures.rendered([Figure("kill", 1200, 1199, "one lock"), Figure("x", 1, 1)])
+    assert table.splitlines() == [
+        "what  tried  right  found", "kill  1,200  1,199  one lock", "x         1      1",
+    ]  # fmt: skip
+
+
+def test_a_wrong_request_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["kill"])
+    assert "there are " + ", ".join(SECTIONS) in capsys.readouterr().err
+    with pytest.raises(InputError, match="some of claims"):
+        list(mutation.figures(argparse.Namespace(only=["plots"])))
+
+
+def test_published_figures_are_of_sections_that_there_are() -> None:
+    content = json.loads(figures.RESULTS.read_text(encoding="utf-8"))
+    assert set(content) <= set(SECTIONS)
+    for section in content.values():
+        assert section["figures"] and section["commit"]
+        assert all(0 <= row["right"] <= row["tried"] for row in section["figures"])
+
+
+def test_spoiling_is_the_same_for_a_seed() -> None:
+    from lib.seeds import generator
+
+    made = [spoiled(b"a,b,c\n1,2,3\n", generator(seed, "spoil")) for seed in (1, 1, 2)]
+    assert made[0] == made[1] != made[2]
+    assert "ran" not in os.listdir()

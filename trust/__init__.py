@@ -1,0 +1,1 @@
+"""What the book's answers rest on, tried rather than claimed: ``python -m trust``."""

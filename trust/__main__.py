@@ -1,0 +1,57 @@
+"""Try what the answers rest on and print one table a section; see ``python -m trust --help``.
+
+A section is a module of this package with ``figures(options) -> Iterator[Figure]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+from lib.errors import InputError
+from trust.figures import WORK, Figure, keep, rendered
+
+SECTIONS = ("determinism", "kills", "faults", "hostile", "laws", "mutation")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what the command accepts."""
+    words = argparse.ArgumentParser(prog="python -m trust", description=__doc__.split("\n")[0])
+    words.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
+    words.add_argument("--seed", type=int, default=0, help="of the moments and inputs")
+    words.add_argument("--kills", type=int, default=61, help="processes that are killed")
+    words.add_argument("--inputs", type=int, default=24_000, help="inputs for the readers")
+    words.add_argument(
+        "--only", nargs="*", default=[], metavar="MODULE", help="modules that are mutated"
+    )
+    words.add_argument("--out", type=Path, default=WORK / "results.json", help="where to keep them")
+    return words
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the sections asked for; return 1 if anything came out wrong, 2 for a wrong request."""
+    words = parser()
+    options = words.parse_args(arguments)
+    if unknown := set(options.sections) - set(SECTIONS):
+        words.error(f"no section {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}")
+    right = True
+    for name in options.sections or SECTIONS:
+        started, found = time.perf_counter(), list[Figure]()
+        try:
+            for figure in import_module(f"trust.{name}").figures(options):
+                found.append(figure)
+                print(f"{figure.right:,} of {figure.tried:,}  {figure.what}", file=sys.stderr)
+                keep(options.out, name, found, time.perf_counter() - started)
+        except InputError as fault:
+            print(fault, file=sys.stderr)
+            return 2
+        print(f"\n{name}\n{rendered(found)}")
+        right &= name == "mutation" or all(figure.right == figure.tried for figure in found)
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
