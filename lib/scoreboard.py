@@ -88,16 +88,15 @@ def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
     body = []
     for claim in claims.load().values():
         cells = "".join(
-            _cell(found[(found["claim"] == claim.id) & (found["dataset"] == name)], link)
+            _cell(found[(found["claim"] == claim.id) & (found["dataset"] == name)], name, link)
             for name in datasets
         )
-        small = '<br><small style="font-weight:normal">'
         beside = html.escape(claim.measures[claim.beside])
         body.append(
-            f'<tr><th scope="row" style="text-align:left"><b>{claim.id}</b> '
-            f"{html.escape(claim.finding)}{small}Paper: {html.escape(claim.paper)}</small>"
-            f"{small}Measured: {html.escape(claim.unit)}</small>"
-            f"{small}Beside it: {beside}</small></th>{cells}</tr>"
+            f'<tr><th scope="row" style="text-align:left">{claim.id} '
+            f"{html.escape(claim.finding)}<details><summary>What is measured</summary>"
+            f"<p>Paper: {html.escape(claim.paper)}</p><p>Measured: {html.escape(claim.unit)}</p>"
+            f"<p>Beside it: {beside}</p></details></th>{cells}</tr>"
         )
     return (
         '<div style="overflow-x:auto"><table class="table scoreboard">'
@@ -106,16 +105,17 @@ def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
     )
 
 
-def _cell(rows: pd.DataFrame, link: str) -> str:
+def _cell(rows: pd.DataFrame, dataset: str, link: str) -> str:
+    label = f'data-dataset="{html.escape(dataset, quote=True)}"'
     if rows.empty:
-        return "<td>–</td>"
+        return f"<td {label}>–</td>"
     row = rows.iloc[0]
     colour, (_, mark) = COLOURS[row["verdict"]], MARKS[row["verdict"]]
     numbers = _small("", row, "mean", "low", "high")
     numbers += _small("beside ", row, "beside", "beside_low", "beside_high")
     address = html.escape(link.format(page=row["page"]), quote=True)
     return (
-        f'<td style="border-left:0.4em solid {colour};text-align:left">'
+        f'<td {label} style="border-left:0.4em solid {colour};text-align:left">'
         f'<a href="{address}">{mark} {row["verdict"]}</a>{numbers}</td>'
     )
 
@@ -123,7 +123,8 @@ def _cell(rows: pd.DataFrame, link: str) -> str:
 def _small(word: str, row: pd.Series, mean: str, low: str, high: str) -> str:
     if pd.isna(row[mean]):
         return ""
-    return f"<br><small>{word}{_numbers(row, mean, low, high)}</small>"
+    bounds = f"[{row[low]:.3f}, {row[high]:.3f}]"
+    return f"<br><small>{word}{row[mean]:.3f} <span>{bounds}</span></small>"
 
 
 def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> str:
@@ -183,14 +184,27 @@ def drawn(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally(found: pd.DataFrame) -> str:
-    """Return a sentence per dataset: how many findings got which verdict, as HTML."""
-    rows = [
-        f"<b>{html.escape(str(name))}</b>: "
-        + ", ".join(f"{row[word]} × <i>{word}</i>" for word in claims.VERDICTS if row[word])
-        for name, row in counts(found).iterrows()
-    ]
-    total = f"Of {len(claims.load())} findings and open questions, "
-    return f"<p>{total}{'; '.join(rows)}.</p>" if rows else "<p>Nothing was judged yet.</p>"
+    """Return a table, a row per dataset: how many findings got which verdict, as HTML."""
+    counted = counts(found)
+    if counted.empty:
+        return "<p>Nothing was judged yet.</p>"
+    words = [word for word in claims.VERDICTS if counted[word].any()]
+    head = "".join(
+        f'<th scope="col" style="border-bottom:0.4em solid {COLOURS[word]}">{MARKS[word][1]} {word}'
+        "</th>"
+        for word in words
+    )
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(str(name))}</th>'
+        + "".join(f"<td>{row[word]}</td>" for word in words)
+        + "</tr>"
+        for name, row in counted.iterrows()
+    )
+    return (
+        '<table class="table tally"><caption>Verdicts on the '
+        f"{len(claims.load())} findings and open questions</caption>"
+        f'<thead><tr><th scope="col">Dataset</th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    )
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:

@@ -139,7 +139,7 @@ def test_the_scoreboard_takes_the_fresh_record_and_no_failed_one(tmp_path: Path)
     assert dict(found["verdict"]) == {"ml-100k": claims.FAILS, "games": claims.UNTESTABLE}
     page = scoreboard.table(found.reset_index(), link="executed/{page}.html")
     assert 'href="executed/ml-100k/03-agreement.html"' in page and "0.400" in page
-    assert "beside 0.250 [0.200, 0.300]" in page
+    assert "beside 0.250 <span>[0.200, 0.300]</span>" in page
     assert scoreboard.counts(found.reset_index()).loc["ml-100k", claims.FAILS] == 1
 
 
@@ -154,7 +154,9 @@ def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
     both = scoreboard.sentences(found, scoreboard.DEPENDS)
     assert "it <i>does not hold</i>" in both and "it <i>is not testable here</i>; beside" in both
     assert "nan" not in both and "&lt;b&gt;" in both
-    assert "<b>ml-100k</b>: 1 × <i>does not hold</i>" in scoreboard.tally(found)
+    said = scoreboard.tally(found)
+    assert "does not hold" in said and '<th scope="row">ml-100k</th><td>1</td>' in said
+    assert 'data-dataset="ml-100k"' in scoreboard.table(found)
     assert "Nothing" in scoreboard.tally(scoreboard.records([]))
 
 
