@@ -53,6 +53,8 @@ def plan(work: Work, limits: Limits, memory: int, threads: int = 1) -> Blocks:
     items = min(up(work.items, tile), max(most.items, up(4 * work.k, tile)))
     workers = min(threads, most.workers, math.ceil(work.users / 32))
     users = max(32, min(most.users, limits.scores // items))
+    if users > 64:  # oneDNN's products are slower by a fifth between the multiples
+        users -= users % 64
     users = min(users, math.ceil(work.users / workers))
     while (need := limits.need(Blocks(users, items, workers), work)) > memory:
         # short catalogues cost a merge of k items each, few users a pass over the items
