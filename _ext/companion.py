@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from kept import clone_of
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -192,11 +193,7 @@ def configure(app: Sphinx, config: object) -> None:
     app.config.html_static_path.append(str(ASSETS / "static"))
     app.config.templates_path.append(str(ASSETS / "templates"))
     # The library is documented from the clone that the pages are in, installed or not.
-    source = Path(app.srcdir)
-    clone = next(
-        (f for f in (source, *source.parents) if (f / "lib/__init__.py").is_file()), source
-    )
-    sys.path.insert(0, str(clone))
+    sys.path.insert(0, str(clone_of(Path(app.srcdir))))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -64,8 +64,15 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out = root / "executed" / name / "01-data.ipynb"
         execute(ROOT / "chapters" / "01-data.ipynb", str(own), given, out)
     plan = (root / "workflow.yml").read_text()
-    (root / "workflow.yml").write_text(plan.replace("reference: []", "reference: [trust]"))
-    shutil.copy(ROOT / "trust.md", root)
+    (root / "workflow.yml").write_text(plan.replace("reference: []", "reference: [speed, trust]"))
+    for page in ("speed.md", "trust.md"):
+        shutil.copy(ROOT / page, root)
+    row = {"what": BAD, "size": "2 × 3", "ours": 0.25, "peer": 2.0, "peer_name": "torch",
+           "floor": 0.1, "unit": "s", "ratio": 0.125}  # fmt: skip
+    speeds = {"processor": "P", "threads": 2, "python": "3", "torch": "2", "flops": 2e11,
+              "bandwidth": 3e10}  # fmt: skip
+    (root / "bench").mkdir()
+    (root / "bench" / "results.json").write_text(json.dumps({"machine": speeds, "rows": [row]}))
     figures = [{"what": BAD, "tried": 1200, "right": 7, "found": IMAGE}]
     (root / "trust").mkdir()
     (root / "trust" / "results.json").write_text(json.dumps({"kills": {
@@ -102,6 +109,10 @@ def test_figures_stand_on_the_page_as_text(book: Path) -> None:
     assert "<p>1,200</p>" in page and "<p>7</p>" in page
     assert "2026-01-02, commit abc, 2 minutes on" in page
     assert "Not run yet." in page
+    page = (book / "speed.html").read_text(encoding="utf-8")
+    assert "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>" in page
+    assert "<p>250.0 ms</p>" in page and "<p>2.0 s</p>" in page and "<p>0.125</p>" in page
+    assert "<p>2.5</p>" in page and "200 Gflop/s and 30.0 GB/s" in page
 
 
 def test_a_build_that_was_cut_off_is_not_believed(book: Path) -> None:
