@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from kept import clone_of
 from docutils import nodes
+from kept import clone_of
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment

@@ -20,7 +20,7 @@ def clone_of(source: Path) -> Path:
 
 
 def kept(directive: SphinxDirective, place: str) -> Any:
-    """Return what a JSON file of the project holds, {} without one; its page follows its changes."""
+    """Return what a JSON file of the project holds, {} without one, and tie the page to it."""
     path = clone_of(Path(directive.env.srcdir)) / place
     directive.env.note_dependency(str(path))
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -5,10 +5,12 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from lib.book import ROOT
 
@@ -26,6 +28,19 @@ def test_every_line_of_the_locks_is_one_exact_version():
     for name in ("requirements.lock", "requirements-nodeps.lock"):
         lines = [line for line in (ROOT / name).read_text().splitlines() if line[:1] != "#"]
         assert len(lock(name)) == len(lines)
+
+
+def test_the_lock_installs_on_the_oldest_python_that_is_promised():
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = about["requires-python"].removeprefix(">=") + ".0"
+    pins = {re.sub(r"[._]", "-", name) for name in lock("requirements.lock")}
+    needs = {
+        name: one.metadata["Requires-Python"]
+        for one in importlib.metadata.distributions()
+        if (name := re.sub(r"[._]", "-", one.name.lower())) in pins
+    }
+    assert len(needs) > 100
+    assert not {name: s for name, s in needs.items() if s and oldest not in SpecifierSet(s)}
 
 
 def test_what_is_declared_is_locked():
