@@ -11,6 +11,8 @@ PROFILE ?= profiles/local
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.companion-ready
 RUN := PATH="$(BIN):$$PATH"
+# under a lock of ours: snakemake's own outlives a run that was killed
+WORKFLOW = $(RUN) python -m lib alone snakemake --nolock --profile $(PROFILE)
 
 # DATASETS="a b" CHAPTERS="01-data 03-agreement" SEEDS=3 SEED=0 K=20 ENCODER=minilm SPLIT=random DEVICE=auto override workflow.yml.
 given = $(if $($(1)),$(2): $($(1))$(comma) )
@@ -48,10 +50,10 @@ book: chapters ## execute all chapters (DATASETS, SEEDS, K, DEVICE, ... from wor
 	$(html)
 
 chapters: $(READY) ## execute all chapters, under _build/executed
-	@$(RUN) snakemake --profile $(PROFILE) $(OVERRIDES)
+	@$(WORKFLOW) $(OVERRIDES)
 
 fits: $(READY) ## train what the chapters read, and no more
-	@$(RUN) snakemake --profile $(PROFILE) fits $(OVERRIDES)
+	@$(WORKFLOW) fits $(OVERRIDES)
 
 html: $(READY) ## build the HTML from the published chapters in executed/
 	@$(BIN)/python -m lib stage >/dev/null
@@ -68,7 +70,7 @@ lint: $(READY) ## ruff and mypy
 
 test: lint html ## lint, types, a strict build of the book, pytest, and nbval over published ml-100k chapters
 	@checked="$$($(BIN)/python -m lib checked)"; \
-	$(RUN) snakemake --profile $(PROFILE) fits --config chapters="$$checked"; \
+	$(WORKFLOW) fits --config chapters="$$checked"; \
 	$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=1200 tests $$(printf 'executed/ml-100k/%s.ipynb ' $$checked)
 

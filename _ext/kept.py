@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,19 @@ def kept(directive: SphinxDirective, place: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def table(head: dict[str, int], rows: list[list[str]]) -> nodes.table:
-    """Return a table of columns with these names and widths; all of it is text."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> nodes.table:
+    """Return a table of columns with these names; all of it is text, a line break a new line."""
     group = nodes.tgroup(cols=len(head))
-    group += [nodes.colspec(colwidth=width) for width in head.values()]
+    group += [nodes.colspec(colwidth=1) for _ in head]
     top, body = nodes.thead(), nodes.tbody()
     top += _row([word.capitalize() for word in head])
     body += [_row(cells) for cells in rows]
     group += [top, body]
-    return nodes.table("", group)
+    return nodes.table("", group, classes=["colwidths-auto", "figures"])
 
 
-def _row(cells: list[str]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph(text=cell)) for cell in cells))
+def _row(cells: Sequence[str]) -> nodes.row:
+    made = nodes.row()
+    for cell in cells:
+        made += nodes.entry("", *(nodes.paragraph(text=line) for line in cell.split("\n")))
+    return made

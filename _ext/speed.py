@@ -9,8 +9,7 @@ from kept import kept, table
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-HEAD = {"what": 24, "size": 26, "ours": 9, "peer": 9, "its name": 16, "ratio": 6, "floor": 9,
-        "gap": 5}  # fmt: skip
+HEAD = ("what", "ours", "peer", "ratio", "floor")
 
 
 class Speed(SphinxDirective):
@@ -38,22 +37,19 @@ def cells(row: dict[str, Any]) -> list[str]:
     """Return one row of the table."""
     least, unit = row["floor"], row["unit"]
     return [
-        row["what"],
-        row["size"],
+        f"{row['what']}\n{row['size']}",
         amount(row["ours"], unit),
-        amount(row["peer"], unit),
-        row["peer_name"],
-        f"{row['ratio']:.3g}",
-        "" if least is None else amount(least, unit),
-        "" if least is None else f"{row['ours'] / least:.1f}",
+        f"{amount(row['peer'], unit)}\n{row['peer_name']}",
+        f"{row['ratio']:.2f}" if row["ratio"] >= 0.1 else f"{row['ratio']:.3f}",
+        "" if least is None else f"{amount(least, unit)}\n× {row['ours'] / least:.1f}",
     ]
 
 
 def amount(value: float, unit: str) -> str:
     """Return an amount with its unit, seconds below one in thousandths."""
     if unit == "s" and value < 1:
-        return f"{value * 1e3:,.1f} ms"
-    return f"{value:,.1f} {unit}" if unit else f"{value:.3g}"
+        return f"{value * 1e3:,.1f}\N{NO-BREAK SPACE}ms"
+    return f"{value:,.1f}\N{NO-BREAK SPACE}{unit}" if unit else f"{value:.3g}"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     stage = _command(commands, "stage", _stage, "put the book's sources together in _build/site")
     stage.add_argument("--fresh", action="store_true", help="fresh runs take the published place")
 
+    alone = _command(commands, "alone", _alone, "run a command if no other such one runs here")
+    alone.add_argument("words", nargs=argparse.REMAINDER, help="the command")
+
     _command(commands, "checked", _checked, "name the chapters whose published outputs are tested")
 
     publish = _command(
@@ -160,6 +163,12 @@ def _export(options: argparse.Namespace) -> None:
 
 def _stage(options: argparse.Namespace) -> None:
     print(book.stage(book.ROOT / book.BUILD / "site", fresh=options.fresh))
+
+
+def _alone(options: argparse.Namespace) -> None:
+    from lib import alone
+
+    alone.become(options.words)
 
 
 def _checked(options: argparse.Namespace) -> None:

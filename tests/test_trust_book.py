@@ -111,8 +111,8 @@ def test_figures_stand_on_the_page_as_text(book: Path) -> None:
     assert "Not run yet." in page
     page = (book / "speed.html").read_text(encoding="utf-8")
     assert "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>" in page
-    assert "<p>250.0 ms</p>" in page and "<p>2.0 s</p>" in page and "<p>0.125</p>" in page
-    assert "<p>2.5</p>" in page and "200 Gflop/s and 30.0 GB/s" in page
+    assert "<p>250.0\N{NO-BREAK SPACE}ms</p>" in page and "<p>0.12</p>" in page
+    assert "<p>× 2.5</p>" in page and "200 Gflop/s and 30.0 GB/s" in page
 
 
 def test_a_build_that_was_cut_off_is_not_believed(book: Path) -> None:

@@ -1,11 +1,15 @@
 """One kill of each kind that is quick, and what an interrupt says."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lib import __main__ as command
 from lib import notebooks
+from lib.book import ROOT
 from lib.sources import Source, known_hash
 from trust import kills
 from trust.stages import STAGES
@@ -14,7 +18,8 @@ from trust.stages import STAGES
 def test_a_killed_conversion_is_made_again_as_it_would_have_been(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("COMPANION_MIRROR", "ARROW_DEFAULT_MEMORY_POOL", "OMP_NUM_THREADS"):
+    for name in ("COMPANION_MIRROR", "COMPANION_OFFLINE", "OMP_NUM_THREADS",
+                 "ARROW_DEFAULT_MEMORY_POOL"):  # fmt: skip
         monkeypatch.setenv(name, "")  # put back after the test
     with kills.world() as folder:
         found = kills.survived(STAGES[1], STAGES[:1], folder, 1, seed=3)
@@ -50,3 +55,26 @@ def test_an_emptied_record_is_no_hash(cache: Path) -> None:
     record.parent.mkdir(parents=True)
     record.write_text("")
     assert known_hash(source) == ""
+
+
+def test_one_run_at_a_time_and_a_killed_one_is_in_nobodys_way(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "lib", "alone", *words]
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    first = start("sh", "-c", "echo here; exec sleep 60")
+    assert first.stdout is not None and first.stdout.readline() == "here\n"
+    second = start("echo", "there")
+    said, complaint = second.communicate()
+    assert (second.returncode, said) == (2, "")
+    assert complaint.strip() == (
+        f"another run is at work in {tmp_path}: wait for it or end it, then run again"
+    )
+    first.kill()
+    first.communicate()
+    assert start("echo", "-n", "there").communicate() == ("there", "")

@@ -198,3 +198,4 @@ def environment(server: str) -> None:
     """Let this process, and what it starts, use the little dataset and one thread."""
     os.environ |= {"COMPANION_MIRROR": server, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # jemalloc's thread does not outlive a fork
+    os.environ.pop("COMPANION_OFFLINE", None)  # the server is on this machine
