@@ -92,6 +92,8 @@ def test_weights_are_chosen_by_the_score() -> None:
     assert found.score == found.tried["score"].max() == pytest.approx(0, abs=1e-6)
     assert found.tried.columns.tolist() == ["weight_0", "weight_1", "weight_2", "score"]
     assert len(found.tried) == 66
+    weights = found.tried[["weight_0", "weight_1", "weight_2"]].to_numpy()
+    np.testing.assert_array_equal(weights, fusion.simplex(3))
     assert fusion.choose_weights(views[:2], lambda v: 1.0).weights == (0.5, 0.5)
     only = fusion.choose_weights(views[:2], lambda v: 1.0, grid=[[1, 0], [0.5, 0.5]])
     assert only.weights == (1, 0)
@@ -135,6 +137,24 @@ def test_normalisations_forget_the_scale(seed: int, shift: float, scale: float) 
 
 
 # scores
+
+
+def test_normalisations_of_one_score_and_of_another_temperature() -> None:
+    one = np.array([[2.0, -np.inf]])
+    assert fusion.z(one).tolist() == [[0, -np.inf]]
+    assert fusion.minmax(one).tolist() == [[0, -np.inf]]
+    assert fusion.rank_percentile(one).tolist() == [[1, -np.inf]]
+    assert fusion.softmax(one).tolist() == [[1, -np.inf]]
+    halves = fusion.softmax(np.array([[2 * math.log(3), 0.0]]), 2)
+    np.testing.assert_allclose(halves, [[0.75, 0.25]])
+
+
+def test_a_user_with_small_scores_is_not_flat_beside_one_with_large_ones() -> None:
+    small = np.array([[1e-6, -1e-6]])
+    both = fusion.z(np.vstack([small, [1e6, -1e6]]))
+    np.testing.assert_allclose(both, [[1, -1], [1, -1]])
+    # a spread that rounding alone can give counts as none, however large the scores
+    assert fusion.z([[1e6, 1e6 + 1e-3, 1e6]]).tolist() == [[0, 0, 0]]
 
 
 def test_scores_by_hand() -> None:
@@ -190,6 +210,13 @@ def test_ranks_by_hand() -> None:
     short = np.array([[7, -1, -1]])
     # of 4 candidates the short list gives 4 to item 7 and (3 + 2 + 1) / 3 to each of the others
     assert fusion.borda([ABC, short], 4).tolist() == [[0, 1, 7, 2]]
+
+
+def test_the_constant_of_reciprocal_ranks() -> None:
+    # 0 leads by its first place where that is worth much, 1 by its two second ones where it is not
+    lists = [np.array([[0, 1, 2]]), np.array([[3, 1, 4]]), np.array([[5, 6, 7]])]
+    assert fusion.rrf(lists, 2, c=0).tolist() == [[0, 1]]
+    assert fusion.rrf(lists, 2, c=0.5).tolist() == [[1, 0]]
 
 
 def fused_slowly(name: str, lists: list[list[int]], k: int) -> list[int]:
