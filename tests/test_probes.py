@@ -329,11 +329,43 @@ def test_bounds() -> None:
     assert of_ridge.loc["text", "reached"] < of_ridge.loc["text", "reached_high"] < 0.9
     assert of_ridge.loc["permuted", "reached"] == 0
     assert of_ridge.loc["second seed", "reached"] == 1
+    for source, bound in (("permuted", 0), ("second seed", 1)):
+        assert (of_ridge.loc[source, ["reached_low", "reached_high"]] == bound).all()
     of_mean = found[found["map"] == "mean"]
     assert of_mean.reached.isna().all()  # floor and ceiling are one
     plain = probes.probe(made["source"], made["target"], random(150), **RIDGE, **made["audience"])
     again = found[(found["map"] == "ridge") & (found.source == "text")].reset_index(drop=True)
     pd.testing.assert_frame_equal(again[plain.columns], plain)
+
+
+def test_the_seed_draws_the_resamples_and_nothing_else() -> None:
+    made = world()
+    pair, split, intervals = (made["source"], made["target"]), random(150), ["low", "high"]
+
+    def plain(**seed: int) -> pd.DataFrame:
+        return probes.probe(*pair, split, fit_ridge, k=5, **made["audience"], **seed)
+
+    def bounded(**seed: int) -> pd.DataFrame:
+        return probes.probe_with_bounds(
+            *pair, made["second"], split, [fit_ridge], k=5, **made["audience"], **seed
+        )
+
+    for made_by in (plain, bounded):
+        default, same, other = made_by(), made_by(seed=0), made_by(seed=1)
+        pd.testing.assert_frame_equal(default, same)
+        text = (default.get("source", "text") == "text") & (default.low < default.high)
+        assert (default.value[text] == other.value[text]).all()
+        assert (default[text][intervals] != other[text][intervals]).any(axis=1).all()
+    reached = default[text & default.reached.notna()]
+    assert (reached.reached_low != other.loc[reached.index].reached_low).any()
+
+
+def test_a_neighbourhood_of_one_and_of_twenty_by_default() -> None:
+    made, split = world(), random(150)
+    given = {k: probes.probe(made["source"], made["target"], split, fit_ridge, **k_of)
+             for k, k_of in ((1, {"k": 1}), (20, {"k": 20}), (0, {}))}  # fmt: skip
+    assert 0 < value(given[1], "neighbourhood Jaccard") < 1
+    pd.testing.assert_frame_equal(given[0], given[20])
 
 
 def test_reached_is_resampled_jointly() -> None:

@@ -23,7 +23,7 @@ TESTS = {
     "metrics": ["tests/test_metrics.py", "tests/test_trust_metrics.py"],
     "diagnostics": ["tests/test_diagnostics.py"],
     "fusion": ["tests/test_fusion.py"],
-    "probes": ["tests/test_probes.py"],
+    "probes": ["tests/test_probes.py", "tests/test_probing.py"],
     "topk": ["tests/test_topk.py", "-k", "not triton_kernel"],
 }
 COPIED = ("lib", "tests", "trust", "claims.yml", "workflow.yml", "pyproject.toml", "README.md")
