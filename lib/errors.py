@@ -11,3 +11,12 @@ class InputError(ValueError):
     def _render_traceback_(self) -> list[str]:
         """Tell IPython to show the sentence instead of a traceback."""
         return [f"InputError: {self}"]
+
+
+def first_line(fault: BaseException) -> str:
+    r"""Return the first line of what another's error says, its type where it says nothing.
+
+    Lines end wherever ``str.splitlines`` sees an end, at \r and U+2028 too.
+    """
+    lines = str(fault).strip().splitlines()
+    return lines[0] if lines else type(fault).__name__

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from lib import splits
-from lib.errors import InputError
+from lib.errors import InputError, first_line
 from lib.readers import Raw, cleaned, decoded
 
 SUFFIXES = {
@@ -141,9 +141,8 @@ def _read_table(path: Path) -> _Table:
     try:
         return _read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
     except (pa.ArrowException, OSError, csv.Error) as fault:
-        why = str(fault).partition("\n")[0]
         raise InputError(
-            f"{path} cannot be read as {path.suffix[1:]} ({why}): save it again"
+            f"{path} cannot be read as {path.suffix[1:]} ({first_line(fault)}): save it again"
         ) from None
 
 

@@ -10,6 +10,7 @@ import pytest
 from lib import __main__ as command
 from lib import notebooks
 from lib.book import ROOT
+from lib.errors import first_line
 from lib.sources import Source, known_hash
 from trust import kills
 from trust.stages import STAGES
@@ -78,3 +79,9 @@ def test_one_run_at_a_time_and_a_killed_one_is_in_nobodys_way(tmp_path: Path) ->
     first.kill()
     first.communicate()
     assert start("echo", "-n", "there").communicate() == ("there", "")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x0b"])
+def test_what_another_says_is_cut_to_one_line(end: str) -> None:
+    assert first_line(ValueError(f"  no such{end}file")) == "no such"
+    assert first_line(KeyboardInterrupt()) == "KeyboardInterrupt"

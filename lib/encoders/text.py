@@ -22,7 +22,7 @@ from tqdm import tqdm
 from lib import store
 from lib.data import Dataset
 from lib.encoders import descriptions
-from lib.errors import InputError
+from lib.errors import InputError, first_line
 from lib.sources import offline
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def _from_file(path: Path, n_items: int) -> np.ndarray:
     try:
         vectors = np.load(path, allow_pickle=False)
     except Exception as fault:  # a damaged header can fail in any way
-        why = str(fault).partition("\n")[0]
         raise InputError(
-            f"encoder file {str(path)!r} cannot be read as .npy ({why}); save it with numpy.save"
+            f"encoder file {str(path)!r} cannot be read as .npy ({first_line(fault)}); save it with "
+            "numpy.save"
         ) from None
     if vectors.ndim != 2 or len(vectors) != n_items:
         raise InputError(
@@ -144,9 +144,8 @@ def _model(encoder: str) -> SentenceTransformer:
             path, device=device, local_files_only=encoder == "minilm" or offline()
         )
     except Exception as fault:  # what lies under a stranger's name can fail in any way
-        why = str(fault).strip().partition("\n")[0][:120] or type(fault).__name__
         raise InputError(
-            f"encoder {encoder!r} cannot be loaded ({why}); give "
+            f"encoder {encoder!r} cannot be loaded ({first_line(fault)[:120]}); give "
             "minilm, tfidf, genres, a sentence-transformers name that this machine can reach, or a "
             ".npy file"
         ) from None
