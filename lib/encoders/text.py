@@ -85,8 +85,8 @@ def _from_file(path: Path, n_items: int) -> np.ndarray:
         vectors = np.load(path, allow_pickle=False)
     except Exception as fault:  # a damaged header can fail in any way
         raise InputError(
-            f"encoder file {str(path)!r} cannot be read as .npy ({first_line(fault)}); save it with "
-            "numpy.save"
+            f"encoder file {str(path)!r} cannot be read as .npy ({first_line(fault)}); save it "
+            "with numpy.save"
         ) from None
     if vectors.ndim != 2 or len(vectors) != n_items:
         raise InputError(
