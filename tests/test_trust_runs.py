@@ -103,6 +103,45 @@ def test_a_wrong_request_is_told(capsys: pytest.CaptureFixture[str], tmp_path: P
         list(mutation.figures(argparse.Namespace(only=["plots"])))
 
 
+MUTMUT = """\
+#!/usr/bin/env python3
+# in mutmut's place: of ten mutants the odd ones are seen; it notes what it was asked to try
+import json, pathlib, sys
+meta = pathlib.Path("mutants/lib/topk.py.meta")
+meta.parent.mkdir(parents=True, exist_ok=True)
+every = {f"lib.topk.x_mutmut_{i}": None for i in range(10)}
+codes = json.loads(meta.read_text())["exit_code_by_key"] if meta.exists() else every
+asked = [name for name in sys.argv[4:] if name in codes]
+codes |= {name: int(name[-1]) % 2 for name in asked}
+meta.write_text(json.dumps({"exit_code_by_key": codes}))
+with open("asked.txt", "a") as file:
+    file.writelines(name + chr(10) for name in asked)
+"""
+
+
+def test_mutants_are_drawn_and_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    command = tmp_path / "bin" / "mutmut"
+    command.parent.mkdir()
+    command.write_text(MUTMUT)
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(command.parent), prepend=os.pathsep)
+    monkeypatch.setattr(mutation, "WORK", tmp_path)
+
+    def tried(mutants: int | None) -> figures.Figure:
+        options = argparse.Namespace(only=["topk"], mutants=mutants, seed=0)
+        return next(mutation.figures(options))
+
+    some = tried(4)
+    asked = (tmp_path / "mutation" / "topk" / "asked.txt").read_text().split()
+    assert some.tried == 4 == len(set(asked)) == len(asked)
+    assert some.right == sum(int(name[-1]) % 2 for name in asked)
+    assert "of all 10" in some.found
+    whole = tried(None)
+    assert (whole.tried, whole.right, whole.found) == (10, 5, "50% seen by a test")
+    asked = (tmp_path / "mutation" / "topk" / "asked.txt").read_text().split()
+    assert len(asked) == len(set(asked)) == 10
+
+
 def test_published_figures_are_of_sections_that_there_are() -> None:
     content = json.loads(figures.RESULTS.read_text(encoding="utf-8"))
     assert set(content) <= set(SECTIONS)

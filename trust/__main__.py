@@ -27,6 +27,9 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument(
         "--only", nargs="*", default=[], metavar="MODULE", help="modules that are mutated"
     )
+    words.add_argument(
+        "--mutants", type=int, metavar="N", help="mutants of each module, drawn at random; all"
+    )
     words.add_argument("--out", type=Path, default=WORK / "results.json", help="where to keep them")
     return words
 

@@ -14,7 +14,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from scipy.stats import binomtest
+
 from lib.errors import InputError
+from lib.seeds import generator
 from trust.figures import ROOT, WORK, Figure
 
 # of each module the fast tests that speak of it
@@ -44,15 +47,21 @@ def figures(options: argparse.Namespace) -> Iterator[Figure]:
             f"no module {', '.join(sorted(unknown))} is mutated: give some of {', '.join(TESTS)}"
         )
     for module in options.only or TESTS:
-        codes = mutated(module)
-        alive = sorted(name for name, code in codes.items() if code in (SURVIVED, *UNTESTED))
-        share = 1 - len(alive) / len(codes)
-        yield Figure(f"mutants of lib/{module}.py", len(codes), len(codes) - len(alive),
-                     f"{share:.0%} seen by a test")  # fmt: skip
+        every, codes = mutated(module, options.mutants, options.seed)
+        alive = sum(code in (SURVIVED, *UNTESTED) for code in codes.values())
+        seen = binomtest(len(codes) - alive, len(codes))
+        found = f"{seen.statistic:.0%} seen by a test"
+        if len(codes) < every:
+            low, high = seen.proportion_ci()
+            found += f", of all {every} {low:.0%} to {high:.0%} (95 % interval)"
+        yield Figure(f"mutants of lib/{module}.py", len(codes), seen.k, found)
 
 
-def mutated(module: str) -> dict[str, int]:
-    """Return the exit code of the tests for each mutant of a module, running what is missing.
+def mutated(module: str, most: int | None, seed: int) -> tuple[int, dict[str, int]]:
+    """Return how many mutants of a module there are, and the tests' exit code for those tried.
+
+    All are tried, or ``most`` of them that are drawn at random; those that have been tried already
+    are not tried again.
 
     Raises
     ------
@@ -63,16 +72,38 @@ def mutated(module: str) -> dict[str, int]:
     if command is None:
         raise InputError("there is no mutmut here: pip install mutmut==3.8.1, and run again")
     folder = prepared(module)
-    ran = subprocess.run(
-        [command, "run", "--max-children", "1"],
+    # mutmut makes all mutants before it finds that this is the name of none
+    ran(command, folder, ["none"])
+    names = sorted(outcomes(folder, module))
+    if most is not None and most < len(names):
+        drawn = generator(seed, f"mutants of {module}").choice(len(names), most, replace=False)
+        chosen = [names[i] for i in sorted(drawn)]
+    else:
+        chosen = names
+    codes = outcomes(folder, module)
+    if missing := [name for name in chosen if codes[name] is None]:
+        ran(command, folder, missing)
+        codes = outcomes(folder, module)
+    found = {name: code for name in chosen if (code := codes[name]) is not None}
+    if not found or len(found) < len(chosen):
+        raise InputError(
+            f"mutmut did not come to the end of lib/{module}.py: read {folder / 'run.log'}, and "
+            "run again, which goes on"
+        )
+    return len(names), found
+
+
+def ran(command: str, folder: Path, names: list[str]) -> None:
+    """Let mutmut try the mutants of these names."""
+    done = subprocess.run(
+        [command, "run", "--max-children", "1", *names],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(folder / "plugin"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    (folder / "run.log").write_text(ran.stdout + ran.stderr, encoding="utf-8")
-    return outcomes(folder, module)
+    (folder / "run.log").write_text(done.stdout + done.stderr, encoding="utf-8")
 
 
 def prepared(module: str) -> Path:
@@ -103,23 +134,14 @@ def configuration(module: str) -> str:
             "also_copy": [name for name in COPIED if name not in ("lib", "tests")],
             "pytest_add_cli_args_test_selection": TESTS[module],
             "pytest_add_cli_args": ["-p", "no_shrinking", "-p", "no:cacheprovider"],
+            # an endless loop is one after 8 times the processor time of the tests, not after 30
+            "timeout_multiplier": 4.0,
         }.items()
     )
 
 
-def outcomes(folder: Path, module: str) -> dict[str, int]:
-    """Read what mutmut noted of each mutant.
-
-    Raises
-    ------
-    InputError
-        It noted nothing, because the tests do not pass as they are, or stopped half-way.
-    """
+def outcomes(folder: Path, module: str) -> dict[str, int | None]:
+    """Read what mutmut noted of each mutant, nothing where it was not tried."""
     path = folder / "mutants" / "lib" / f"{module}.py.meta"
-    codes = json.loads(path.read_text())["exit_code_by_key"] if path.is_file() else {}
-    if not codes or None in codes.values():
-        raise InputError(
-            f"mutmut did not come to the end of lib/{module}.py: read {folder / 'run.log'}, and "
-            "run again, which goes on"
-        )
-    return codes
+    codes = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return codes.get("exit_code_by_key", {})
