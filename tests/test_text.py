@@ -94,6 +94,19 @@ def test_a_changed_model_file_is_refused(
     text._model.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("able", "kind"), [({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)]
+)
+def test_bfloat16_is_used_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], kind: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    text._model.cache_clear()
+    assert {one.dtype for one in text._model("minilm").parameters()} == {kind}
+    text._model.cache_clear()
+
+
 def test_digest_tells_encoders_and_vectors_apart(small: Dataset, titled: Dataset) -> None:
     assert isinstance(titled.items, pd.DataFrame)
     names = [text.digest_of(titled, "minilm"), text.digest_of(titled, "BAAI/bge-m3"),

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 CHUNK = 2048  # texts per stored chunk
 BATCH = 64  # texts per forward pass; fixed, because padding moves the last digits
-FAITHFUL = 0.9995  # least cosine to float32 under which bfloat16 is used
+FAITHFUL = 0.9995  # least cosine to float32 with which bfloat16 is used
+# what processors multiply bfloat16 with; others imitate it, several times slower than float32
+BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 
 def encode(dataset: Dataset, encoder: str) -> Tensor:
@@ -133,7 +135,7 @@ def _width(model: SentenceTransformer) -> Any:
 
 @cache
 def _model(encoder: str) -> SentenceTransformer:
-    """Load a model, in bfloat16 where that gives the same directions as float32."""
+    """Load a model, in bfloat16 where that is faster and gives the same directions as float32."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from sentence_transformers import SentenceTransformer
 
@@ -149,6 +151,8 @@ def _model(encoder: str) -> SentenceTransformer:
             "minilm, tfidf, genres, a sentence-transformers name that this machine can reach, or a "
             ".npy file"
         ) from None
+    if not _has_bfloat16(device):
+        return model
     probe = ["A short title", "Another, somewhat longer title (1999) Drama, Thriller", "x"]
     exact = torch.nn.functional.normalize(torch.from_numpy(_forward(model, probe)))
     model.bfloat16()
@@ -156,6 +160,13 @@ def _model(encoder: str) -> SentenceTransformer:
     if float((exact * rough).sum(1).min()) < FAITHFUL:
         model.float()
     return model
+
+
+def _has_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in BFLOAT16)
 
 
 def _bundled() -> Path:
