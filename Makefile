@@ -21,7 +21,7 @@ PARAMETERS := $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS
 CONFIG := $(if $(DATASETS),datasets="$(DATASETS)") $(if $(CHAPTERS),chapters="$(CHAPTERS)") $(if $(PARAMETERS),parameters="{$(PARAMETERS)}")
 OVERRIDES := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
-.PHONY: help book chapters fits html links test validate lint bench trust publish cache clean distclean
+.PHONY: help book chapters fits html links test validate lint bench trust compare publish cache clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,9 @@ bench: $(READY) ## measure speed and memory
 
 trust: $(READY) ## kill, corrupt, fuzz and compare; SECTIONS="kills hostile" for some of it
 	@$(RUN) python -m trust $(SECTIONS)
+
+compare: $(READY) ## does what was executed say what is published, finding by finding? (DATASETS)
+	@$(BIN)/python -m lib compare $(DATASETS)
 
 publish: $(READY) ## copy what was executed for DATASETS to executed/, to be committed
 	@$(BIN)/python -m lib publish $(DATASETS)

@@ -15,17 +15,18 @@ from typing import Any
 from lib import book, notebooks
 from lib.errors import InputError
 
-_Command = Callable[[argparse.Namespace], None]
+_Command = Callable[[argparse.Namespace], int | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 1 where a chapter failed, 2 where what was given is wrong.
+    """Run one command; return 0, 1 where a chapter failed or came out otherwise than published, 2
+    where what was given is wrong.
 
     130 says that it was interrupted.
     """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
@@ -35,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. What was finished is kept: the command goes on.", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         commands, "publish", _publish, "copy fresh runs to executed/, to be committed"
     )
     publish.add_argument("datasets", nargs="*", help="default: those of workflow.yml")
+
+    compare = _command(
+        commands, "compare", _compare, "hold fresh runs against what is published, by finding"
+    )
+    compare.add_argument("datasets", nargs="*", help="default: all that both have")
 
     cache = _command(commands, "cache", _cache, "say what is cached, where, and how big it is")
     cache.add_argument(
@@ -179,6 +184,19 @@ def _publish(options: argparse.Namespace) -> None:
     names = options.datasets or book.workflow()["datasets"]
     for path in book.publish(names):
         print(path.relative_to(book.ROOT))
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from lib import comparison
+
+    folders = book.ROOT / book.EXECUTED, book.ROOT / book.BUILD / book.EXECUTED
+    table, others = comparison.compared(*folders, datasets=options.datasets)
+    if not table.empty:
+        print(table.to_string(index=False, float_format="{:.3f}".format))
+    if others:
+        print(f"Judged with other parameters, so not compared: {'; '.join(others)}")
+    print(comparison.summary(table))
+    return int((table[comparison.VERDICTS[0]] != table[comparison.VERDICTS[1]]).any())
 
 
 def _cache(options: argparse.Namespace) -> None:

@@ -27,11 +27,9 @@ def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
     published ones. Notebooks that stopped at an error are left out.
     """
     rows = {
-        (record["claim"], page.parent.name): _row(record, page)
+        place: _row(record, page)
         for folder in folders
-        for page in sorted(folder.glob("*/[!.]*.ipynb"))
-        if not page.stem.endswith(".failed")
-        for record in _records_of(page)
+        for place, (record, page) in carried(folder).items()
     }
     table = pd.DataFrame(list(rows.values()), columns=COLUMNS)
     there = sorted(table["dataset"].unique())
@@ -40,6 +38,16 @@ def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
     table["dataset"] = pd.Categorical(table["dataset"], categories=names)
     table["claim"] = pd.Categorical(table["claim"], categories=list(claims.load()))
     return table.sort_values(["claim", "dataset"], ignore_index=True)
+
+
+def carried(folder: Path) -> dict[tuple[str, str], tuple[dict[str, Any], Path]]:
+    """Return, by claim and dataset, the record and the notebook under ``folder`` that has it."""
+    return {
+        (record["claim"], page.parent.name): (record, page)
+        for page in sorted(folder.glob("*/[!.]*.ipynb"))
+        if not page.stem.endswith(".failed")
+        for record in _records_of(page)
+    }
 
 
 def _records_of(page: Path) -> Iterator[dict[str, Any]]:
