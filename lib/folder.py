@@ -293,7 +293,8 @@ def _items(table: _Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | 
         rows["title"] = cleaned(columns[title])
     duplicates = int(rows.duplicated("key").sum())
     if duplicates:
-        notes.append(f"{table.path} describes {duplicates} items again: the longest text is kept")
+        again = _counted(duplicates, "item")
+        notes.append(f"{table.path} describes {again} again: the longest text is kept")
     return rows
 
 
@@ -310,12 +311,14 @@ def _is_text(table: _Table, name: str) -> bool:
 def _tell_broken(table: _Table, whole: pd.Series, notes: list[str]) -> None:
     empty = int((~whole).sum())
     if empty:
-        notes.append(f"{table.path} has {empty} rows without a user or an item: they are left out")
+        notes.append(
+            f"{table.path} has {_counted(empty, 'row')} without a user or an item: left out"
+        )
     if table.broken:
         row, fault = next(iter(table.broken.items()))
         notes.append(
-            f"{table.path} has {len(table.broken)} rows of another length, first data row {row} "
-            f"with {fault}: they are left out"
+            f"{table.path} has {_counted(len(table.broken), 'row')} of another length, first data "
+            f"row {row} with {fault}: left out"
         )
 
 
@@ -326,8 +329,9 @@ def _undescribed(
     missing = used[~np.isin(np.asarray(used, dtype=object), np.asarray(items["key"], dtype=object))]
     if len(missing):
         fatal.append(
-            f"{len(missing)} items of the interactions in {directory} are not in its table of "
-            f"items, such as {min(missing)!r}: add them there, or remove their interactions"
+            f"{_counted(len(missing), 'item')} of the interactions in {directory} without a row in "
+            f"its table of items, such as {min(missing)!r}: add what is missing, or remove its "
+            "interactions"
         )
 
 
@@ -337,5 +341,10 @@ def _textless(items: pd.DataFrame, interactions: pd.DataFrame, notes: list[str])
     empty = texts.index[texts == ""]
     if len(empty):
         notes.append(
-            f"{len(empty)} items have no text, such as {min(empty)!r}: they stay, with an empty one"
+            f"{_counted(len(empty), 'item')} without text, such as {min(empty)!r}: kept, with an "
+            "empty one"
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

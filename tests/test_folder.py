@@ -135,7 +135,7 @@ def test_what_can_be_mended_is_noted_and_counted(tmp_path: Path) -> None:
     with (place / "interactions.csv").open("a") as file:
         file.write("1\n,95,3\n")
     notes = folder.validate(place)
-    assert [word for word in ("more than once", "no text", "again", "another length", "without")
+    assert [word for word in ("more than once", "without text", "again", "another length", "without")
             if not any(word in note for note in notes)] == []  # fmt: skip
     assert all(note.startswith("note: ") for note in notes)
     dataset = data.load(str(place))
@@ -152,7 +152,7 @@ FATAL = {
     "no table of items": {"items": None},
     "no column user or user_id": {"interactions": INTERACTIONS.drop(columns="user_id")},
     "no column item or item_id": {"items": ITEMS.drop(columns="item_id")},
-    "are not in its table of items, such as '95'": {"items": ITEMS.iloc[1:]},
+    "without a row in its table of items, such as '95'": {"items": ITEMS.iloc[1:]},
     "first 'soon' in data row 1": {"interactions": INTERACTIONS.assign(timestamp="soon")},
     "no user is left": {"interactions": INTERACTIONS.iloc[:20]},
 }
