@@ -14,7 +14,7 @@ from pathlib import Path
 from lib.errors import InputError
 from trust.figures import WORK, Figure, keep, rendered
 
-SECTIONS = ("determinism", "kills", "faults", "hostile", "laws", "mutation")
+SECTIONS = ("determinism", "kills", "faults", "hostile", "laws", "mutation", "again")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -67,7 +67,11 @@ def circumstances() -> dict[str, Any]:
 
 
 def _processor() -> str:
+    import torch
+
     names = Path("/proc/cpuinfo")
     lines = names.read_text().splitlines() if names.is_file() else []
     found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return found[0] if found else platform.machine()
+    # the instructions decide the last digits: sums are taken in wider or narrower parts
+    name = found[0] if found else platform.machine()
+    return f"{name} with {torch.backends.cpu.get_cpu_capability()}"
