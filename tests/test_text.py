@@ -95,13 +95,21 @@ def test_a_changed_model_file_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("able", "kind"), [({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)]
+    ("able", "kind"),
+    [
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"avx2": True, "avx512_bf16": False}, torch.float32),
+        (None, torch.float32),
+    ],
 )
 def test_bfloat16_is_used_where_the_processor_has_it(
-    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], kind: torch.dtype
+    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool] | None, kind: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    if able is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     text._model.cache_clear()
     assert {one.dtype for one in text._model("minilm").parameters()} == {kind}
     text._model.cache_clear()

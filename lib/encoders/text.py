@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,7 +166,8 @@ def _model(encoder: str) -> SentenceTransformer:
 def _has_bfloat16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    able = torch.cpu.get_capabilities()
+    # an older torch does not tell
+    able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(able.get(name, False) for name in BFLOAT16)
 
 
