@@ -1,5 +1,7 @@
 """Sphinx directive ``trust``: the last figures of one section of ``trust/results.json``.
 
+A section may be kept in parts, SECTION/PART, which were run at different times.
+
 In a page: a fence ``{trust} kills``. What was measured, by the file, stands under the table.
 """
 
@@ -13,6 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 HEAD = ("what", "tried", "right", "found")
+CIRCUMSTANCES = ("date", "commit", "machine", "versions")
 
 
 class Figures(SphinxDirective):
@@ -21,21 +24,36 @@ class Figures(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Return the table and the line under it."""
-        section = kept(self, "trust/results.json").get(self.arguments[0])
-        if section is None:
+        """Return the table of all parts of a section, and under it where each is from."""
+        content = kept(self, "trust/results.json")
+        parts = [
+            content[key] for key in sorted(content) if key.partition("/")[0] == self.arguments[0]
+        ]
+        if not parts:
             return [nodes.paragraph(text="Not run yet.")]
-        rows = [[shown(figure[word]) for word in HEAD] for figure in section["figures"]]
-        return [table(HEAD, rows), nodes.paragraph(text=origin(section))]
+        figures = [figure for part in parts for figure in part["figures"]]
+        rows = [[shown(figure[word]) for word in HEAD] for figure in figures]
+        lines = origins(parts)
+        return [table(HEAD, rows), *(nodes.paragraph(text=line) for line in lines)]
 
 
-def origin(section: dict[str, Any]) -> str:
-    """Return the line that says when, where and of which commit a section's figures are."""
-    minutes = max(1, round(section["seconds"] / 60))
-    return (
-        f"{section['date']}, commit {section['commit']}, {minutes} minutes on "
-        f"{section['machine']}; {section['versions']}."
-    )
+def origins(parts: list[dict[str, Any]]) -> list[str]:
+    """Return the lines that say when, where and of which commit the figures are.
+
+    One line for parts of the same run; with several lines, each names what it is about.
+    """
+    runs: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for part in parts:
+        runs.setdefault(tuple(part[word] for word in CIRCUMSTANCES), []).append(part)
+    lines = []
+    for (date, commit, machine, versions), of in runs.items():
+        whats = ", ".join(figure["what"] for part in of for figure in part["figures"])
+        minutes = max(1, round(sum(part["seconds"] for part in of) / 60))
+        lines.append(
+            f"{f'{whats}: ' if len(runs) > 1 else ''}{date}, commit {commit}, {minutes} "
+            f"minute{'s' if minutes > 1 else ''} on {machine}; {versions}."
+        )
+    return lines
 
 
 def shown(value: object) -> str:

@@ -73,11 +73,16 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
               "bandwidth": 3e10}  # fmt: skip
     (root / "bench").mkdir()
     (root / "bench" / "results.json").write_text(json.dumps({"machine": speeds, "rows": [row]}))
-    figures = [{"what": BAD, "tried": 1200, "right": 7, "found": IMAGE}]
+    run = {"date": "2026-01-02", "commit": "abc", "machine": IMAGE, "versions": "1", "seconds": 90}
+    figure = {"what": BAD, "tried": 1200, "right": 7, "found": IMAGE}
+    modules = [{**figure, "what": f"lib/{name}"} for name in "abc"]
     (root / "trust").mkdir()
-    (root / "trust" / "results.json").write_text(json.dumps({"kills": {
-        "date": "2026-01-02", "commit": "abc", "machine": IMAGE, "versions": "1", "seconds": 90,
-        "figures": figures}}))  # fmt: skip
+    (root / "trust" / "results.json").write_text(json.dumps({
+        "kills": {**run, "figures": [figure]},
+        "mutation/a": {**run, "figures": modules[:1]},
+        "mutation/b": {**run, "commit": "def", "figures": modules[1:2]},
+        "mutation/c": {**run, "figures": modules[2:]},
+    }))  # fmt: skip
     (root / ".venv").symlink_to(sys.prefix)
     ran = subprocess.run(
         ["make", "--silent", "-o", ".venv/.companion-ready", "html"], cwd=root,
@@ -109,6 +114,10 @@ def test_figures_stand_on_the_page_as_text(book: Path) -> None:
     assert "<p>1,200</p>" in page and "<p>7</p>" in page
     assert "2026-01-02, commit abc, 2 minutes on" in page
     assert "Not run yet." in page
+    # parts of a section in one table, and a line for each run they are of
+    assert page.index("<p>lib/a</p>") < page.index("<p>lib/b</p>") < page.index("<p>lib/c</p>")
+    assert "lib/a, lib/c: 2026-01-02, commit abc, 3 minutes on" in page
+    assert "lib/b: 2026-01-02, commit def, 2 minutes on" in page
     page = (book / "speed.html").read_text(encoding="utf-8")
     assert "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>" in page
     assert "<p>250.0\N{NO-BREAK SPACE}ms</p>" in page and "<p>0.12</p>" in page

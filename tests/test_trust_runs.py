@@ -9,7 +9,7 @@ import pytest
 
 from lib.errors import InputError
 from trust import faults, figures, hostile, mutation
-from trust.__main__ import SECTIONS, main
+from trust.__main__ import SECTIONS, expanded, main
 from trust.figures import Figure
 from trust.samples import Reader, all_readers
 from trust.spoil import spoiled
@@ -99,8 +99,21 @@ def test_a_wrong_request_is_told(capsys: pytest.CaptureFixture[str], tmp_path: P
     with pytest.raises(SystemExit):
         main(["kill"])
     assert "there are " + ", ".join(SECTIONS) in capsys.readouterr().err
-    with pytest.raises(InputError, match="some of claims"):
-        list(mutation.figures(argparse.Namespace(only=["plots"])))
+    with pytest.raises(SystemExit):
+        main(["mutation/plots"])
+    assert "such as mutation/topk" in capsys.readouterr().err
+
+
+def test_a_part_that_is_tried_anew_leaves_the_run_of_all(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    figures.keep(path, "mutation", [Figure("a", 2, 2), Figure("b", 3, 3)], 60)
+    figures.keep(path, "laws", [Figure("b", 1, 1)], 60)
+    figures.keep(path, "mutation/b", [Figure("b", 5, 4)], 60)
+    content = json.loads(path.read_text())
+    places = {key: [f["what"] for f in part["figures"]] for key, part in content.items()}
+    assert places == {"laws": ["b"], "mutation": ["a"], "mutation/b": ["b"]}
+    figures.keep(path, "mutation/a", [Figure("a", 2, 1)], 60)
+    assert sorted(json.loads(path.read_text())) == ["laws", "mutation/a", "mutation/b"]
 
 
 MUTMUT = """\
@@ -128,7 +141,7 @@ def test_mutants_are_drawn_and_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(mutation, "WORK", tmp_path)
 
     def tried(mutants: int | None) -> figures.Figure:
-        options = argparse.Namespace(only=["topk"], mutants=mutants, seed=0)
+        options = argparse.Namespace(part="topk", mutants=mutants, seed=0)
         return next(mutation.figures(options))
 
     some = tried(4)
@@ -144,7 +157,7 @@ def test_mutants_are_drawn_and_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_published_figures_are_of_sections_that_there_are() -> None:
     content = json.loads(figures.RESULTS.read_text(encoding="utf-8"))
-    assert set(content) <= set(SECTIONS)
+    assert set(content) <= {*SECTIONS, *expanded(SECTIONS)}
     for section in content.values():
         assert section["figures"] and section["commit"]
         assert all(0 <= row["right"] <= row["tried"] for row in section["figures"])

@@ -1,6 +1,7 @@
 """Try what the answers rest on and print one table a section; see ``python -m trust --help``.
 
-A section is a module of this package with ``figures(options) -> Iterator[Figure]``.
+A section is a module of this package with ``figures(options) -> Iterator[Figure]``; some are run
+and kept by part, such as ``mutation/topk``.
 """
 
 from __future__ import annotations
@@ -8,25 +9,35 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterable
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 
 from lib.errors import InputError
+from trust import mutation
 from trust.figures import WORK, Figure, keep, rendered
 
 SECTIONS = ("determinism", "kills", "faults", "hostile", "laws", "mutation", "again")
+PARTS = {"mutation": tuple(mutation.TESTS)}
+
+
+NAMES = ", ".join(SECTIONS) + ", or a part, such as mutation/topk"
+
+
+def expanded(sections: Iterable[str]) -> list[str]:
+    """Return sections with those that have parts by part."""
+    every = [[f"{name}/{part}" for part in PARTS.get(name, ())] or [name] for name in sections]
+    return list(chain.from_iterable(every))
 
 
 def parser() -> argparse.ArgumentParser:
     """Return what the command accepts."""
     words = argparse.ArgumentParser(prog="python -m trust", description=__doc__.split("\n")[0])
-    words.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
+    words.add_argument("sections", nargs="*", metavar="section", help=NAMES)
     words.add_argument("--seed", type=int, default=0, help="of the moments and inputs")
     words.add_argument("--kills", type=int, default=61, help="processes that are killed")
     words.add_argument("--inputs", type=int, default=24_000, help="inputs for the readers")
-    words.add_argument(
-        "--only", nargs="*", default=[], metavar="MODULE", help="modules that are mutated"
-    )
     words.add_argument(
         "--mutants", type=int, metavar="N", help="mutants of each module, drawn at random; all"
     )
@@ -38,20 +49,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the sections asked for; return 1 if anything came out wrong, 2 for a wrong request."""
     words = parser()
     options = words.parse_args(arguments)
-    if unknown := set(options.sections) - set(SECTIONS):
-        words.error(f"no section {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}")
+    if unknown := set(options.sections) - {*SECTIONS, *expanded(SECTIONS)}:
+        words.error(f"no section {', '.join(sorted(unknown))}: there are {NAMES}")
     right = True
-    for name in options.sections or SECTIONS:
+    for section in expanded(options.sections or SECTIONS):
+        name, _, options.part = section.partition("/")
         started, found = time.perf_counter(), list[Figure]()
         try:
             for figure in import_module(f"trust.{name}").figures(options):
                 found.append(figure)
                 print(f"{figure.right:,} of {figure.tried:,}  {figure.what}", file=sys.stderr)
-                keep(options.out, name, found, time.perf_counter() - started)
+                keep(options.out, section, found, time.perf_counter() - started)
         except InputError as fault:
             print(fault, file=sys.stderr)
             return 2
-        print(f"\n{name}\n{rendered(found)}")
+        print(f"\n{section}\n{rendered(found)}")
         right &= name == "mutation" or all(figure.right == figure.tried for figure in found)
     return 0 if right else 1
 

@@ -40,16 +40,29 @@ def rendered(figures: Iterable[Figure]) -> str:
 
 
 def keep(path: Path, section: str, figures: Iterable[Figure], seconds: float) -> None:
-    """Put a section's figures into a file beside those of the other sections."""
+    """Put a section's figures, or those of its part, into a file beside those of the others.
+
+    What is tried anew leaves the other parts of the section, where an earlier run may have it.
+    """
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    content[section] = {**circumstances(), "seconds": round(seconds)} | {
-        "figures": [asdict(figure) for figure in figures]
-    }
+    anew = [asdict(figure) for figure in figures]
+    for other in parts_of(section.partition("/")[0], content):
+        content[other]["figures"] = [
+            old for old in content[other]["figures"] if old["what"] not in {f["what"] for f in anew}
+        ]
+        if not content[other]["figures"]:
+            del content[other]
+    content[section] = {**circumstances(), "seconds": round(seconds), "figures": anew}
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
     draft.write_text(text + "\n", encoding="utf-8")
     draft.replace(path)
+
+
+def parts_of(section: str, content: Iterable[str]) -> list[str]:
+    """Return the keys under which a file of figures has a section: its own, and SECTION/PART."""
+    return sorted(key for key in content if key.partition("/")[0] == section)
 
 
 def circumstances() -> dict[str, Any]:
