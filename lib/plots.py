@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 # Okabe and Ito's colours: told apart with every common colour vision
 CLAIM, NULL, INK = "#0072B2", "#8A8A8A", "#333333"
@@ -27,6 +28,8 @@ def style() -> None:
             "axes.titleweight": "bold",
             "axes.spines.top": False,
             "axes.spines.right": False,
+            # names and titles are strangers' text, in which $ is money
+            "text.parse_math": False,
             "savefig.bbox": "tight",
             "svg.hashsalt": "companion",
         },
@@ -176,13 +179,15 @@ def shares(table: pd.DataFrame, *, title: str, xlabel: str) -> Figure:
 
 
 def histogram(values: np.ndarray, *, title: str, xlabel: str, ylabel: str) -> Figure:
-    """Draw how a positive count is spread, on logarithmic axes."""
+    """Draw how a positive count is spread, on a logarithmic axis."""
     style()
     figure, axis = plt.subplots(figsize=(7.2, 3.2))
     positive = values[values > 0]
     bins = np.unique(np.geomspace(1, positive.max() + 1, 30).round()).tolist()
     axis.hist(positive, bins=bins, color=CLAIM, edgecolor="white")
     axis.set(xscale="log", title=title, xlabel=xlabel, ylabel=ylabel)
+    axis.xaxis.set_major_formatter(LogFormatter())
+    axis.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
     return closed(figure)
 
 

@@ -1,6 +1,7 @@
 """The chapters' frame, the figures and the scoreboard, on a small world."""
 
 import base64
+import io
 import json
 import re
 from dataclasses import replace
@@ -191,6 +192,18 @@ def test_figures_have_titles_and_labels() -> None:
     for figure in figures:
         axis = figure.axes[0]
         assert axis.get_title(loc="left") == "T" and "unit" in axis.get_xlabel() + axis.get_ylabel()
+
+
+@pytest.mark.parametrize("largest", [7, 90, 3000])
+def test_a_name_with_dollars_is_drawn_as_it_is_written(largest: int) -> None:
+    counts = np.array([1, 2, largest])
+    figure = plots.histogram(counts, title="my$data_^$", xlabel="X (unit)", ylabel="Y (unit)")
+    figure.savefig(io.BytesIO())
+    axis = figure.axes[0]
+    words = [axis.get_title(loc="left")]
+    words += [t.get_text() for t in (*axis.get_xticklabels(), *axis.get_xticklabels(minor=True))]
+    assert words[0] == "my$data_^$"
+    assert {"1", "10"} & set(words) and not [word for word in words[1:] if "$" in word]
 
 
 def test_families_stand_in_panels_and_what_is_far_below_is_an_arrow() -> None:
