@@ -196,7 +196,7 @@ def _compare(options: argparse.Namespace) -> int:
     if others:
         print(f"Judged with other parameters, so not compared: {'; '.join(others)}")
     print(comparison.summary(table))
-    return int((table[comparison.VERDICTS[0]] != table[comparison.VERDICTS[1]]).any())
+    return int(comparison.counted(table).same < len(table))
 
 
 def _cache(options: argparse.Namespace) -> None:

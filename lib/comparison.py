@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -86,13 +86,26 @@ def _apart(old: list[float | None], new: list[float | None]) -> tuple[float, flo
     return before, now, math.inf if math.isnan(apart) else apart
 
 
+class Counts(NamedTuple):
+    """Of how many findings the verdict is the same, no measure left its interval, all are equal."""
+
+    same: int
+    inside: int
+    equal: int
+
+
+def counted(table: pd.DataFrame) -> Counts:
+    """Return what a table of ``compared`` comes to."""
+    same = table[VERDICTS[0]] == table[VERDICTS[1]]
+    return Counts(*(int(x.sum()) for x in (same, table["apart"] <= 1, table["apart"] == 0)))
+
+
 def summary(table: pd.DataFrame) -> str:
     """Return what a table of ``compared`` comes to, in one sentence."""
     if table.empty:
         return "Nothing was compared."
-    same = table[VERDICTS[0]] == table[VERDICTS[1]]
-    inside, equal = table["apart"] <= 1, table["apart"] == 0
+    counts = counted(table)
     return (
-        f"{same.sum()} of {len(table)} findings have the published verdict; in {inside.sum()} no "
-        f"measure lies outside its published interval, and in {equal.sum()} all are equal."
+        f"{counts.same} of {len(table)} findings have the published verdict; in {counts.inside} no "
+        f"measure lies outside its published interval, and in {counts.equal} all are equal."
     )

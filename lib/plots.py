@@ -187,7 +187,7 @@ def histogram(values: np.ndarray, *, title: str, xlabel: str, ylabel: str) -> Fi
     axis.hist(positive, bins=bins, color=CLAIM, edgecolor="white")
     axis.set(xscale="log", title=title, xlabel=xlabel, ylabel=ylabel)
     axis.xaxis.set_major_formatter(LogFormatter())
-    axis.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+    axis.xaxis.set_minor_formatter(LogFormatter())
     return closed(figure)
 
 

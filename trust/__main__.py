@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterable
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 
 from lib.errors import InputError
@@ -20,15 +19,14 @@ from trust.figures import WORK, Figure, keep, rendered
 
 SECTIONS = ("determinism", "kills", "faults", "hostile", "laws", "mutation", "again")
 PARTS = {"mutation": tuple(mutation.TESTS)}
-
-
 NAMES = ", ".join(SECTIONS) + ", or a part, such as mutation/topk"
 
 
 def expanded(sections: Iterable[str]) -> list[str]:
     """Return sections with those that have parts by part."""
-    every = [[f"{name}/{part}" for part in PARTS.get(name, ())] or [name] for name in sections]
-    return list(chain.from_iterable(every))
+    return [
+        f"{name}/{part}" if part else name for name in sections for part in PARTS.get(name, ("",))
+    ]
 
 
 def parser() -> argparse.ArgumentParser:

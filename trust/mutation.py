@@ -70,13 +70,11 @@ def mutated(module: str, most: int | None, seed: int) -> tuple[int, dict[str, in
     folder = prepared(module)
     # mutmut makes all mutants before it finds that this is the name of none
     ran(command, folder, ["none"])
-    names = sorted(outcomes(folder, module))
-    if most is not None and most < len(names):
-        drawn = generator(seed, f"mutants of {module}").choice(len(names), most, replace=False)
-        chosen = [names[i] for i in sorted(drawn)]
-    else:
-        chosen = names
     codes = outcomes(folder, module)
+    chosen = sorted(codes)
+    if most is not None and most < len(codes):
+        draw = generator(seed, f"mutants of {module}")
+        chosen = sorted(draw.choice(chosen, most, replace=False).tolist())
     if missing := [name for name in chosen if codes[name] is None]:
         ran(command, folder, missing)
         codes = outcomes(folder, module)
@@ -86,7 +84,7 @@ def mutated(module: str, most: int | None, seed: int) -> tuple[int, dict[str, in
             f"mutmut did not come to the end of lib/{module}.py: read {folder / 'run.log'}, and "
             "run again, which goes on"
         )
-    return len(names), found
+    return len(codes), found
 
 
 def ran(command: str, folder: Path, names: list[str]) -> None:
