@@ -33,14 +33,14 @@ def chapter_of(page: str) -> tuple[str, str] | None:
 
 
 def editions(source: Path, chapter: str) -> dict[str, str]:
-    """Return the parts of the book that have this chapter, by folder, with their captions."""
+    """Return the datasets that have this chapter, by folder, with their titles."""
     parts = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))["parts"]
     found = {}
-    for part in parts:
-        for entry in part["chapters"]:
-            pair = chapter_of(entry["file"])
+    for dataset in (entry for part in parts for entry in part["chapters"]):
+        for page in (dataset, *dataset.get("sections", [])):
+            pair = chapter_of(page["file"])
             if pair and pair[1] == chapter:
-                found[pair[0]] = part["caption"]
+                found[pair[0]] = dataset["title"]
     return found
 
 
@@ -54,11 +54,11 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
     dataset, chapter = pair
     links = nodes.paragraph(classes=["companion-datasets"])
     links += nodes.inline(text="This chapter on: ")
-    for number, (other, caption) in enumerate(editions(Path(app.srcdir), chapter).items()):
+    for number, (other, name) in enumerate(editions(Path(app.srcdir), chapter).items()):
         if number:
             links += nodes.inline(text=" · ")
         here = other == dataset
-        links += nodes.strong(text=caption) if here else _link(page, other, chapter, caption)
+        links += nodes.strong(text=name) if here else _link(page, other, chapter, name)
     download = addnodes.download_reference(
         "", "", nodes.inline(text="executed notebook"), reftarget=f"/{page}.ipynb", refdoc=page
     )

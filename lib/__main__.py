@@ -200,13 +200,12 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _cache(options: argparse.Namespace) -> None:
-    from lib import store
+    from lib import inventory, store
 
-    if options.clear is not None:
-        print(f"{store.clear(options.clear or None)} entries deleted from {store.root()}")
-        return
-    print(f"{store.root()} (set COMPANION_CACHE to have it elsewhere)")
-    print(store.entries().to_string(index=False))
+    if options.clear is None:
+        print(inventory.report())
+    else:
+        print(f"{inventory.clear(options.clear or None)} entries deleted from {store.root()}")
 
 
 def _template(options: argparse.Namespace) -> None:

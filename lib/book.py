@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -46,8 +47,9 @@ def executed(folder: Path) -> list[Path]:
 def toc(pages: Path, root: Path = ROOT) -> dict[str, Any]:
     """Return the table of contents of the pages that stand under ``pages``.
 
-    The pages that introduce the book come first, then a part per dataset in the order of
-    ``workflow.yml`` (others by name), then the pages for reference.
+    The pages that introduce the book come first, then the datasets in the order of
+    ``workflow.yml`` (others by name), then the pages for reference. A dataset is one entry, its
+    first chapter, under which the others unfold.
     """
     plan = workflow(root)
     titles: dict[str, str] = plan["titles"]
@@ -57,20 +59,31 @@ def toc(pages: Path, root: Path = ROOT) -> dict[str, Any]:
     order += [name for name in found if name not in titles]
     intro = [page for page in plan["pages"]["intro"] if _exists(pages, page)]
     parts = [{"caption": "Overview", "chapters": _entries(intro)}] if intro else []
-    parts += [
-        {
-            "caption": titles.get(name, name),
-            "chapters": _entries(f"{EXECUTED}/{name}/{p.stem}" for p in executed(folder / name)),
-        }
-        for name in order
-    ]
+    datasets = [_dataset(folder / name, titles.get(name, name)) for name in order]
+    parts += [{"caption": "Findings by dataset", "chapters": datasets}] if datasets else []
     reference = [page for page in plan["pages"]["reference"] if _exists(pages, page)]
     parts += [{"caption": "Reference", "chapters": _entries(reference)}] if reference else []
     return {"format": "jb-book", "root": "index", "parts": parts}
 
 
-def _entries(pages: Any) -> list[dict[str, str]]:
+def _entries(pages: Sequence[str]) -> list[dict[str, str]]:
     return [{"file": page} for page in pages]
+
+
+def _dataset(folder: Path, title: str) -> dict[str, Any]:
+    """Return a dataset's entry: its first chapter under the dataset's title, and the others."""
+    first, *others = executed(folder)
+    place = f"{EXECUTED}/{folder.name}"
+    sections = [{"file": f"{place}/{page.stem}", "title": _short_title(page)} for page in others]
+    entry = {"file": f"{place}/{first.stem}", "title": title}
+    return entry | ({"sections": sections} if sections else {})
+
+
+def _short_title(chapter: Path) -> str:
+    """Return a chapter's number and its heading, without the dataset's name that ends it."""
+    cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
+    heading = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
+    return f"{int(chapter.stem.partition('-')[0])}. {heading.rpartition(' · ')[0]}"
 
 
 def _exists(pages: Path, page: str) -> bool:

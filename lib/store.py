@@ -233,30 +233,3 @@ def _fault(folder: Path) -> str | None:
 def _file_digest(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def entries() -> pd.DataFrame:
-    """Return one row per entry: kind, name, what it holds, mebibytes, when it was written."""
-    rows = [
-        {
-            "kind": manifest.parent.parent.name,
-            "name": manifest.parent.name,
-            "of": " ".join(
-                str(json.loads(manifest.read_text())["key"].get(word, ""))
-                for word in ("dataset", "model", "seed")
-            ).strip(),
-            "MiB": sum(path.stat().st_size for path in manifest.parent.iterdir()) / 2**20,
-            "written": pd.Timestamp(manifest.stat().st_mtime, unit="s"),
-        }
-        for manifest in sorted(root().glob(f"*/[!.]*/{MANIFEST}"))
-    ]
-    return pd.DataFrame(rows, columns=["kind", "name", "of", "MiB", "written"])
-
-
-def clear(kind: str | None = None) -> int:
-    """Remove the entries of one kind, or all, and return how many there were."""
-    table = entries()
-    chosen = table if kind is None else table[table["kind"] == kind]
-    for row in chosen.itertuples():
-        shutil.rmtree(root() / str(row.kind) / str(row.name))
-    return len(chosen)

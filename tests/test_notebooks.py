@@ -177,22 +177,33 @@ def root(tmp_path):
 def page(folder: Path, name: str, text: str) -> None:
     path = folder / f"{name}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    heading = nbformat.v4.new_markdown_cell(f"# {text} · {path.parent.name}\n\nWhat it is about.")
+    nbformat.write(nbformat.v4.new_notebook(cells=[heading]), path)
 
 
-def test_toc_has_a_part_per_dataset_in_order(root):
+def said(path: Path) -> str:
+    """What was given to ``page`` as its text."""
+    return nbformat.read(path, 4).cells[0].source.removeprefix("# ").partition(" · ")[0]
+
+
+def test_toc_unfolds_the_chapters_of_each_dataset_in_order(root):
     page(root / "executed", "scoreboard", "published")
     page(root / "executed", "games/02-views.failed", "failed")
-    parts = book.toc(root, root)["parts"]
-    assert [part["caption"] for part in parts] == [
-        "Overview", "MovieLens", "Games", "other", "Reference",
-    ]  # fmt: skip
-    assert [entry["file"] for entry in parts[1]["chapters"]] == [
-        "executed/ml-100k/01-data",
-        "executed/ml-100k/02-views",
-    ]
-    assert parts[2]["chapters"] == [{"file": "executed/games/01-data"}]
-    assert parts[4]["chapters"] == [{"file": "glossary"}]
+    page(root / "executed", "ml-100k/10-diversity", "A question: a · b?")
+    overview, datasets, reference = book.toc(root, root)["parts"]
+    assert overview["chapters"] == [{"file": "executed/scoreboard"}]
+    first, second, other = datasets["chapters"]
+    assert first == {
+        "file": "executed/ml-100k/01-data",
+        "title": "MovieLens",
+        "sections": [
+            {"file": "executed/ml-100k/02-views", "title": "2. published"},
+            {"file": "executed/ml-100k/10-diversity", "title": "10. A question: a · b?"},
+        ],
+    }
+    assert second == {"file": "executed/games/01-data", "title": "Games"}
+    assert other == {"file": "executed/other/01-data", "title": "other"}
+    assert reference["chapters"] == [{"file": "glossary"}]
 
 
 def test_stage_takes_fresh_parts_whole(root, capsys):
@@ -200,21 +211,21 @@ def test_stage_takes_fresh_parts_whole(root, capsys):
     page(root / "chapters", "02-views", "a chapter that was not executed")
     site = book.stage(root / "_build" / "site", fresh=True, root=root)
     assert "the published part stands" in capsys.readouterr().err
-    assert (site / "executed/ml-100k/01-data.ipynb").read_text() == "published"
+    assert said(site / "executed/ml-100k/01-data.ipynb") == "published"
     page(root / "_build" / "executed", "ml-100k/02-views", "fresh")
     page(root / "_build" / "executed", "ml-100k/03-agreement", "fresh")
     page(root / "_build" / "executed", "scoreboard", "fresh")
     page(root / "executed", "scoreboard", "published")
     site = book.stage(root / "_build" / "site", fresh=True, root=root)
-    assert (site / "executed/ml-100k/01-data.ipynb").read_text() == "fresh"
-    assert (site / "executed/ml-100k/03-agreement.ipynb").read_text() == "fresh"
-    assert (site / "executed/games/01-data.ipynb").read_text() == "published"
-    assert (site / "executed/scoreboard.ipynb").read_text() == "fresh"
+    assert said(site / "executed/ml-100k/01-data.ipynb") == "fresh"
+    assert said(site / "executed/ml-100k/03-agreement.ipynb") == "fresh"
+    assert said(site / "executed/games/01-data.ipynb") == "published"
+    assert said(site / "executed/scoreboard.ipynb") == "fresh"
     assert (site / "_toc.yml").is_file() and not (site / "README.md").exists()
     book.stage(site, root=root)
-    assert (site / "executed/ml-100k/01-data.ipynb").read_text() == "published"
+    assert said(site / "executed/ml-100k/01-data.ipynb") == "published"
     assert not (site / "executed/ml-100k/03-agreement.ipynb").exists()
-    assert (site / "executed/scoreboard.ipynb").read_text() == "published"
+    assert said(site / "executed/scoreboard.ipynb") == "published"
 
 
 def test_stage_touches_only_what_changed(root):

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from safetensors import SafetensorError
 
-from lib import errors, store
+from lib import errors, inventory, store
 from lib.errors import InputError
 
 
@@ -70,7 +70,7 @@ def test_damage_is_found_named_and_mended(
 def test_a_failed_make_leaves_nothing(cache: Path) -> None:
     with pytest.raises(AssertionError):
         store.remember("view", {"seed": 1}, never)
-    assert len(store.entries()) == 0
+    assert len(inventory.entries()) == 0
     assert store.remember("view", {"seed": 1}, lambda: {"x": 1}) == {"x": 1}
 
 
@@ -79,9 +79,9 @@ def test_a_half_written_draft_of_a_killed_process_is_swept(cache: Path) -> None:
     entry = next(cache.glob("view/*/facts.json")).parent
     draft = entry.with_name(f".draft-{entry.name}")
     entry.rename(draft)
-    assert len(store.entries()) == 0
+    assert len(inventory.entries()) == 0
     store.remember("view", {"seed": 1}, value)
-    assert not draft.exists() and len(store.entries()) == 1
+    assert not draft.exists() and len(inventory.entries()) == 1
 
 
 def _slow_writer(cache: str, count: str) -> None:
@@ -142,15 +142,6 @@ def test_code_version_ignores_comments_and_docstrings(tmp_path: Path) -> None:
     assert version(plain) == version(same)
     assert version(plain) != version(plain.replace("+ 1", "+ 2"))
     assert store.code_version(store) != store.code_version(errors)
-
-
-def test_entries_and_clear() -> None:
-    store.remember("view", {"dataset": "d", "model": "m", "seed": 1}, value)
-    store.remember("text", {"encoder": "e"}, value)
-    assert sorted(store.entries()["kind"]) == ["text", "view"]
-    assert store.entries().set_index("kind").loc["view", "of"] == "d m 1"
-    assert store.clear("view") == 1
-    assert list(store.entries()["kind"]) == ["text"]
 
 
 def entry(cache: Path, seed: int) -> Path:
