@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from lib.notebooks import slug, variant
+from lib.store import digest
 
 
 configfile: "workflow.yml"
@@ -25,13 +26,28 @@ GIVEN = config.get("given", {})
 CHAPTERS = sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
 if "chapters" in config:
     CHAPTERS = words(config["chapters"])
-SOURCES = sorted(str(path) for path in Path("lib").rglob("*.py"))
 EXECUTED = "_build/executed"
 # How long each job took and how much memory, measured while it ran.
 COSTS = "_build/costs"
 # A chapter's job makes a stamp; the notebook beside it is replaced only by a whole one, because
 # Snakemake deletes what a failed job should have made.
 DONE = "_build/done"
+
+# Stands for all files of the library, which Snakemake would otherwise look at for every job that
+# waits, each time that one ends; it is written when their content is another.
+LIBRARY = "_build/library.sha256"
+
+
+def write_library():
+    """Write the digest of the library's files, unless it is there."""
+    sources = {str(path): path.read_text() for path in Path("lib").rglob("*.py")}
+    now, stamp = digest(sources), Path(LIBRARY)
+    if not stamp.is_file() or stamp.read_text() != now:
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.write_text(now)
+
+
+write_library()
 
 device = str(PARAMETERS["device"])
 CUDA = device.startswith("cuda") or (device == "auto" and shutil.which("nvidia-smi") is not None)
@@ -128,7 +144,7 @@ rule fits:
 
 rule fit:
     input:
-        SOURCES,
+        LIBRARY,
     output:
         "_build/fits/{dataset}/{model}-{seed}.json",
     benchmark:
@@ -154,7 +170,7 @@ rule fit:
 rule chapter:
     input:
         lambda wildcards: fits_of(wildcards.dataset, wildcards.chapter),
-        SOURCES,
+        LIBRARY,
         "claims.yml",
         notebook="chapters/{chapter}.ipynb",
     output:
@@ -177,7 +193,7 @@ rule chapter:
 rule scoreboard:
     input:
         expand(f"{DONE}/{{dataset}}/{{chapter}}", dataset=DATASETS, chapter=CHAPTERS),
-        SOURCES,
+        LIBRARY,
         sorted(str(path) for path in Path("executed").glob("*/*.ipynb")),
         "claims.yml",
         notebook="chapters/scoreboard.ipynb",

@@ -152,3 +152,17 @@ def test_a_chapter_may_be_given_less_on_a_dataset(clone, tmp_path):
         assert ran.stdout.count("python -m lib fit ") == fits, ran.stdout + ran.stderr
     given = [line for line in ran.stdout.splitlines() if "-p others '1' -p slow 'False'" in line]
     assert len(given) == 1 and "01-first" in given[0]
+
+
+def test_chapters_run_again_when_the_library_is_another(clone, tmp_path):
+    for name in ("Snakefile", "claims.yml", "workflow.yml", "profiles"):
+        (tmp_path / name).symlink_to(clone / name)
+    shutil.copytree(ROOT / "lib", tmp_path / "lib")
+    (tmp_path / "chapters").mkdir()
+    write_chapter(tmp_path, "01-first", "print('ran')")
+    assert snakemake(tmp_path).returncode == 0
+    source = tmp_path / "lib" / "errors.py"
+    source.touch()
+    assert "Nothing to be done" in snakemake(tmp_path, "-n").stdout
+    source.write_text(source.read_text() + "\n# said otherwise\n")
+    assert "chapter        1" in snakemake(tmp_path, "-n").stdout

@@ -12,3 +12,11 @@ document.addEventListener("DOMContentLoaded", () => {
     link.append(picture);
   }
 });
+
+// The arrow that unfolds a dataset in the sidebar has no words of its own.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const arrow of document.querySelectorAll("nav.bd-docs-nav li > details > summary")) {
+    const dataset = arrow.closest("li").querySelector("a").textContent;
+    arrow.setAttribute("aria-label", `Chapters on ${dataset}`);
+  }
+});
