@@ -8,9 +8,23 @@ class InputError(ValueError):
     the sentence alone, because a traceback through our own checks tells its reader nothing.
     """
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(spelt(sentence))
+
     def _render_traceback_(self) -> list[str]:
         """Tell IPython to show the sentence instead of a traceback."""
         return [f"InputError: {self}"]
+
+
+def spelt(text: str) -> str:
+    r"""Return text with characters spelt out that a terminal obeys or takes for the end of a line.
+
+    A column of a stranger's file may be called anything, such as \x1b[2J. Line feeds stay: they
+    part several sentences.
+    """
+    return "".join(
+        c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def first_line(fault: BaseException) -> str:

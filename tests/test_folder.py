@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lib import data, folder
+from lib.__main__ import main
 from lib.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -252,3 +253,11 @@ def test_too_few_interactions_are_told_beside_other_faults(tmp_path: Path) -> No
     problems = folder.validate(write(tmp_path / "a", INTERACTIONS.iloc[:20], ITEMS.iloc[1:]))
     assert len(problems) == 2
     assert "no user is left" in problems[1]
+
+
+def test_a_strangers_column_name_does_nothing_to_a_terminal(tmp_path, capsys):
+    (tmp_path / "interactions.csv").write_text("user\x1b[2J\x0cid,item_id\n1,2\n")
+    (tmp_path / "items.csv").write_text("item_id,title\n2,x\n")
+    assert main(["validate", str(tmp_path)]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert r"its columns: user\x1b[2J\x0cid, item_id" in said
