@@ -140,7 +140,7 @@ def _read_table(path: Path) -> _Table:
 
     try:
         return _read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
-    except (pa.ArrowException, OSError, csv.Error) as fault:
+    except (pa.ArrowException, OSError, csv.Error, UnicodeDecodeError) as fault:
         raise InputError(
             f"{path} cannot be read as {path.suffix[1:]} ({first_line(fault)}): save it again"
         ) from None

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from lib import data, folder
 from lib.__main__ import main
@@ -261,3 +263,13 @@ def test_a_strangers_column_name_does_nothing_to_a_terminal(tmp_path, capsys):
     assert main(["validate", str(tmp_path)]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert r"its columns: user\x1b[2J\x0cid, item_id" in said
+
+
+def test_a_parquet_column_whose_name_is_no_text_is_refused(tmp_path, capsys):
+    (tmp_path / "items.csv").write_text("item_id,title\n2,x\n")
+    table = pa.table({"user_id": ["1"], "item_id": ["2"], "rating": ["3"]})
+    parquet.write_table(table, tmp_path / "whole.parquet", store_schema=False)
+    spoilt = (tmp_path / "whole.parquet").read_bytes().replace(b"rating", b"ratin\xe5")
+    (tmp_path / "interactions.parquet").write_bytes(spoilt)
+    assert main(["validate", str(tmp_path)]) == 2
+    assert "cannot be read as parquet ('utf-8' codec" in capsys.readouterr().err
