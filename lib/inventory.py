@@ -76,7 +76,7 @@ def report() -> str:
 
 
 def clear(kind: str | None = None) -> int:
-    """Remove what is kept of one kind, or everything, and return how many entries there were.
+    """Remove what is kept of one kind, or everything, and return how many entries are gone.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def clear(kind: str | None = None) -> int:
             shutil.rmtree(path, ignore_errors=True)  # a run may be replacing it
         else:
             path.unlink(missing_ok=True)
-    return len(paths)
+    return sum(not path.exists() for path in paths)
 
 
 def _of(manifest: Path) -> str:
