@@ -73,6 +73,8 @@ def _interactions(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
             f"{path.name} cannot be read as a CSV with the columns {', '.join(_COLUMNS)} "
             f"({str(fault).splitlines()[0]}): get the file again"
         ) from None
+    if not batches:  # not even a row that is left out
+        raise InputError(f"{path.name} has no row with its header's columns: get the file again")
     table = pa.Table.from_batches(batches).unify_dictionaries().to_pandas()
     whole = (table["user"] != "") & (table["item"] != "") & table["time"].notna()
     broken = skipped + int((~whole).sum())

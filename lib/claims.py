@@ -124,9 +124,10 @@ def evaluate(rule: str, measures: Mapping[str, Estimate]) -> bool:
     try:
         return bool(_value(ast.parse(rule, mode="eval").body, measures))
     except (SyntaxError, TypeError, KeyError, AttributeError, ZeroDivisionError) as fault:
-        raise InputError(
-            f"the rule {rule!r} cannot be evaluated ({fault}); mend claims.yml"
-        ) from None
+        why = str(fault)
+    except (MemoryError, RecursionError):  # what Python's parser says of very deep nesting
+        why = "it is nested too deeply"
+    raise InputError(f"the rule {rule!r} cannot be evaluated ({why}); mend claims.yml")
 
 
 def _value(node: ast.AST, measures: Mapping[str, Estimate]) -> Any:

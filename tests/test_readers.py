@@ -232,6 +232,13 @@ def test_amazon_columns_are_named(tmp_path: Path) -> None:
         amazon.read(*amazon_files(tmp_path, "user,item\n1,2\n", [about("B1")], ".gz"))
 
 
+def test_an_amazon_file_with_no_row_of_its_header_is_one_sentence(tmp_path: Path) -> None:
+    header, *rows = RATINGS.splitlines()
+    for text in (header + "\n", "\n".join([header + ",more", *rows])):
+        with pytest.raises(InputError, match="no row with its header's columns: get the file"):
+            amazon.read(*amazon_files(tmp_path, text, [about("B01")], ".gz"))
+
+
 def test_a_name_in_a_pickle_with_a_line_in_it_is_one_sentence() -> None:
     with pytest.raises(InputError) as fault:
         readers.unpickle_table(b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.", "table.pkl")

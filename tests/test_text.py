@@ -83,6 +83,16 @@ def test_missing_file_and_unknown_name_are_one_sentence(
         assert "\n" not in str(fault.value)
 
 
+def test_a_name_that_commands_a_terminal_is_quoted_and_never_printed(
+    titled: Dataset, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("some/model\x1b[2J", "../model\nnext", "m" * 5000, "a\0b", "a\udc80/b"):
+        with pytest.raises(InputError, match="cannot be loaded") as fault:
+            text.encode(titled, name)
+        assert "\x1b" not in str(fault.value) and "\n" not in str(fault.value)
+    assert caplog.text == "" and capfd.readouterr() == ("", "")
+
+
 def test_a_changed_model_file_is_refused(
     titled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,13 +57,13 @@ def test_an_input_that_runs_or_breaks_something_is_told(tmp_path: Path) -> None:
         raise InputError("one\ntwo")
 
     for read, word in ((run, "something ran"), (fall, "KeyError at"), (talk, "many lines")):
-        found = hostile.tried(Reader(word, 1, read, (b"x",)), 2, 0, tmp_path)
+        found = hostile.tried(Reader(word, read, (b"x",)), 2, 0, tmp_path)
         assert found.right == 0 and word in found.found
 
 
 def test_a_stopped_run_of_inputs_goes_on(tmp_path: Path) -> None:
     seen: list[bytes] = []
-    reader = Reader("any", 1, lambda _, content: seen.append(content), (b"a,b,c,d",))
+    reader = Reader("any", lambda _, content: seen.append(content), (b"a,b,c,d",))
     hostile.tried(reader, 6, 0, tmp_path)
     first = list(seen)
     found = hostile.tried(reader, 10, 0, tmp_path)

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("sections", nargs="*", metavar="section", help=NAMES)
     words.add_argument("--seed", type=int, default=0, help="of the moments and inputs")
     words.add_argument("--kills", type=int, default=61, help="processes that are killed")
-    words.add_argument("--inputs", type=int, default=24_000, help="inputs for the readers")
+    words.add_argument("--inputs", type=int, default=20_000, help="inputs for each reader")
     words.add_argument(
         "--mutants", type=int, metavar="N", help="mutants of each module, drawn at random; all"
     )

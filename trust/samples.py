@@ -26,10 +26,9 @@ Read = Callable[[Path, bytes], object]
 
 @dataclass(frozen=True)
 class Reader:
-    """What is read, the part of all inputs that it gets, how, and from which sound inputs."""
+    """What is read, how, and from which sound inputs."""
 
     name: str
-    share: float
     read: Read
     sound: tuple[bytes, ...]
 
@@ -79,24 +78,24 @@ def all_readers() -> list[Reader]:
     tweets = _pair(readers.movietweetings, TWEETED, MOVIES)
     packed = (gzip.compress(METADATA, mtime=0),)
     return [
-        Reader("CSV folder: interactions", 3, interactions, (CSV,)),
-        Reader("CSV folder: items", 3, items, (ABOUT,)),
-        Reader("RecBole .inter folder", 2, inter, (INTER,)),
-        Reader("RecBole .item folder", 2, item, (FILMS,)),
-        Reader("parquet folder", 2, parquet, (_parquet(),)),
-        Reader("MovieLens .inter and .item", 3, movielens, (INTER, FILMS)),
-        Reader("MovieTweetings .dat", 4, tweets, (TWEETED, MOVIES)),
-        Reader("Amazon 2023 CSV and JSON lines", 4, _pair(amazon.read, RATINGS, METADATA),
+        Reader("CSV folder: interactions", interactions, (CSV,)),
+        Reader("CSV folder: items", items, (ABOUT,)),
+        Reader("RecBole .inter folder", inter, (INTER,)),
+        Reader("RecBole .item folder", item, (FILMS,)),
+        Reader("parquet folder", parquet, (_parquet(),)),
+        Reader("MovieLens .inter and .item", movielens, (INTER, FILMS)),
+        Reader("MovieTweetings .dat", tweets, (TWEETED, MOVIES)),
+        Reader("Amazon 2023 CSV and JSON lines", _pair(amazon.read, RATINGS, METADATA),
                (RATINGS, METADATA)),
-        Reader("gzip of JSON lines", 1, _packed, packed),
-        Reader("pickled table", 6, _unpickle, _pickles()),
-        Reader("zip of pickles", 3, _zip, (_archive(),)),
-        Reader("npy of vectors", 4, _npy, _arrays()),
-        Reader("notebook parameters", 5, _parameters, WORDS),
-        Reader("a chapter's namespace", 3, _namespace, WORDS),
-        Reader("dataset names", 2, _dataset, WORDS),
-        Reader("encoder names", 1, _encoder, ENCODERS),
-        Reader("rules of verdicts", 4, _rule, RULES),
+        Reader("gzip of JSON lines", _packed, packed),
+        Reader("pickled table", _unpickle, _pickles()),
+        Reader("zip of pickles", _zip, (_archive(),)),
+        Reader("npy of vectors", _npy, _arrays()),
+        Reader("notebook parameters", _parameters, WORDS),
+        Reader("a chapter's namespace", _namespace, WORDS),
+        Reader("dataset names", _dataset, WORDS),
+        Reader("encoder names", _encoder, ENCODERS),
+        Reader("rules of verdicts", _rule, RULES),
     ]  # fmt: skip
 
 
