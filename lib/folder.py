@@ -150,7 +150,7 @@ def _read_text(path: Path) -> _Table:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    text = decoded(path)
+    text = decoded(path).lstrip("\r\n")  # an empty first line is no header
     quoted = path.suffix in (".csv", ".tsv")  # RecBole's files know no quotes
     comma = "," if path.suffix == ".csv" else "\t"
     first = text.partition("\n")[0].rstrip("\r")

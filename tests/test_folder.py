@@ -233,6 +233,15 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     assert folder.validate(place) == []
 
 
+@pytest.mark.parametrize("form", ["csv", "atomic"])
+def test_empty_lines_before_the_header_change_nothing(tmp_path: Path, form: str) -> None:
+    place = write(tmp_path / "a", form=form)
+    expected = data.load(str(place)).digest
+    for path in place.iterdir():
+        path.write_bytes(b"\r\n\n" + path.read_bytes())
+    assert data.load(str(place)).digest == expected
+
+
 def test_another_content_is_another_dataset(tmp_path: Path) -> None:
     place = write(tmp_path / "a")
     before = data.load(str(place)).digest
