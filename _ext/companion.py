@@ -58,13 +58,15 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
         if number:
             links += nodes.inline(text=" · ")
         here = other == dataset
-        links += nodes.strong(text=name) if here else _link(page, other, chapter, name)
+        there = f"executed/{other}/{chapter}"
+        links += nodes.strong(text=name) if here else _link(page, there, name)
     download = addnodes.download_reference(
         "", "", nodes.inline(text="executed notebook"), reftarget=f"/{page}.ipynb", refdoc=page
     )
     links += [nodes.inline(text=" · Download the "), download]
     command = command_of(Path(app.env.doc2path(page)), chapter)
-    again = nodes.paragraph("", "This page was made by the following; change what you like:")
+    again = nodes.paragraph("", "This page was made by the following; change what you like (")
+    again += [_link(page, "howto/rerun", "what it needs"), nodes.inline(text="):")]
     code = nodes.literal_block(command, command, language="bash")
     bar = nodes.container("", links, again, code, classes=["companion-bar"])
     title.parent.insert(title.parent.index(title) + 1, bar)
@@ -91,14 +93,14 @@ def _parameters(notebook: Path, tag: str) -> dict[str, Any]:
     return {ast.unparse(line.targets[0]): ast.literal_eval(line.value) for line in assigned}
 
 
-def _link(page: str, dataset: str, chapter: str, text: str) -> addnodes.pending_xref:
+def _link(page: str, target: str, text: str) -> addnodes.pending_xref:
     return addnodes.pending_xref(
         "",
         nodes.inline(text=text),
         refdomain="std",
         reftype="doc",
         refexplicit=True,
-        reftarget=f"/executed/{dataset}/{chapter}",
+        reftarget=f"/{target}",
         refdoc=page,
         refwarn=True,
     )

@@ -165,6 +165,8 @@ def test_chapter_tells_how_to_run_it_again_and_offers_its_notebook(visit):
     dataset, chapter = Path(CHAPTERS[0]).parent.name, Path(CHAPTERS[0]).stem
     text = page.locator(".companion-bar").inner_text()
     assert f"papermill chapters/{chapter}.ipynb out.ipynb -p dataset {dataset}" in text
+    needs = page.locator(".companion-bar").get_by_role("link", name="what it needs")
+    assert needs.get_attribute("href") == "../../howto/rerun.html"
     with page.expect_download() as download:
         page.locator(".companion-bar a.download").click()
     source = (ROOT / BUILD / "site" / CHAPTERS[0]).with_suffix(".ipynb")
