@@ -138,16 +138,18 @@ def _width(model: SentenceTransformer) -> Any:
 def _model(encoder: str) -> SentenceTransformer:
     """Load a model, in bfloat16 where that is faster and gives the same directions as float32."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from huggingface_hub import constants
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
     from sentence_transformers import SentenceTransformer
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     path = str(_bundled()) if encoder == "minilm" else encoder
+    constants.HF_HUB_OFFLINE |= offline()  # local_files_only alone asks for a model's revision
     try:
         if not Path(path).is_dir():
             validate_repo_id(path)  # else the library prints the name, and what it is told by it
         model = SentenceTransformer(
-            path, device=device, local_files_only=encoder == "minilm" or offline()
+            path, device=device, local_files_only=encoder == "minilm" or constants.HF_HUB_OFFLINE
         )
     except Exception as fault:  # what lies under a stranger's name can fail in any way
         raise InputError(
