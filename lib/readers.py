@@ -1,41 +1,25 @@
 """From files to two plain tables: who interacted with what, and the text of every item.
 
-Nothing in a file is executed. A pickle is read by an unpickler that knows the few names a table
-of pandas needs, a zip only by the names of the members that are wanted.
+Nothing in a file is executed. A zip is read only by the names of the members that are wanted.
 """
 
 from __future__ import annotations
 
 import html
 import io
-import pickle
 import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from lib import pickles
 from lib.errors import InputError
 
 MEMBER_LIMIT = 2**28  # bytes that a member of a zip may unpack to
-_TABLE_NAMES = frozenset(
-    {
-        ("builtins", "slice"),
-        ("numpy", "dtype"),
-        ("numpy", "ndarray"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy._core.numeric", "_frombuffer"),
-        ("pandas._libs.internals", "_unpickle_block"),
-        ("pandas.core.frame", "DataFrame"),
-        ("pandas.core.indexes.base", "Index"),
-        ("pandas.core.indexes.base", "_new_Index"),
-        ("pandas.core.indexes.range", "RangeIndex"),
-        ("pandas.core.internals.managers", "BlockManager"),
-    }
-)
 # control characters, and halves of surrogate pairs, which no file can store as UTF-8
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -73,38 +57,6 @@ def described(titles: pd.Series, years: pd.Series, genres: pd.Series) -> list[st
     return list((titles + when + kinds).where(titles != "", ""))
 
 
-class _TableUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _TABLE_NAMES:
-            asked = f"{module}.{name}"
-            raise InputError(
-                f"a pickle asks for {asked!r}, which no table needs: it may run code and is not "
-                "read; get the file from its publisher"
-            )
-        return super().find_class(module, name)
-
-
-def unpickle_table(data: bytes, name: str) -> pd.DataFrame:
-    """Return the pandas table in a stranger's pickle without running anything of theirs.
-
-    Raises
-    ------
-    InputError
-        The pickle asks for a name that a table does not need, is damaged, or holds no table.
-    """
-    try:
-        table = _TableUnpickler(io.BytesIO(data)).load()
-    except InputError:
-        raise
-    except Exception as fault:  # a damaged pickle can fail in any way
-        raise InputError(
-            f"{name} is no pickle that can be read ({type(fault).__name__}): get the file again"
-        ) from None
-    if not isinstance(table, pd.DataFrame):
-        raise InputError(f"{name} holds a {type(table).__name__}, not a pandas table")
-    return table
-
-
 def member(path: Path, name: str) -> bytes:
     """Return one member of a zip by its name, nothing being unpacked to disk.
 
@@ -135,8 +87,8 @@ def member(path: Path, name: str) -> bytes:
 
 def seqrec(path: Path) -> Raw:
     """Read a ``proc.zip`` of SeqRecBenchmark: a pickle of users' item lists, one of titles."""
-    by_user = unpickle_table(member(path, "user2item.pkl"), "user2item.pkl")
-    titles = unpickle_table(member(path, "item2title.pkl"), "item2title.pkl")
+    by_user = pickles.table(member(path, "user2item.pkl"), "user2item.pkl")
+    titles = pickles.table(member(path, "item2title.pkl"), "item2title.pkl")
     by_user = by_user[["UserID", "ItemID", "Timestamp"]].explode(["ItemID", "Timestamp"])
     interactions = pd.DataFrame(
         {

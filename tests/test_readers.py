@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import amazon, readers
+from lib import amazon, pickles, readers
 from lib.errors import InputError
 
 RATINGS = """user_id,parent_asin,rating,timestamp
@@ -72,7 +72,7 @@ def test_clean_text_is_clean_and_can_be_stored(text: str) -> None:
 def test_a_table_in_a_pickle_is_read() -> None:
     table = pd.DataFrame({"ItemID": [1, 2], "Title": pd.Series(["a", None], dtype=object)})
     table.columns = table.columns.astype(object)
-    found = readers.unpickle_table(pickled(table), "table.pkl")
+    found = pickles.table(pickled(table), "table.pkl")
     pd.testing.assert_frame_equal(found, table)
 
 
@@ -84,7 +84,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run(
     attack = Attack(mark)
     bad = attack if inside == "alone" else pd.DataFrame({"a": pd.Series([attack], dtype=object)})
     with pytest.raises(InputError, match=r"asks for 'posix\.system'"):
-        readers.unpickle_table(pickled(bad), "bad.pkl")
+        pickles.table(pickled(bad), "bad.pkl")
     assert not mark.exists()
 
 
@@ -101,7 +101,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run(
 )
 def test_other_pickles_are_refused_in_a_sentence(data: bytes) -> None:
     with pytest.raises(InputError) as fault:
-        readers.unpickle_table(data, "x.pkl")
+        pickles.table(data, "x.pkl")
     assert "\n" not in str(fault.value)
 
 
@@ -241,7 +241,7 @@ def test_an_amazon_file_with_no_row_of_its_header_is_one_sentence(tmp_path: Path
 
 def test_a_name_in_a_pickle_with_a_line_in_it_is_one_sentence() -> None:
     with pytest.raises(InputError) as fault:
-        readers.unpickle_table(b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.", "table.pkl")
+        pickles.table(b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.", "table.pkl")
     assert "\n" not in str(fault.value)
 
 

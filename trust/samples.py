@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import amazon, chapter, claims, data, folder, notebooks, readers, synthetic
+from lib import amazon, chapter, claims, data, folder, notebooks, pickles, readers, synthetic
 from lib.encoders import text
 from lib.errors import InputError
 from lib.stats import Estimate
@@ -138,7 +138,7 @@ def _packed(place: Path, content: bytes) -> object:
 
 
 def _unpickle(_: Path, content: bytes) -> object:
-    return readers.unpickle_table(content, "table.pkl")
+    return pickles.table(content, "table.pkl")
 
 
 def _dataset(_: Path, content: bytes) -> object:

@@ -1,0 +1,73 @@
+"""What a pickle says of its arrays is checked before NumPy believes it."""
+
+import io
+import pickle
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import pickles
+from lib.errors import InputError
+from tests.test_readers import pickled
+
+TABLE = pd.DataFrame({"n": [1, 2, 3], "text": pd.Series(["a", "b", "c"], dtype=object)})
+TABLE.columns = TABLE.columns.astype(object)
+SOUND = pickled(TABLE)
+
+
+@dataclass
+class Call:
+    """Pickled, it is a call of a function with arguments, and then a state."""
+
+    function: object
+    arguments: tuple[object, ...]
+    state: object = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self.function, self.arguments, self.state
+
+
+def test_numbers_and_texts_come_back() -> None:
+    numbers = pd.DataFrame({k: np.arange(3).astype(k) for k in ("i4", "u1", "f8", "?")})
+    numbers.columns = numbers.columns.astype(object)
+    for table in (TABLE, numbers):
+        found = pickles.table(pickled(table), "t.pkl")
+        pd.testing.assert_frame_equal(found, table)
+        assert all(type(block.values) is np.ndarray for block in found._mgr.blocks)
+
+
+def test_an_array_of_the_fifth_protocol_comes_back() -> None:
+    expected = np.arange(6, dtype=">i4").reshape(2, 3)
+    content = pickle.dumps(np.asfortranarray(expected), protocol=5)
+    found = pickles._Unpickler(io.BytesIO(content)).load()
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("length", [b"\x00", b"\x02", b"\x04", b"\xff"])
+def test_a_shape_that_its_content_does_not_fill_is_refused(length: bytes) -> None:
+    shape = b"K\x01K\x03\x86"  # 1 × 3: once of the numbers, once of the texts
+    assert SOUND.count(shape) == 2
+    first = SOUND.index(shape)
+    for place in (first, SOUND.index(shape, first + 1)):
+        spoilt = SOUND[: place + 3] + length + SOUND[place + 4 :]
+        with pytest.raises(InputError, match="no pickle that can be read"):
+            pickles.table(spoilt, "t.pkl")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Call(np.ndarray, ((1,), "O", b"A" * 8)),  # an object at an address of theirs
+        Call(np.ndarray, ((1,), "i8", b"A" * 8), (1, (9,), "i8", False, b"A")),
+        Call(np.dtype, ("V8",)),
+        Call(np.dtype, ("O8",), (3, "|", None, ("a",), {"a": (np.dtype("O"), 99)}, 8, 8, 27)),
+        Call(np.dtype, ("i8",), (3, "<", None, None, None, 2**40, 1, 0)),
+    ],
+)
+def test_calls_that_choose_memory_are_refused(call: Call) -> None:
+    table = pd.DataFrame({"a": pd.Series([call], dtype=object)})
+    with pytest.raises(InputError):
+        pickles.table(pickled(table), "t.pkl")
