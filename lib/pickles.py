@@ -11,6 +11,7 @@ import io
 import math
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -93,7 +94,21 @@ _THEIRS = frozenset(
 )
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """The one that is written in Python: the other makes as much room as a pickle's numbers ask.
+
+    So does this one for byte arrays, which are therefore made of what is there.
+    """
+
+    read: Callable[[int], bytes]
+    append: Callable[[object], None]
+
+    def load_byte_array(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(size)))
+
+    dispatch = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_byte_array}  # type: ignore
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _OWN:
             return _OWN[module, name]

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import tracemalloc
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,12 +39,35 @@ def test_numbers_and_texts_come_back() -> None:
         assert all(type(block.values) is np.ndarray for block in found._mgr.blocks)
 
 
-def test_an_array_of_the_fifth_protocol_comes_back() -> None:
-    expected = np.arange(6, dtype=">i4").reshape(2, 3)
-    content = pickle.dumps(np.asfortranarray(expected), protocol=5)
-    found = pickles._Unpickler(io.BytesIO(content)).load()
-    np.testing.assert_array_equal(found, expected)
-    assert found.dtype == expected.dtype
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_of_the_fifth_protocol_comes_back(order: str) -> None:
+    expected = np.arange(6, dtype=">i4").reshape(2, 3).copy(order)
+    for array in (expected, expected.view()):
+        array.flags.writeable = array is expected  # a byte array, and bytes
+        content = pickle.dumps(array, protocol=5)
+        found = pickles._Unpickler(io.BytesIO(content)).load()
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"\x80\x03Nr\xff\xff\xff\xff.",  # the 4,294,967,295th thing to be remembered
+        b"\x80\x03p99999999999\n.",
+        b"\x80\x04\x8e\xff\xff\xff\xff\x07\0\0\0a.",  # bytes, but for one all missing
+        b"\x80\x04\x95\xff\xff\xff\xff\x07\0\0\0N.",
+        b"\x80\x05\x96\xff\xff\xff\xff\x07\0\0\0a.",
+    ],
+)
+def test_no_number_in_a_pickle_takes_memory(bomb: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            pickles.table(bomb, "t.pkl")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("length", [b"\x00", b"\x02", b"\x04", b"\xff"])
