@@ -24,6 +24,7 @@ from sphinx.environment import BuildEnvironment
 
 ASSETS = Path(__file__).parent / "assets"
 COLAB = "howto/colab.ipynb"
+HOWTO = "howto/rerun"  # what the command on each page needs
 
 
 def chapter_of(page: str) -> tuple[str, str] | None:
@@ -65,8 +66,11 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
     )
     links += [nodes.inline(text=" · Download the "), download]
     command = command_of(Path(app.env.doc2path(page)), chapter)
-    again = nodes.paragraph("", "This page was made by the following; change what you like (")
-    again += [_link(page, "howto/rerun", "what it needs"), nodes.inline(text="):")]
+    again = nodes.paragraph("", "This page was made by the following; change what you like")
+    if HOWTO in app.env.found_docs:  # a book of some pages only may come without it
+        again += [nodes.inline(text=" ("), _link(page, HOWTO, "what it needs")]
+        again += nodes.inline(text=")")
+    again += nodes.inline(text=":")
     code = nodes.literal_block(command, command, language="bash")
     bar = nodes.container("", links, again, code, classes=["companion-bar"])
     title.parent.insert(title.parent.index(title) + 1, bar)

@@ -44,8 +44,6 @@ def html(tmp_path_factory):
         site.mkdir(exist_ok=True)
         copy(source, site / name)
     (site / "index.md").write_text("# First page\n")
-    (site / "howto").mkdir(exist_ok=True)
-    (site / "howto" / "rerun.md").write_text("# Run a chapter again\n")
     for part in PARTS:
         write_page(site, part, "03-agreement")
     write_page(site, "ml-100k", "04-complementarity")
