@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import os
 import platform
 import re
@@ -149,6 +150,7 @@ def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
     from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
     try:
         execute_notebook(
@@ -159,6 +161,9 @@ def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
             stderr_file=sys.stderr,
             # The kernel's own notices (sockets, interrupts) are no news to a reader.
             extra_arguments=["--log-level=CRITICAL"],
+            # Half of it for a kernel to end when asked, which one at work does not hear, and half
+            # when told: after an interrupt both are waited for.
+            config=Config(KernelManager={"shutdown_wait_time": 2.0}),
         )
     except PapermillExecutionError as error:
         last = (str(error.evalue).strip().splitlines() or [""])[-1]
@@ -168,6 +173,11 @@ def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
         raise _CellError(
             f"or after cell [{max(counts)}]: the kernel died, most often for want of memory"
         ) from None
+    except KeyboardInterrupt:
+        # What waited for the kernel learns that it died, and would say so, also in a traceback.
+        for name in ("asyncio", "papermill"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        raise
 
 
 def normalise(notebook: nbformat.NotebookNode, name: str) -> None:

@@ -1,9 +1,12 @@
 """Executing chapters: what is written is whole, refuses what it does not know, and repeats."""
 
 import copy
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -73,6 +76,25 @@ def test_failing_cell_is_named_and_last_good_output_stays(tmp_path):
     assert out.read_text() == "the last good one"
     assert "so far" in out.with_suffix(".failed.ipynb").read_text()
     assert len(list(out.parent.iterdir())) == 2
+
+
+def test_an_interrupt_in_a_cell_is_one_sentence(tmp_path):
+    busy = "from pathlib import Path\nimport time\nPath('here').touch()\ntime.sleep(600)"
+    chapter = write_chapter(tmp_path, busy)
+    words = [sys.executable, "-m", "lib", "execute", chapter.name, "ml-100k", "--out", "out.ipynb"]
+    process = subprocess.Popen(
+        words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(book.ROOT), "TQDM_DISABLE": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        # also where the tests were started so that they do not hear an interrupt
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    while process.poll() is None and not (tmp_path / "here").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate()
+    assert said == "\nInterrupted. What was finished is kept: the command goes on.\n"
+    assert process.returncode == 130
+    assert {path.name for path in tmp_path.iterdir()} == {chapter.name, "here"}
 
 
 def test_success_removes_the_failed_run(tmp_path):
