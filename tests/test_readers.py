@@ -2,17 +2,14 @@
 
 import gzip
 import json
-import os
-import pickle
 import zipfile
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import amazon, pickles, readers
+from lib import amazon, readers
 from lib.errors import InputError
 
 RATINGS = """user_id,parent_asin,rating,timestamp
@@ -20,28 +17,6 @@ AE2,B01,5.0,1500000000123
 AE2,B02,4.0,1400000000000
 AE1,B01,1.0,1300000000000
 """
-
-
-class Attack:
-    """A pickle that would run a command when it is read."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple:
-        return os.system, (f"touch {self.mark}",)
-
-
-def pickled(value: object) -> bytes:
-    """Return a pickle with the names that pandas 2 wrote, as the published files have them."""
-    data = pickle.dumps(value, protocol=3)
-    for name, module in (
-        (b"DataFrame", b"frame"),
-        (b"Index", b"indexes.base"),
-        (b"RangeIndex", b"indexes.range"),
-    ):
-        data = data.replace(b"cpandas\n" + name, b"cpandas.core." + module + b"\n" + name)
-    return data
 
 
 @pytest.mark.parametrize(
@@ -67,42 +42,6 @@ def test_clean_text_is_clean_and_can_be_stored(text: str) -> None:
     plain = readers.clean(text)
     assert readers.clean(plain) == plain
     plain.encode("utf-8")
-
-
-def test_a_table_in_a_pickle_is_read() -> None:
-    table = pd.DataFrame({"ItemID": [1, 2], "Title": pd.Series(["a", None], dtype=object)})
-    table.columns = table.columns.astype(object)
-    found = pickles.table(pickled(table), "table.pkl")
-    pd.testing.assert_frame_equal(found, table)
-
-
-@pytest.mark.parametrize("inside", ["alone", "in a table"])
-def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run(
-    tmp_path: Path, inside: str
-) -> None:
-    mark = tmp_path / "ran"
-    attack = Attack(mark)
-    bad = attack if inside == "alone" else pd.DataFrame({"a": pd.Series([attack], dtype=object)})
-    with pytest.raises(InputError, match=r"asks for 'posix\.system'"):
-        pickles.table(pickled(bad), "bad.pkl")
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"not a pickle",
-        pickle.dumps([1, 2]),
-        pickled(pd.DataFrame({"a": [1]}))[:-40],
-        b"cpandas.core.frame\nDataFrame.eval\n.",  # a way through an allowed name
-        b"cbuiltins\neval\n(S'1'\ntR.",
-    ],
-)
-def test_other_pickles_are_refused_in_a_sentence(data: bytes) -> None:
-    with pytest.raises(InputError) as fault:
-        pickles.table(data, "x.pkl")
-    assert "\n" not in str(fault.value)
 
 
 def archive(path: Path, members: dict[str, bytes]) -> Path:
@@ -237,12 +176,6 @@ def test_an_amazon_file_with_no_row_of_its_header_is_one_sentence(tmp_path: Path
     for text in (header + "\n", "\n".join([header + ",more", *rows])):
         with pytest.raises(InputError, match="no row with its header's columns: get the file"):
             amazon.read(*amazon_files(tmp_path, text, [about("B01")], ".gz"))
-
-
-def test_a_name_in_a_pickle_with_a_line_in_it_is_one_sentence() -> None:
-    with pytest.raises(InputError) as fault:
-        pickles.table(b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.", "table.pkl")
-    assert "\n" not in str(fault.value)
 
 
 def atomic_files(tmp_path: Path, *ratings: str) -> tuple[Path, Path]:

@@ -168,7 +168,7 @@ class _Runs:
         return os.system, ("touch ran",)
 
 
-def _pickled(value: object) -> bytes:
+def pickled(value: object) -> bytes:
     """Return a pickle with the names that pandas 2 wrote, as the published files have them."""
     content = pickle.dumps(value, protocol=3)
     for name, module in ((b"DataFrame", b"frame"), (b"Index", b"indexes.base"),
@@ -184,7 +184,7 @@ def _users() -> pd.DataFrame:
 
 def _pickles() -> tuple[bytes, ...]:
     hostile = [eval, os.system, _Runs(), (_Runs(), _users()), {"a": 1}, pd.Series([1])]
-    return tuple(_pickled(one) for one in (_users(), _users(), _users(), *hostile))
+    return tuple(pickled(one) for one in (_users(), _users(), _users(), *hostile))
 
 
 def _archive() -> bytes:
@@ -192,8 +192,8 @@ def _archive() -> bytes:
     titles.columns = titles.columns.astype(object)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("user2item.pkl", _pickled(_users()))
-        archive.writestr("item2title.pkl", _pickled(titles))
+        archive.writestr("user2item.pkl", pickled(_users()))
+        archive.writestr("item2title.pkl", pickled(titles))
     return out.getvalue()
 
 
