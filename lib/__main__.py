@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        # What waited for a kernel learns that it died, and asyncio would tell so in a traceback.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         print("\nInterrupted. What was finished is kept: the command goes on.", file=sys.stderr)
         return 130
 

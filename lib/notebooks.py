@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import logging
 import os
 import platform
 import re
@@ -173,11 +172,6 @@ def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
         raise _CellError(
             f"or after cell [{max(counts)}]: the kernel died, most often for want of memory"
         ) from None
-    except KeyboardInterrupt:
-        # What waited for the kernel learns that it died, and would say so, also in a traceback.
-        for name in ("asyncio", "papermill"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        raise
 
 
 def normalise(notebook: nbformat.NotebookNode, name: str) -> None:

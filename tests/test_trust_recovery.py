@@ -40,6 +40,29 @@ def test_an_interrupt_is_a_sentence(
     )
 
 
+def test_a_task_that_failed_in_an_interrupt_adds_no_traceback() -> None:
+    script = """
+import asyncio, sys
+from lib import __main__ as command
+
+async def fails():
+    raise OSError("gone")
+
+def interrupted(_):
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(fails())
+    loop.run_until_complete(asyncio.sleep(0))
+    assert task.done()
+    raise KeyboardInterrupt
+
+command._checked = interrupted
+sys.exit(command.main(["checked"]))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 130
+    assert ended.stderr == "\nInterrupted. What was finished is kept: the command goes on.\n"
+
+
 def test_what_a_killed_run_of_a_chapter_left_is_swept(tmp_path: Path) -> None:
     out, node = tmp_path / "03-x.ipynb", notebooks.platform.node()
     gone, living = (tmp_path / f".03-x.{node}.{pid}.running.ipynb" for pid in (2**22 + 1, 1))
