@@ -18,6 +18,9 @@ KINDS = {
     "view": "trained views",
     "map": "maps between views",
     "probe": "scores of the maps",
+    "choice": "weights chosen on validation items",
+    "row": "rows of the fusion chapter",
+    "score": "scores with their resamples",
     "worlds": "simulated worlds",
     "drawing": "drawings of items",
 }

@@ -18,12 +18,12 @@ import torch
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from lib import claims, fusion, item_splits, maps, strata
+from lib import claims, fusion, item_splits, strata
 from lib.chapter import Run
 from lib.diagnostics import oracle
 from lib.metrics import Lists, recall
 from lib.probe_scores import Resampled
-from lib.studies import findings
+from lib.studies import findings, kept
 from lib.studies.findings import MEASURES, Evidence, Measures
 from lib.studies.protocol import CHOICES, HALVES, JOINT, Choice
 from lib.topk import best, topk
@@ -109,17 +109,19 @@ class Bench:
         lightgcn: Mapping[str, Any] | None = None,
         *,
         model: str = "lightgcn",
-        fit: maps.Fit = maps.fit_ridge,
+        fit: str = "ridge",
     ) -> dict[str, Resampled]:
-        """Return F6 of a seed: text by ``linear`` settings, the target and its second seed."""
+        """Return F6 of a seed: text by ``linear`` settings, the target and its second seed.
+
+        ``fit`` is one of ``lib.maps.MAPS``.
+        """
         source = self.view("linear", seed, **(linear or {}))
         target, second = (
             self.view(model, s, **(lightgcn or {})) for s in (seed, self.run.other(seed))
         )
         split = item_splits.random(self.run.dataset.n_items)
-        return findings.reached(
-            source.items.numpy(), target.items.numpy(), second.items.numpy(), split, fit, seed=seed
-        )
+        items = [view.items.numpy() for view in (source, target, second)]
+        return kept.reached(self.run.dataset.name, items, split, fit, seed=seed)
 
     def measures(self, finding: str) -> Measures:
         """Return a finding under our protocol, all seeds."""
@@ -314,7 +316,7 @@ def without_null(bench: Bench, choice: Choice) -> Cells:
 
 def without_validation(bench: Bench, choice: Choice) -> Cells:
     """Fit the reference's linear map in place of ridge."""
-    other = [bench.probed(seed, fit=maps.MAPS["linear, reference"]) for seed in bench.run.seeds]
+    other = [bench.probed(seed, fit="linear, reference") for seed in bench.run.seeds]
     return {"F6": Cell(findings.averaged(bench.reached), findings.averaged(other))}
 
 

@@ -7,17 +7,21 @@ its weight, so that the joint inner product is the weighted mean of the cosines.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from lib import fusion
+from lib import fusion, metrics, store, vectors
 from lib.chapter import Run
 from lib.encoders.training import validation_score, validation_users
 from lib.errors import InputError
 from lib.views import View
+
+Pair = tuple[np.ndarray, np.ndarray]
+"""User and item vectors of a view: n_users × d and n_items × d."""
 
 
 def even_concat(views: Sequence[View]) -> View:
@@ -34,7 +38,8 @@ def even_concat(views: Sequence[View]) -> View:
 def best_concat(run: Run, views: Sequence[View], grid: ArrayLike | None = None) -> View:
     """Return the views side by side with the weights, in tenths, of best validation recall.
 
-    ``grid`` is what to try in place of tenths, one weighting per row (``lib.fusion.simplex``).
+    The choice is made now or read from the store. ``grid`` is what to try in place of tenths, one
+    weighting per row (``lib.fusion.simplex``).
 
     ``info`` has ``weights`` (one per view, sum 1), ``trials`` (how many were tried) and
     ``validation``, the Recall@20 that they have on the users that every model is selected on. Of
@@ -45,18 +50,29 @@ def best_concat(run: Run, views: Sequence[View], grid: ArrayLike | None = None) 
     InputError
         As ``lib.fusion.choose_weights``.
     """
+    pairs = _pairs(views)
+    key = {
+        "dataset": run.dataset.name,
+        "data": run.dataset.digest,
+        "views": store.digest(*chain.from_iterable(pairs)),
+        "grid": None if grid is None else store.digest(np.asarray(grid)),
+        "code": store.code_version(fusion, vectors, metrics, validation_score, validation_users),
+    }
+    info = store.remember("choice", key, lambda: _chosen(run, pairs, grid))
+    return _view(fusion.concat(pairs, info["weights"]), info)
+
+
+def _chosen(run: Run, pairs: Sequence[Pair], grid: ArrayLike | None) -> store.Value:
     subset = validation_users(run.dataset)
 
     def score(found: fusion.Vectors) -> float:
         users, items = map(torch.from_numpy, found)
         return validation_score(run.dataset, users, items, subset)
 
-    pairs = _pairs(views)
     choice = fusion.choose_weights(pairs, score, grid)
-    info = {
+    return {
         "weights": list(choice.weights), "validation": choice.score, "trials": len(choice.tried)
     }  # fmt: skip
-    return _view(fusion.concat(pairs, choice.weights), info)
 
 
 def better(views: Mapping[str, Sequence[View]]) -> str:
@@ -75,7 +91,7 @@ def better(views: Mapping[str, Sequence[View]]) -> str:
     return max(views, key=lambda name: np.mean([view.info["validation"] for view in views[name]]))
 
 
-def _pairs(views: Sequence[View]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _pairs(views: Sequence[View]) -> list[Pair]:
     return [(view.users.numpy(), view.items.numpy()) for view in views]
 
 

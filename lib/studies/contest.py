@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from lib import views
+from lib import store, views
 from lib.chapter import Run
 from lib.errors import InputError
 from lib.topk import TopK, topk
@@ -73,6 +73,7 @@ class Bench:
         self.run, self.seed, self.epochs = run, seed, epochs
         self.dataset = run.dataset
         self.view = cache(self._view)
+        self.digest = cache(self._digest)
         self.ranked = cache(self._ranked)
 
     def _fit(self, source: Source, seed: int, **more: Any) -> View:
@@ -87,6 +88,10 @@ class Bench:
         seed = self.run.other(self.seed) if source.other else self.seed
         more = {"weight": self.weight(source)} if source.tuned else {}
         return self._fit(source, seed, **more)
+
+    def _digest(self, source: Source) -> str:
+        view = self.view(source)
+        return store.digest(view.users.numpy(), view.items.numpy())
 
     def too_large(self, source: Source) -> str:
         """Return why this dataset is too large for a view's matrices; nothing where it is not."""

@@ -25,7 +25,7 @@ from scipy.stats import rankdata
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from lib import fusion, maps, views
+from lib import fusion, maps, store, views
 from lib.chapter import Run
 from lib.diagnostics import (
     effective_rank,
@@ -42,6 +42,7 @@ from lib.metrics import Lists, check_items, checked_lists, filled, recall
 from lib.probe_scores import DRAWS, Resampled, Score, estimate, mean, r2
 from lib.seeds import generator
 from lib.stats import Estimate
+from lib.studies import kept
 from lib.vectors import Floats, matrix
 from lib.views import View
 
@@ -209,6 +210,20 @@ def effective_ranks(spaces: Sequence[ArrayLike], *, seed: int = 0) -> list[Resam
     return found
 
 
+def _kept_ranks(run: Run, spaces: Sequence[NDArray[np.float32]]) -> list[Resampled]:
+    """Return ``effective_ranks``, computed now or read from the store."""
+    key = {
+        "dataset": run.dataset.name,
+        "data": store.digest(*spaces),
+        "code": store.code_version(effective_ranks, _ranks, effective_rank),
+    }
+
+    def make() -> dict[str, Resampled]:
+        return {str(place): rank for place, rank in enumerate(effective_ranks(spaces))}
+
+    return list(kept.resampled(key, make).values())
+
+
 def _ranks(x: Floats, weights: np.ndarray) -> Floats:
     """Return the effective rank of ``x`` (n × d) under each row of weights (b × n)."""
     d = x.shape[1]
@@ -293,7 +308,7 @@ def scores(run: Run, found: dict[Key, Space]) -> Scores:
     k = neighbourhood(run.dataset.n_items)
     near_text = neighbours(raw, k)
     near = {seed: (near_text, neighbours(found["0", seed].items, k)) for seed in run.seeds}
-    ranks = effective_ranks([space.items for space in found.values()])
+    ranks = _kept_ranks(run, [space.items for space in found.values()])
     popular = {(POPULAR, seed): _space(run.view("popularity", 0)) for seed in run.seeds}
     out: Scores = {}
     bar = tqdm((found | popular).items(), desc="measures", unit="space", delay=3, disable=None)

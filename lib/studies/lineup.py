@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lib import views
+from lib import fusion, fusion_learned, maps, metrics, store, topk, vectors, views
 from lib.chapter import Run
 from lib.diagnostics import best_of_union
+from lib.encoders import text
 from lib.errors import InputError
 from lib.metrics import Floats, ndcg, recall
 from lib.stats import Estimate, relative_gain
+from lib.studies import concat, contest, rows
 from lib.studies.contest import Bench, Made, Row, Source, TooLargeError
 from lib.studies.rows import ALIGNMENT, BOTH, FAMILIES, FUSION, LIGHTGCN, NULL, SINGLE, TEXT
 from lib.views import View
@@ -31,6 +33,9 @@ SEEDED = (TEXT, LIGHTGCN, Source("joint"))
 
 LEARNED = {"svd": ("users", "items"), "ease": ("items",), "l3ae": ("items",)}
 """Which sides of a view in closed form are solved for; the others count, average or draw."""
+
+_CODE = (rows, contest, concat, fusion, fusion_learned, maps, metrics, topk, vectors)
+"""Pages that decide what a row's lists are and score, once its views are given."""
 
 
 @dataclass(frozen=True)
@@ -137,21 +142,52 @@ def _settled(row: Row) -> bool:
 
 
 def _measured(bench: Bench, row: Row) -> dict[str, Any]:
-    """Return one seed's values of a row."""
+    """Return one seed's values of a row; what its lists score is read from the store if there."""
+    able = [source for source in row.sources if not bench.too_large(source)]
+    kept = store.remember("row", _key(bench, row, able), lambda: _scores(bench, row))
+    ks = lengths(bench.run)
+    info = [(source.model, bench.view(source)) for source in able]
+    seconds = [view.info["seconds"] for _, view in info if "seconds" in view.info]
+    return {
+        "validation": kept["validation"],
+        "recall": dict(zip(ks, kept["recall"], strict=True)),
+        "ndcg": dict(zip(ks, kept["ndcg"], strict=True)),
+        "widths": tuple(kept["widths"]),
+        "seconds": sum(seconds) if seconds else np.nan,
+        "parameters": sum(_parameters(model, view) for model, view in info),
+        "trials": kept["trials"],
+        "chosen": kept["chosen"],
+    }
+
+
+def _key(bench: Bench, row: Row, able: Sequence[Source]) -> dict[str, Any]:
+    """Return all that decides ``_scores``."""
+    dataset = bench.dataset
+    maker = getattr(row.make, "func", row.make)  # a partial's source is its function's
+    return {
+        "dataset": dataset.name,
+        "data": dataset.digest,
+        "row": row.name,
+        "seed": bench.seed,
+        "lengths": lengths(bench.run),
+        "text": text.digest_of(dataset, bench.run.parameters["encoder"]),
+        "views": [[str(source), bench.digest(source)] for source in able],
+        "maker": store.code_version(maker),
+        "code": store.code_version(_scores, *_CODE),  # parsed once for all rows
+    }
+
+
+def _scores(bench: Bench, row: Row) -> store.Value:
+    """Return what a seed's lists of a row score; recall and nDCG are lengths × n_users."""
     made: Made = row.make(bench)
     dataset, ks = bench.dataset, lengths(bench.run)
     valid = made.lists("valid", min(20, dataset.n_items))
     test = made.lists("test", max(ks))  # a shorter list is the start of a longer one
-    able = [source for source in row.sources if not bench.too_large(source)]
-    info = [(source.model, bench.view(source)) for source in able]
-    seconds = [view.info["seconds"] for _, view in info if "seconds" in view.info]
     return {
         "validation": float(np.nanmean(recall(valid, dataset.valid))),
-        "recall": {k: recall(test[:, :k], dataset.test) for k in ks},
-        "ndcg": {k: ndcg(test[:, :k], dataset.test) for k in ks},
-        "widths": made.widths,
-        "seconds": sum(seconds) if seconds else np.nan,
-        "parameters": sum(_parameters(model, view) for model, view in info),
+        "recall": np.stack([recall(test[:, :k], dataset.test) for k in ks]),
+        "ndcg": np.stack([ndcg(test[:, :k], dataset.test) for k in ks]),
+        "widths": list(made.widths),
         "trials": made.trials,
         "chosen": made.chosen,
     }

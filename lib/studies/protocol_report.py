@@ -13,7 +13,7 @@ from lib.chapter import interval
 from lib.diagnostics import best_of_union, jaccard, neighbourhood_preservation, oracle
 from lib.metrics import Ints, check_k, recall
 from lib.stats import Estimate, summary
-from lib.studies import findings
+from lib.studies import findings, kept
 from lib.studies.choices import (
     Bench,
     everything,
@@ -140,17 +140,13 @@ def _probes(bench: Bench) -> Iterator[Line]:
     semantic, collaborative = bench.views(seed)
     source, target = (view.items.double().numpy() for view in (semantic, collaborative))
     split = item_splits.random(data.n_items)
-    train, valid, test = split.train, split.valid, split.test
-    guesses = {}
-    for name in ("ridge", "linear, reference", "MLP-1, reference"):
-        fitted = maps.MAPS[name](
-            source[train], target[train], source[valid], target[valid], seed=seed
-        )
-        guesses[name] = fitted.predict(source[test])
-        for items, part in (("held-out", test), ("training", train)):
-            score = probe_scores.r2(target[part], fitted.predict(source[part]))
-            yield _PROBES, f"R² on {items} items: {name}", probe_scores.estimate(score)
-    yield from _scoring(bench, collaborative.users.numpy(), target, guesses["ridge"], split)
+    names = ("ridge", "linear, reference", "MLP-1, reference")
+    for what, score in kept.fitted(data.name, (source, target), split, names, seed=seed).items():
+        yield _PROBES, f"R² on {what}", probe_scores.estimate(score)
+    train, valid = split.train, split.valid
+    ridge = maps.fit_ridge(source[train], target[train], source[valid], target[valid], seed=seed)
+    guess = ridge.predict(source[split.test])
+    yield from _scoring(bench, collaborative.users.numpy(), target, guess, split)
 
 
 _PROBES = "probes without validation"
@@ -163,11 +159,11 @@ def _scoring(
     data, k = bench.run.dataset, min(20, len(split.test) - 1)
     audience = probe_scores.Audience(users, data.test, data.seen)
     recalls = probe_scores.inductive_recall(audience, target, guess, split, k)
-    for what, whole, kept in (
+    for what, whole, left in (
         ("by inner product", "recall, true", "recall, mapped"),
         ("by cosine", "recall, true by cosine", "recall, mapped by cosine"),
     ):
-        score = probe_scores.drop(recalls[whole], recalls[kept])
+        score = probe_scores.drop(recalls[whole], recalls[left])
         yield _PROBES, f"recall lost by mapped vectors, ranked {what}", probe_scores.estimate(score)
     true = target[split.test]
     for what, values in (

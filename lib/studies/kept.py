@@ -1,0 +1,98 @@
+"""Resampled scores that take seconds to compute, kept by what decides them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lib import maps, network, pairs, probe_scores, store
+from lib.encoders.training import device_of
+from lib.item_splits import ItemSplit
+from lib.probe_scores import Resampled
+from lib.studies import findings
+
+
+def resampled(
+    key: dict[str, Any], make: Callable[[], dict[str, Resampled]]
+) -> dict[str, Resampled]:
+    """Return the scores that ``make`` gives for ``key``, from the store where they are there.
+
+    ``key`` and ``make`` are those of ``lib.store.remember``.
+    """
+
+    def stored() -> store.Value:
+        made = make()
+        return {
+            "names": list(made),
+            "values": np.array([score.value for score in made.values()]),
+            "drawn": np.stack([score.drawn for score in made.values()]),  # scores × resamples
+            "n": [int(score.n) for score in made.values()],
+        }
+
+    kept = store.remember("score", key, stored)
+    columns = (kept["values"], kept["drawn"], kept["n"])
+    return {
+        name: Resampled(float(value), drawn, n)
+        for name, value, drawn, n in zip(kept["names"], *columns, strict=True)
+    }
+
+
+def reached(
+    dataset: str, items: Sequence[np.ndarray], split: ItemSplit, fit: str, *, seed: int
+) -> dict[str, Resampled]:
+    """Return ``findings.reached``, computed now or read from the store.
+
+    Parameters
+    ----------
+    dataset
+        Its name, by which ``lib.inventory`` lists what is kept.
+    items
+        Source, target and second target (n_items × any width).
+    fit
+        One of ``lib.maps.MAPS``.
+    """
+    source, target, second = items
+    by = maps.MAPS[fit]
+    key = _key(dataset, items, split, [fit], seed) | {
+        "reached": store.code_version(findings.reached)
+    }
+    return resampled(key, lambda: findings.reached(source, target, second, split, by, seed=seed))
+
+
+def fitted(
+    dataset: str, items: Sequence[np.ndarray], split: ItemSplit, fits: Sequence[str], *, seed: int
+) -> dict[str, Resampled]:
+    """Return R² of maps on held-out and on training items, computed now or read from the store.
+
+    By "held-out items: NAME" and "training items: NAME". Parameters are those of ``reached``, but
+    for ``items``, source and target, and ``fits``, names of maps.
+    """
+    x, y = items
+    train, valid, test = split.train, split.valid, split.test
+
+    def make() -> dict[str, Resampled]:
+        found = {}
+        for name in fits:
+            by = maps.MAPS[name](x[train], y[train], x[valid], y[valid], seed=seed)
+            for what, part in (("held-out", test), ("training", train)):
+                score = probe_scores.r2(y[part], by.predict(x[part]))
+                found[f"{what} items: {name}"] = score
+        return found
+
+    key = _key(dataset, items, split, fits, seed) | {"fitted": store.code_version(fitted)}
+    return resampled(key, make)
+
+
+def _key(
+    dataset: str, items: Sequence[np.ndarray], split: ItemSplit, fits: Sequence[str], seed: int
+) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "maps": list(fits),
+        "seed": seed,
+        "device": device_of("auto").type,  # on which networks are trained unless told otherwise
+        "data": store.digest(*items, split.train, split.valid, split.test),
+        "code": store.code_version(maps, network, pairs, probe_scores),
+    }
