@@ -164,8 +164,9 @@ def copy_if_changed(source: Path, target: Path) -> None:
 def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
     """Copy what was executed for ``names`` to ``executed/``, and judge over all that is there.
 
-    Chapters that are no longer made are removed; the scoreboard is executed on what is published;
-    the table of contents follows. Raises InputError if nothing was executed for a name.
+    A published chapter that was not executed stays, unless the book has no such chapter any more;
+    the scoreboard is executed on what is published; the table of contents follows. Raises
+    InputError if nothing was executed for a name.
     """
     copied = []
     for name in map(slug, names):
@@ -175,8 +176,9 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
             raise InputError(
                 f"Nothing was executed for {name!r} yet: run make book DATASETS={name} first."
             )
-        for old in set(executed(target)) - {target / page.name for page in pages}:
-            old.unlink()
+        for old in executed(target):
+            if not (root / "chapters" / old.name).is_file():
+                old.unlink()
         for page in pages:
             copy_if_changed(page, target / page.name)
             copied.append(target / page.name)

@@ -261,12 +261,17 @@ def test_stage_touches_only_what_changed(root):
     assert not (site / "executed/gone/01-data.ipynb").exists()
 
 
-def test_publish_replaces_a_part_and_writes_the_toc(root):
+def test_publish_replaces_what_was_executed_and_writes_the_toc(root):
     page(root / "_build" / "executed", "ml-100k/01-data", "fresh")
     page(root / "_build" / "executed", "ml-100k/03-agreement.failed", "failed")
+    page(root / "executed", "ml-100k/09-gone", "published")
+    for name in ("01-data", "02-views"):
+        page(root, f"chapters/{name}", "source")
     book.publish(["ml-100k"], root)
-    assert [path.name for path in (root / "executed/ml-100k").iterdir()] == ["01-data.ipynb"]
-    assert "01-data" in (root / "_toc.yml").read_text()
+    part = {path.stem: said(path) for path in (root / "executed/ml-100k").iterdir()}
+    assert part == {"01-data": "fresh", "02-views": "published"}
+    toc = (root / "_toc.yml").read_text()
+    assert "ml-100k/01-data" in toc and "ml-100k/02-views" in toc and "09-gone" not in toc
     with pytest.raises(InputError, match="make book DATASETS=books"):
         book.publish(["books"], root)
 
