@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from lib import fusion, metrics, store, vectors
 from lib.chapter import Run
+from lib.encoders import training
 from lib.encoders.training import validation_score, validation_users
 from lib.errors import InputError
 from lib.views import View
@@ -56,7 +57,7 @@ def best_concat(run: Run, views: Sequence[View], grid: ArrayLike | None = None) 
         "data": run.dataset.digest,
         "views": store.digest(*chain.from_iterable(pairs)),
         "grid": None if grid is None else store.digest(np.asarray(grid)),
-        "code": store.code_version(fusion, vectors, metrics, validation_score, validation_users),
+        "code": store.code_version(_chosen, fusion, vectors, metrics, training),
     }
     info = store.remember("choice", key, lambda: _chosen(run, pairs, grid))
     return _view(fusion.concat(pairs, info["weights"]), info)

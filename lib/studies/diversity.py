@@ -25,7 +25,7 @@ from scipy.stats import rankdata
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from lib import fusion, maps, store, views
+from lib import fusion, maps, probe_scores, store, views
 from lib.chapter import Run
 from lib.diagnostics import (
     effective_rank,
@@ -215,7 +215,7 @@ def _kept_ranks(run: Run, spaces: Sequence[NDArray[np.float32]]) -> list[Resampl
     key = {
         "dataset": run.dataset.name,
         "data": store.digest(*spaces),
-        "code": store.code_version(effective_ranks, _ranks, effective_rank),
+        "code": store.code_version(effective_ranks, _ranks, effective_rank, probe_scores),
     }
 
     def make() -> dict[str, Resampled]:

@@ -55,9 +55,7 @@ def reached(
     """
     source, target, second = items
     by = maps.MAPS[fit]
-    key = _key(dataset, items, split, [fit], seed) | {
-        "reached": store.code_version(findings.reached)
-    }
+    key = _key(findings.reached, dataset, items, split, [fit], seed)
     return resampled(key, lambda: findings.reached(source, target, second, split, by, seed=seed))
 
 
@@ -81,18 +79,18 @@ def fitted(
                 found[f"{what} items: {name}"] = score
         return found
 
-    key = _key(dataset, items, split, fits, seed) | {"fitted": store.code_version(fitted)}
-    return resampled(key, make)
+    return resampled(_key(fitted, dataset, items, split, fits, seed), make)
 
 
 def _key(
-    dataset: str, items: Sequence[np.ndarray], split: ItemSplit, fits: Sequence[str], seed: int
-) -> dict[str, Any]:
+    by: Callable[..., Any], dataset: str, items: Sequence[np.ndarray], split: ItemSplit,
+    fits: Sequence[str], seed: int,
+) -> dict[str, Any]:  # fmt: skip
     return {
         "dataset": dataset,
         "maps": list(fits),
         "seed": seed,
         "device": device_of("auto").type,  # on which networks are trained unless told otherwise
         "data": store.digest(*items, split.train, split.valid, split.test),
-        "code": store.code_version(maps, network, pairs, probe_scores),
+        "code": store.code_version(by, maps, network, pairs, probe_scores),
     }

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lib import fusion, fusion_learned, maps, metrics, store, topk, vectors, views
+from lib import fusion, fusion_learned, item_splits, maps, metrics, store, topk, vectors, views
 from lib.chapter import Run
 from lib.diagnostics import best_of_union
-from lib.encoders import text
+from lib.encoders import text, training
 from lib.errors import InputError
 from lib.metrics import Floats, ndcg, recall
 from lib.stats import Estimate, relative_gain
@@ -34,7 +34,10 @@ SEEDED = (TEXT, LIGHTGCN, Source("joint"))
 LEARNED = {"svd": ("users", "items"), "ease": ("items",), "l3ae": ("items",)}
 """Which sides of a view in closed form are solved for; the others count, average or draw."""
 
-_CODE = (rows, contest, concat, fusion, fusion_learned, maps, metrics, topk, vectors)
+_CODE = (
+    rows, contest, concat, fusion, fusion_learned, training, views.lists,
+    maps, item_splits, metrics, topk, vectors,
+)  # fmt: skip
 """Pages that decide what a row's lists are and score, once its views are given."""
 
 
