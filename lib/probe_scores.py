@@ -24,7 +24,7 @@ from lib.item_splits import ItemSplit
 from lib.metrics import recall
 from lib.pairs import check_same_items
 from lib.seeds import generator
-from lib.stats import Estimate, of_totals
+from lib.stats import Estimate, of_totals, value_of_totals
 from lib.topk import topk
 from lib.vectors import Floats, matrix, unit
 
@@ -64,6 +64,13 @@ def mean(values: Floats) -> Totals:
 def drop(true: Floats, mapped: Floats) -> Totals:
     """Return the share of recall that is lost, 1 − Σ mapped / Σ true over users, as a score."""
     return Totals((mapped, true), lambda kept, whole: 1 - kept / whole)
+
+
+def value_of(score: Score) -> float:
+    """Return a score's value alone: the mean of its ``estimate``."""
+    if isinstance(score, Resampled):
+        return score.value
+    return value_of_totals(score.function, *score.columns)
 
 
 def estimate(

@@ -126,14 +126,30 @@ def of_totals(
     _check_draws(draws)
     rows = _complete(*columns)
     n = rows.shape[1]
+    mean = _value(function, rows)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = float(function(*rows.sum(axis=1)))
         drawn = function(*_resampled_totals(rows, draws, generator(seed, "bootstrap")))
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(mean) or not drawn.size:
         return Estimate(np.nan, np.nan, np.nan, n)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(mean, float(low), float(high), n)
+
+
+def value_of_totals(function: Callable[..., Floats], *columns: ArrayLike) -> float:
+    """Return ``of_totals``'s mean alone, for those who do not need the interval.
+
+    Raises
+    ------
+    InputError
+        As ``ratio``.
+    """
+    return _value(function, _complete(*columns))
+
+
+def _value(function: Callable[..., Floats], rows: Floats) -> float:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(function(*rows.sum(axis=1)))
 
 
 def _check_draws(draws: int) -> None:

@@ -54,6 +54,14 @@ def test_r2_by_hand() -> None:
     assert scores.r2_direction([[3, 0], [0, 5]], [[0, 2], [0, 7]]).value == pytest.approx(-1)
 
 
+def test_the_value_alone_is_that_of_the_estimate() -> None:
+    for score, by_hand in (
+        (scores.r2([[0, 0], [2, 4]], [[0, 2], [2, 2]]), 0.5),
+        (scores.mean(np.array([1.0, 3.0, np.nan])), 2.0),
+    ):
+        assert scores.value_of(score) == estimate(score).mean == by_hand
+
+
 def test_r2_and_its_resamples_are_scikit_learns() -> None:
     true, guess = noisy()
     for score, kind in (

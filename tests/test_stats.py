@@ -53,6 +53,14 @@ def test_any_function_of_totals() -> None:
     np.testing.assert_allclose(gap[:3], 1)
 
 
+@given(st.lists(st.one_of(st.floats(0, 10), st.just(NAN)), min_size=1, max_size=40))
+def test_the_value_alone_is_that_of_the_estimate(values: list[float]) -> None:
+    assert stats.value_of_totals(np.divide, [1, 0, 3, NAN], [2, 1, 3, 7]) == 4 / 6
+    columns = np.array(values), np.arange(1.0, len(values) + 1)
+    whole = stats.of_totals(np.divide, *columns)
+    np.testing.assert_equal(stats.value_of_totals(np.divide, *columns), whole.mean)
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.one_of(st.floats(-10, 10), st.just(NAN)), min_size=1, max_size=40))
 def test_the_order_of_users_does_not_matter(values: list[float]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from lib.data import Dataset
@@ -27,6 +26,8 @@ def truncated_svd(dataset: Dataset, seed: int, dimension: int = 64) -> Solution:
     Of the leading 4, 8, … ``dimension`` factors, validation Recall@20 chooses how many; the
     item's degree is multiplied back so that scores are on the scale of the interactions.
     """
+    from sklearn.utils.extmath import randomized_svd  # a second, for those who read kept views too
+
     width = min(dimension, dataset.n_users - 1, dataset.n_items - 1)
     left, values, right = randomized_svd(
         normalised(dataset.train), width, n_iter=8, random_state=_integer(seed, "truncated svd")

@@ -39,7 +39,7 @@ from lib.encoders import text
 from lib.errors import InputError
 from lib.item_splits import random as random_items
 from lib.metrics import Lists, check_items, checked_lists, filled, recall
-from lib.probe_scores import DRAWS, Resampled, Score, estimate, mean, r2
+from lib.probe_scores import DRAWS, Resampled, Score, estimate, mean, r2, value_of
 from lib.seeds import generator
 from lib.stats import Estimate
 from lib.studies import kept
@@ -367,7 +367,7 @@ def table(run: Run, found: Scores) -> pd.DataFrame:
     rows = []
     for measure, what in dict.fromkeys((measure, what) for measure, what, _ in found):
         of_seeds = [found[measure, what, seed] for seed in run.seeds]
-        values = [estimate(one).mean for one in of_seeds]
+        values = [value_of(one) for one in of_seeds]
         whole = estimate(*of_seeds, combine=mean_of)
         spread = {"least": min(values), "most": max(values)}
         rows.append({"measure": measure, "what": what, **whole._asdict(), **spread})
