@@ -10,7 +10,7 @@ from tiny import Tiny, worlds
 
 from lib import claims, item_splits, maps, probes, strata
 from lib.errors import InputError
-from lib.probe_scores import Resampled
+from lib.probe_scores import Resampled, value_of
 from lib.stats import Estimate
 from lib.studies import findings
 from lib.studies.findings import MEASURES, Evidence
@@ -40,7 +40,7 @@ BY_HAND = Evidence(
     ],
 )
 def test_two_users_by_hand(finding: str, values: dict[str, float]) -> None:
-    found = {name: findings.value(score) for name, score in MEASURES[finding](BY_HAND).items()}
+    found = {name: value_of(score) for name, score in MEASURES[finding](BY_HAND).items()}
     assert found == pytest.approx(values, nan_ok=True)
     assert claims.load()[finding].headline in found
 
@@ -120,7 +120,7 @@ def plain(world: Tiny) -> dict[str, float]:
 def test_measures_are_those_of_plain_python(world: Tiny) -> None:
     found = evidence(world)
     measured = {
-        name: findings.value(score)
+        name: value_of(score)
         for measure in MEASURES.values()
         for name, score in measure(found).items()
     }
@@ -167,15 +167,13 @@ def test_a_difference_is_paired(drawn: Evidence, finding: str) -> None:
     other = replace(drawn, semantic=drawn.fused, fused=drawn.semantic, counts=drawn.counts[::-1])
     theirs = findings.headline(finding, MEASURES[finding](other))
     apart = findings.difference(ours, theirs)
-    assert apart.mean == pytest.approx(findings.value(theirs) - findings.value(ours))
-    assert findings.estimates({"x": ours})["x"].mean == pytest.approx(findings.value(ours))
+    assert apart.mean == pytest.approx(value_of(theirs) - value_of(ours))
+    assert findings.estimates({"x": ours})["x"].mean == pytest.approx(value_of(ours))
 
 
 def test_one_minus_another_is_a_score(drawn: Evidence) -> None:
     (a,), (b,) = (MEASURES[name](drawn).values() for name in ("F5", "F8"))
-    assert findings.value(findings.minus(a, b)) == pytest.approx(
-        findings.value(a) - findings.value(b)
-    )
+    assert value_of(findings.minus(a, b)) == pytest.approx(value_of(a) - value_of(b))
 
 
 @pytest.fixture

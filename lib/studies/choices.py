@@ -22,7 +22,7 @@ from lib import claims, fusion, item_splits, strata
 from lib.chapter import Run
 from lib.diagnostics import oracle
 from lib.metrics import Lists, recall
-from lib.probe_scores import Resampled
+from lib.probe_scores import Resampled, value_of
 from lib.studies import findings, kept
 from lib.studies.findings import MEASURES, Evidence, Measures
 from lib.studies.protocol import CHOICES, HALVES, JOINT, Choice
@@ -327,10 +327,10 @@ def farthest_seed(bench: Bench, choice: Choice) -> Cells:
     cells = {}
     for name in choice.findings:
         ours = bench.measures(name)
-        middle = findings.value(findings.headline(name, ours))
+        middle = value_of(findings.headline(name, ours))
 
         def distance(of_seed: Measures, name: str = name, middle: float = middle) -> float:
-            return abs(findings.value(findings.headline(name, of_seed)) - middle)
+            return abs(value_of(findings.headline(name, of_seed)) - middle)
 
         cells[name] = Cell(ours, max(bench.each_seed(name), key=distance))
     return cells

@@ -214,15 +214,6 @@ def estimates(found: Measures) -> dict[str, Estimate]:
     return {name: estimate(score) for name, score in found.items()}
 
 
-def value(score: Score) -> float:
-    """Return the value of a score without its interval."""
-    if isinstance(score, Resampled):
-        return score.value
-    whole = ~np.isnan(np.stack(score.columns)).any(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(score.function(*(column[whole].sum() for column in score.columns)))
-
-
 def difference(ours: Score, other: Score) -> Estimate:
     """Return other − ours with its interval, both on the same resamples of users or items."""
     return estimate(ours, other, combine=lambda a, b: b - a)
