@@ -38,7 +38,7 @@ from lib.data import Dataset
 from lib.encoders import graph, lightgcn, linear, losses, negatives, training
 from lib.errors import InputError
 from lib.seeds import generator
-from lib.stats import Estimate, of_totals, summary
+from lib.stats import Estimate, of_totals, summary, value_of_totals
 from lib.theory import Setting
 from lib.topk import topk
 from lib.vectors import Floats
@@ -163,7 +163,9 @@ def sweep(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
         return {"table": pd.DataFrame(rows)}
 
     key = {"settings": [repr(one) for one in settings], "worlds": worlds}
-    code = store.code_version(*_MEASURED, theory, compared, noisy, pooled, sweep)
+    code = store.code_version(
+        *_MEASURED, theory, compared, noisy, _measures, _columns, pooled, sweep
+    )
     table: pd.DataFrame = store.remember("worlds", key | {"code": code}, make)["table"]
     return table
 
@@ -224,6 +226,34 @@ def counts(worlds: int) -> dict[float, int]:
     return {level: number for level, number in wanted.items() if number}
 
 
+def _measures() -> dict[str, tuple[Callable[..., Floats], tuple[str, ...]]]:
+    """Return measures over users: each a function of the totals of some columns."""
+
+    def gain(top: Floats, base: Floats) -> Floats:
+        return top / base - 1
+
+    def further(top: Floats, base: Floats, other: Floats, other_base: Floats) -> Floats:
+        return top / base - other / other_base
+
+    return {
+        "jaccard": (np.divide, ("jaccard", "users")),
+        "jaccard_seeds": (np.divide, ("jaccard_seeds", "users")),
+        "oracle": (gain, ("union", "better")),
+        "oracle_seeds": (gain, ("union_seeds", "better_seeds")),
+        "fusion": (gain, ("fused", "better")),
+        "fusion_seeds": (gain, ("fused_seeds", "better_seeds")),
+        "overlap": (np.divide, ("apart", "users")),
+        "gain": (further, ("union", "better", "union_seeds", "better_seeds")),
+        "benefit": (further, ("fused", "better", "fused_seeds", "better_seeds")),
+        "over_seeds": (gain, ("fused", "fused_seeds")),
+    }
+
+
+def _columns(table: pd.DataFrame, names: Sequence[str]) -> list[pd.Series]:
+    every = table.assign(users=1.0, apart=table["jaccard_seeds"] - table["jaccard"])
+    return [every[name] for name in names]
+
+
 def pooled(
     tables: Sequence[pd.DataFrame], *, seed: int = 0, draws: int = 1000
 ) -> dict[str, Estimate]:
@@ -234,26 +264,10 @@ def pooled(
     ``over_seeds``, recall of the two views' fusion over that of the replicates', minus one.
     """
     every = pd.concat(tables, ignore_index=True)
-
-    def of(function: Callable[..., Floats], *columns: str) -> Estimate:
-        return of_totals(function, *(every[name] for name in columns), seed=seed, draws=draws)
-
-    def gain(top: Floats, base: Floats) -> Floats:
-        return top / base - 1
-
-    def difference(top: Floats, base: Floats, other: Floats, other_base: Floats) -> Floats:
-        return top / base - other / other_base
-
     return {
-        **{name: summary(every[name], seed=seed, draws=draws)
-           for name in ("jaccard", "jaccard_seeds")},
-        **{f"{name}{mark}": of(gain, f"{top}{mark}", f"better{mark}")
-           for name, top in (("oracle", "union"), ("fusion", "fused")) for mark in ("", "_seeds")},
-        "overlap": summary(every["jaccard_seeds"] - every["jaccard"], seed=seed, draws=draws),
-        "gain": of(difference, "union", "better", "union_seeds", "better_seeds"),
-        "benefit": of(difference, "fused", "better", "fused_seeds", "better_seeds"),
-        "over_seeds": of(gain, "fused", "fused_seeds"),
-    }  # fmt: skip
+        measure: of_totals(function, *_columns(every, names), seed=seed, draws=draws)
+        for measure, (function, names) in _measures().items()
+    }
 
 
 def over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
@@ -262,7 +276,8 @@ def over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
     It holds the differences between worlds too, which an interval over pooled users leaves out. One
     world has none.
     """
-    values = [pooled([table], draws=1)[measure].mean for table in tables]
+    function, names = _measures()[measure]
+    values = [value_of_totals(function, *_columns(table, names)) for table in tables]
     n = len(values)
     if n < 2:
         return Estimate(values[0], np.nan, np.nan, n)
