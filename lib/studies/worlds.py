@@ -163,9 +163,7 @@ def sweep(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
         return {"table": pd.DataFrame(rows)}
 
     key = {"settings": [repr(one) for one in settings], "worlds": worlds}
-    code = store.code_version(
-        *_MEASURED, theory, compared, noisy, _measures, _columns, pooled, sweep
-    )
+    code = store.code_version(*_MEASURED, theory, compared, noisy, _measures, _ready, pooled, sweep)
     table: pd.DataFrame = store.remember("worlds", key | {"code": code}, make)["table"]
     return table
 
@@ -249,23 +247,21 @@ def _measures() -> dict[str, tuple[Callable[..., Floats], tuple[str, ...]]]:
     }
 
 
-def _columns(table: pd.DataFrame, names: Sequence[str]) -> list[pd.Series]:
-    every = table.assign(users=1.0, apart=table["jaccard_seeds"] - table["jaccard"])
-    return [every[name] for name in names]
+def _ready(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a world's table with the columns that ``_measures`` derives from it."""
+    return table.assign(users=1.0, apart=table["jaccard_seeds"] - table["jaccard"])
 
 
-def pooled(
-    tables: Sequence[pd.DataFrame], *, seed: int = 0, draws: int = 1000
-) -> dict[str, Estimate]:
+def pooled(tables: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
     """Return the measures of several worlds, with intervals over the users of all of them.
 
     ``jaccard`` …, ``oracle`` …, ``fusion`` … as in ``lib.theory.Prediction``; ``overlap``, ``gain``
     and ``benefit``, by how much the two views differ from two replicates in each of the three; and
     ``over_seeds``, recall of the two views' fusion over that of the replicates', minus one.
     """
-    every = pd.concat(tables, ignore_index=True)
+    every = _ready(pd.concat(tables, ignore_index=True))
     return {
-        measure: of_totals(function, *_columns(every, names), seed=seed, draws=draws)
+        measure: of_totals(function, *(every[name] for name in names))
         for measure, (function, names) in _measures().items()
     }
 
@@ -277,7 +273,8 @@ def over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
     world has none.
     """
     function, names = _measures()[measure]
-    values = [value_of_totals(function, *_columns(table, names)) for table in tables]
+    every = [_ready(table) for table in tables]
+    values = [value_of_totals(function, *(table[name] for name in names)) for table in every]
     n = len(values)
     if n < 2:
         return Estimate(values[0], np.nan, np.nan, n)
