@@ -29,6 +29,7 @@ from lib import (
     maps,
     metrics,
     shared_fraction,
+    stats,
     store,
     synthetic,
     theory,
@@ -163,7 +164,9 @@ def sweep(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
         return {"table": pd.DataFrame(rows)}
 
     key = {"settings": [repr(one) for one in settings], "worlds": worlds}
-    code = store.code_version(*_MEASURED, theory, compared, noisy, _measures, _ready, pooled, sweep)
+    code = store.code_version(
+        *_MEASURED, stats, theory, compared, noisy, _measures, _ready, pooled, sweep
+    )
     table: pd.DataFrame = store.remember("worlds", key | {"code": code}, make)["table"]
     return table
 
@@ -339,7 +342,7 @@ def probes(worlds: int) -> pd.DataFrame:
         ]
         return {"table": pd.DataFrame(rows)}
 
-    code = store.code_version(synthetic, maps, item_splits, probes)
+    code = store.code_version(synthetic, maps, item_splits, stats, probes)
     table: pd.DataFrame = store.remember("worlds", {"worlds": worlds, "code": code}, make)["table"]
     return table
 
