@@ -8,12 +8,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from bench.measure import Machine, Row, equal, floor, race
-from lib.diagnostics import composition, jaccard, oracle
+from lib.cuts import at_cuts
 
 USERS, ITEMS, RELEVANT = 50_546, 16_859, 56_468
 CUTS = (5, 10, 20)
 K = max(CUTS)
 
+WHAT = ("Jaccard", "composition", "oracle")
 Result = tuple[Any, Any, Any]  # Jaccard, hit counts of each part, recall of the union: per user
 
 
@@ -21,24 +22,19 @@ def rows(machine: Machine, repeats: int) -> list[Row]:
     """Time overlap, composition and oracle of two lists for every user."""
     a, b, relevant = _data(0)
     cuts = [(a[:, :k].copy(), b[:, :k].copy(), relevant) for k in CUTS]
-    for cut in cuts:
-        for what, ours, peer in zip(("Jaccard", "composition", "oracle"), _ours(*cut), _sets(*cut),
-                                    strict=True):  # fmt: skip
-            equal(f"diagnostics: {what}", ours, peer)
+    for cut, table in zip(cuts, at_cuts(a, b, relevant, CUTS).values(), strict=True):
+        ours = table["jaccard"], table[["both", "a_only", "b_only", "relevant"]], table["oracle"]
+        for what, one, peer in zip(WHAT, ours, _sets(*cut), strict=True):
+            equal(f"diagnostics: {what}", one, peer)
     contestants = {
-        "ours": lambda: [_ours(*cut) for cut in cuts],
+        "ours": lambda: at_cuts(a, b, relevant, CUTS),
         "sets": lambda: [_sets(*cut) for cut in cuts],
     }
     times = race(contestants, repeats)
-    moved = sum(x.nbytes + y.nbytes + relevant.indices.nbytes + 8 * 6 * USERS for x, y, _ in cuts)
-    what = "Jaccard, composition, oracle"
+    moved = a.nbytes + b.nbytes + relevant.indices.nbytes + len(CUTS) * 8 * 6 * USERS
     size = f"{USERS:,} users, k={', '.join(map(str, CUTS))}"
     least = floor(machine, 0, moved)
-    return [Row(what, size, times["ours"], "sets per user", times["sets"], least)]
-
-
-def _ours(a: np.ndarray, b: np.ndarray, relevant: sp.csr_matrix) -> Result:
-    return jaccard(a, b), composition(a, b, relevant), oracle([a, b], relevant)
+    return [Row(", ".join(WHAT), size, times["ours"], "sets per user", times["sets"], least)]
 
 
 def _sets(a: np.ndarray, b: np.ndarray, relevant: sp.csr_matrix) -> Result:

@@ -35,7 +35,7 @@ from lib.vectors import matrix, unit
 
 PARTS = ("both", "a_only", "b_only")
 
-_USERS = 8192
+_USERS = 16384
 """Users whose lists are compared at once: one column of theirs fills a first-level cache."""
 
 
@@ -49,7 +49,7 @@ def jaccard(a: ArrayLike, b: ArrayLike) -> Floats:
     """
     first, second = same_users(a, b)
     common = np.zeros(len(first), dtype=np.intp)
-    for users, _, held in _meetings(first, second):
+    for users, _, held in meetings(first, second):
         common[users] += np.bitwise_or.reduce(held, axis=0)
     with np.errstate(invalid="ignore"):
         return common / (filled(first) + filled(second) - common)
@@ -73,7 +73,7 @@ def rbo(a: ArrayLike, b: ArrayLike, p: float = 0.9) -> Floats:
     first, second = same_users(a, b)
     depths = max(first.shape[1], second.shape[1])
     new = np.zeros((depths, len(first)), dtype=np.intp)  # items first common at this depth
-    for users, place, held in _meetings(first, second):
+    for users, place, held in meetings(first, second):
         new[place, users] += np.bitwise_or.reduce(held[: place + 1], axis=0)
         new[place + 1 : len(held), users] += held[place + 1 :]
     common = np.cumsum(new, axis=0)  # X_d
@@ -120,14 +120,8 @@ def composition(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> pd.DataF
         As ``lib.metrics.hits``.
     """
     pairs, users, (in_a, in_b) = _found([a, b], relevant)
-    both = count(in_a & in_b, users, pairs)
-    table = {
-        "both": both,
-        "a_only": count(in_a, users, pairs) - both,
-        "b_only": count(in_b, users, pairs) - both,
-        "relevant": np.diff(pairs.indptr).astype(np.intp),
-    }
-    return pd.DataFrame(table, index=pd.RangeIndex(len(both), name="user"))
+    table = parts(in_a, in_b, users, pairs)
+    return pd.DataFrame(table, index=pd.RangeIndex(pairs.shape[0], name="user"))
 
 
 def complementary(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> tuple[Floats, Floats]:
@@ -351,7 +345,7 @@ def neighbourhood_preservation(x: ArrayLike, y: ArrayLike, k: int) -> Floats:
     return jaccard(neighbours(x, k), neighbours(y, k))
 
 
-def _meetings(a: Lists, b: Lists) -> Iterator[tuple[slice, int, Bools]]:
+def meetings(a: Lists, b: Lists) -> Iterator[tuple[slice, int, Bools]]:
     """Yield for blocks of users and each place of ``b`` where in ``a`` that item stands.
 
     The last is k_a × users and is overwritten by the next. Comparing whole columns of many users
@@ -372,6 +366,17 @@ def _meetings(a: Lists, b: Lists) -> Iterator[tuple[slice, int, Bools]]:
         for place, row in enumerate(right):
             np.equal(left[:, :n], row[:n], out=held[:, :n])
             yield users, place, held[:, :n]
+
+
+def parts(in_a: Bools, in_b: Bools, users: Ints, pairs: sp.csr_matrix) -> dict[str, Ints]:
+    """Return the columns of ``composition`` from pairs' users and which pairs each list holds."""
+    both = count(in_a & in_b, users, pairs)
+    return {
+        "both": both,
+        "a_only": count(in_a, users, pairs) - both,
+        "b_only": count(in_b, users, pairs) - both,
+        "relevant": np.diff(pairs.indptr).astype(np.intp),
+    }
 
 
 def _found(

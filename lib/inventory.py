@@ -20,7 +20,7 @@ KINDS = {
     "probe": "scores of the maps",
     "choice": "weights chosen on validation items",
     "row": "rows of the fusion chapter",
-    "score": "scores with their resamples",
+    "score": "scores with their resamples or nulls",
     "worlds": "simulated worlds",
     "drawing": "drawings of items",
 }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from lib import chapter, fusion, item_splits, maps, probe_scores
+from lib import chapter, fusion, item_splits, maps, probe_scores, shared_fraction
 from lib.data import Dataset
 from lib.probe_scores import Resampled
 from lib.studies import concat, diversity, findings, kept, lineup, lineup_tables, rows
@@ -150,3 +150,26 @@ def test_ranks_of_spaces_are_computed_once(
         for rank, plain in zip(ranks, expected, strict=True):
             assert isinstance(rank, Resampled) and same(rank, plain)
     assert len(computed) == 1
+
+
+def test_shared_fractions_are_those_of_the_estimator(
+    items: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items[2] = items[1] + items[2] / 2  # a replicate: without common variance there is no share
+    own = shared_fraction.estimate(*items, seed=1)
+    calls = counted(monkeypatch, shared_fraction, "estimate")
+    for _ in range(2):
+        found = kept.shared("small", *items, seed=1)
+        assert np.array_equal(found.null, own.null)
+        assert replace(found, null=own.null) == own
+    assert len(calls) == 1
+    kept.shared("small", *items, seed=2)
+    kept.shared("small", items[0], items[1], items[2][::-1], seed=1)
+    assert len(calls) == 3
+
+
+def test_too_few_items_have_no_share_from_the_store_either(items: list[np.ndarray]) -> None:
+    for _ in range(2):
+        found = kept.shared("small", *(one[:30] for one in items), seed=0)
+        assert np.isnan(found.share.mean)
+        assert not found.null.size

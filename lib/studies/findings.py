@@ -29,8 +29,6 @@ from lib.vectors import matrix
 
 Measures = Mapping[str, Score]
 
-"""Shares of the items: the coldest 60 % are cold, the next 20 % mid, the rest hot."""
-
 
 @dataclass(frozen=True)
 class Evidence:

@@ -1,4 +1,4 @@
-"""Resampled scores that take seconds to compute, kept by what decides them."""
+"""Scores that take seconds to compute, with their resamples or nulls, kept by what decides them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from lib import maps, network, pairs, probe_scores, store
+from lib import maps, network, pairs, probe_scores, shared_fraction, store
 from lib.encoders.training import device_of
 from lib.item_splits import ItemSplit
 from lib.probe_scores import Resampled
+from lib.shared_fraction import Shared
+from lib.stats import Estimate
 from lib.studies import findings
 
 
@@ -80,6 +82,29 @@ def fitted(
         return found
 
     return resampled(_key(fitted, dataset, items, split, fits, seed), make)
+
+
+def shared(
+    dataset: str, text: np.ndarray, view: np.ndarray, replicate: np.ndarray, *, seed: int
+) -> Shared:
+    """Return ``lib.shared_fraction.estimate``, computed now or read from the store.
+
+    ``dataset`` is its name, by which ``lib.inventory`` lists what is kept; the rest is as there.
+    """
+    key = {
+        "dataset": dataset,
+        "seed": seed,
+        "data": store.digest(text, view, replicate),
+        "code": store.code_version(shared_fraction, pairs),
+    }
+    facts = ("share", "reached", "reproducible", "p", "components")
+
+    def make() -> store.Value:
+        found = shared_fraction.estimate(text, view, replicate, seed=seed)
+        return {"null": found.null} | {name: getattr(found, name) for name in facts}
+
+    value = store.remember("score", key, make)
+    return Shared(**value | {"share": Estimate(*value["share"])})
 
 
 def _key(
