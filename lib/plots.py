@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogFormatter, SymmetricalLogLocator
 
 # Okabe and Ito's colours: told apart with every common colour vision
 CLAIM, NULL, INK = "#0072B2", "#8A8A8A", "#333333"
@@ -127,6 +127,9 @@ def levels(
         The values of ``what`` to draw in grey.
     reference
         A value to mark by a dashed line.
+
+    Nulls ten times as far out as all else would press that into one line; the scale is then
+    logarithmic beyond the power of ten that holds all else, and its label says so.
     """
     style()
     figure, axis = plt.subplots(figsize=(7.2, 4.0))
@@ -146,6 +149,13 @@ def levels(
         axis.axhline(reference, color=INK, linestyle="--", linewidth=1)
     axis.set_xticks(range(len(names)), names)
     axis.grid(axis="x", visible=False)
+    far = table[["low", "high"]].abs().max(axis=1).groupby(table["what"].isin(nulls)).max()
+    if far.get(True, 0) > 10 * far.get(False, np.nan) > 0:
+        linear = 10.0 ** np.ceil(np.log10(far[False]))
+        axis.set_yscale("symlog", linthresh=linear, linscale=2)
+        axis.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=linear))
+        axis.yaxis.set_major_formatter("{x:g}")
+        ylabel += f"\nlogarithmic beyond {linear:g}"
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return closed(figure)
