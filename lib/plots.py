@@ -153,6 +153,7 @@ def levels(
     if far.get(True, 0) > 10 * far.get(False, np.nan) > 0:
         linear = 10.0 ** np.ceil(np.log10(far[False]))
         axis.set_yscale("symlog", linthresh=linear, linscale=2)
+        axis.margins(y=0.1)  # of the scale's own length, or the last marker is cut
         axis.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=linear))
         axis.yaxis.set_major_formatter("{x:g}")
         ylabel += f"\nlogarithmic beyond {linear:g}"
