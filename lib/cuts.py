@@ -8,14 +8,13 @@ stands says at which lengths it counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from lib.diagnostics import meetings, parts
+from lib.diagnostics import common_at, parts
 from lib.errors import InputError
 from lib.metrics import (
     Floats,
@@ -66,7 +65,7 @@ def at_cuts(
     pairs = relevant_pairs(relevant)
     users = users_of(pairs)
     places = np.stack([places_of(one, pairs, users) for one in (first, second)])
-    shared = _common(first, second, ends)
+    shared = common_at(first, second, ends)
     sizes = _filled(first, ends) + _filled(second, ends)
     found = np.flatnonzero((places >= 0).any(axis=0))  # few: the counts below are of these alone
     users, places = users[found], places[:, found]
@@ -83,24 +82,8 @@ def at_cuts(
     return tables
 
 
-def _common(a: Lists, b: Lists, ends: list[int]) -> Ints:
-    """Return how many items each user's two lists share at each of the ascending cuts.
-
-    cuts × users. A shared item counts from the first cut on that holds its places in both lists.
-    """
-    common = np.zeros((len(ends), len(a)), dtype=np.min_scalar_type(ends[-1]))
-    for users, place, held in meetings(a[:, : ends[-1]], b[:, : ends[-1]]):
-        own = int(np.searchsorted(ends, place, side="right"))  # the first cut with this place of b
-        for cut, (start, end) in enumerate(pairwise([0, *ends[own:]]), own):
-            common[cut, users] += np.bitwise_or.reduce(held[start:end], axis=0).view(np.uint8)
-    total = common.astype(np.intp)
-    for one, longer in pairwise(total):  # several times faster than cumsum along the short axis
-        longer += one
-    return total
-
-
 def _filled(lists: Lists, ends: list[int]) -> Ints:
     """Return how many items each user's list holds at each of the cuts (cuts × users)."""
-    n_users, k = lists.shape
-    user, place = np.divmod(np.flatnonzero(lists < 0), k)
+    n_users, width = lists.shape
+    user, place = np.divmod(np.flatnonzero(lists < 0), width)
     return np.stack([k - np.bincount(user[place < k], minlength=n_users) for k in ends])

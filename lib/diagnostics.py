@@ -8,6 +8,7 @@ user, NaN where they are undefined; ``lib.stats`` summarises them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -48,9 +49,7 @@ def jaccard(a: ArrayLike, b: ArrayLike) -> Floats:
         Lists that are no n_users × k integers with k ≥ 1, or of different users.
     """
     first, second = same_users(a, b)
-    common = np.zeros(len(first), dtype=np.intp)
-    for users, _, held in meetings(first, second):
-        common[users] += np.bitwise_or.reduce(held, axis=0)
+    (common,) = common_at(first, second, [max(first.shape[1], second.shape[1])])
     with np.errstate(invalid="ignore"):
         return common / (filled(first) + filled(second) - common)
 
@@ -72,11 +71,7 @@ def rbo(a: ArrayLike, b: ArrayLike, p: float = 0.9) -> Floats:
         raise InputError(f"p = {p} was given; give a persistence between 0 and 1, such as 0.9")
     first, second = same_users(a, b)
     depths = max(first.shape[1], second.shape[1])
-    new = np.zeros((depths, len(first)), dtype=np.intp)  # items first common at this depth
-    for users, place, held in meetings(first, second):
-        new[place, users] += np.bitwise_or.reduce(held[: place + 1], axis=0)
-        new[place + 1 : len(held), users] += held[place + 1 :]
-    common = np.cumsum(new, axis=0)  # X_d
+    common = common_at(first, second, range(1, depths + 1))  # X_d
     short, long = np.sort([filled(first), filled(second)], axis=0)
     depth = np.arange(1, depths + 1)[:, None]
     weight = p**depth
@@ -345,7 +340,23 @@ def neighbourhood_preservation(x: ArrayLike, y: ArrayLike, k: int) -> Floats:
     return jaccard(neighbours(x, k), neighbours(y, k))
 
 
-def meetings(a: Lists, b: Lists) -> Iterator[tuple[slice, int, Bools]]:
+def common_at(a: Lists, b: Lists, ends: Sequence[int]) -> Ints:
+    """Return how many items each user's two lists share at each of the ascending cuts.
+
+    cuts × users. A shared item counts from the first cut on that holds its places in both lists.
+    """
+    common = np.zeros((len(ends), len(a)), dtype=np.min_scalar_type(ends[-1]))
+    for users, place, held in _meetings(a[:, : ends[-1]], b[:, : ends[-1]]):
+        own = int(np.searchsorted(ends, place, side="right"))  # the first cut with this place of b
+        for cut, (start, end) in enumerate(pairwise([0, *ends[own:]]), own):
+            common[cut, users] += np.bitwise_or.reduce(held[start:end], axis=0).view(np.uint8)
+    total = common.astype(np.intp)
+    for one, longer in pairwise(total):  # several times faster than cumsum along the short axis
+        longer += one
+    return total
+
+
+def _meetings(a: Lists, b: Lists) -> Iterator[tuple[slice, int, Bools]]:
     """Yield for blocks of users and each place of ``b`` where in ``a`` that item stands.
 
     The last is k_a × users and is overwritten by the next. Comparing whole columns of many users
