@@ -78,7 +78,8 @@ def at_cuts(
             jaccard = common / (size - common)
         columns: dict[str, Floats | Ints] = {"jaccard": jaccard, **found_by}
         columns["oracle"] = share(hits, pairs)
-        tables[k] = pd.DataFrame(columns, index=pd.RangeIndex(len(hits), name="user"))
+        rows = pd.RangeIndex(len(hits), name="user")
+        tables[k] = pd.DataFrame(columns, index=rows, copy=False)  # the arrays are its own
     return tables
 
 

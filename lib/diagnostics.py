@@ -367,6 +367,7 @@ def _meetings(a: Lists, b: Lists) -> Iterator[tuple[slice, int, Bools]]:
     largest = max(a.max(initial=0), b.max(initial=0))
     narrow = np.min_scalar_type(int(largest) + 2)
     nothing = np.iinfo(narrow).max
+    a, b = a.astype(narrow), b.astype(narrow)  # turning a block over is faster once it is narrow
     left, right = (np.empty((x.shape[1], min(_USERS, len(x))), dtype=narrow) for x in (a, b))
     held = np.empty(left.shape, dtype=np.bool_)
     for start in range(0, len(a), _USERS):
