@@ -367,13 +367,13 @@ def _meetings(a: Lists, b: Lists) -> Iterator[tuple[slice, int, Bools]]:
     largest = max(a.max(initial=0), b.max(initial=0))
     narrow = np.min_scalar_type(int(largest) + 2)
     nothing = np.iinfo(narrow).max
-    a, b = a.astype(narrow), b.astype(narrow)  # turning a block over is faster once it is narrow
     left, right = (np.empty((x.shape[1], min(_USERS, len(x))), dtype=narrow) for x in (a, b))
     held = np.empty(left.shape, dtype=np.bool_)
     for start in range(0, len(a), _USERS):
         users = slice(start, start + _USERS)
         n = len(a[users])
-        left[:, :n], right[:, :n] = a[users].T, b[users].T
+        for whole, turned in ((a, left), (b, right)):
+            turned[:, :n] = whole[users].astype(narrow).T  # narrow first: turning is the slow part
         right[right == nothing] -= 1
         for place, row in enumerate(right):
             np.equal(left[:, :n], row[:n], out=held[:, :n])
