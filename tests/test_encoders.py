@@ -142,6 +142,19 @@ def test_propagation_is_the_mean_of_powers_and_its_own_gradient(layers: int) -> 
     np.testing.assert_allclose(gradient, mean.T @ upstream.numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("width", [1, 7, 64, 130])
+def test_products_with_the_graph_are_scipys(width: int) -> None:
+    dense = interactions(42, 23).toarray()
+    dense[40:], dense[:, [0, 22]] = 0, 0  # users and items without an interaction
+    train = sp.csr_matrix(dense)
+    ours = graph.Graph.of(train, torch.device("cpu"))
+    matrix, draw = graph.normalised(train), torch_generator(width, "x")
+    items, users = torch.randn(23, width, generator=draw), torch.randn(width, 42, generator=draw).T
+    np.testing.assert_allclose(ours.to_users(items), matrix @ items.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours.to_items(users), matrix.T @ users.numpy(), rtol=1e-5, atol=1e-6)
+    assert not ours.to_users(items)[40:].any()
+
+
 def test_rows_without_interactions_stay_finite() -> None:
     empty = sp.csr_matrix((3, 4), dtype=np.float32)
     assert np.isfinite(graph.normalised(empty).toarray()).all()
