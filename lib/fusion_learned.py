@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from lib.errors import InputError
 from lib.fusion import Fused, Vectors, z
+from lib.largest import best
 from lib.metrics import Floats, check_k, same_users
 from lib.seeds import generator
-from lib.topk import best
 from lib.vectors import matrix, unit
 
 FOLDS = 5

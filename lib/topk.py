@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from lib.blocks import Blocks, Limits, Work, each, plan
 from lib.errors import InputError
+from lib.largest import best, members
 
 ArrayLike = Tensor | np.ndarray
 Rank = Callable[[Tensor, Tensor, int, int, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -119,21 +120,6 @@ TILES = Limits(TILE, Blocks(users=512, items=2**16, workers=8), 2**22, tiles_byt
 FUSED = Limits(FUSED_TILE, Blocks(users=1024, items=2**20, workers=1), 2**30, fused_bytes)
 
 
-def best(values: Tensor, k: int) -> Tensor:
-    """Return the positions of each row's k largest values, equal values by smaller position.
-
-    ``values`` (n × w) to int64 (n × min(k, w)), best first; the order of −inf is left open.
-    ``torch.topk`` promises nothing about ties, so rows with any among the first k + 1 are sorted.
-    """
-    k = min(k, values.shape[1])
-    top, positions = values.topk(min(k + 1, values.shape[1]))
-    tied = ((top[:, 1:] == top[:, :-1]) & (top[:, 1:] > -torch.inf)).any(1).nonzero()[:, 0]
-    positions = positions[:, :k]
-    if len(tied):
-        positions[tied] = values[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
-    return positions
-
-
 def rank_tiles(
     users: Tensor, items: Tensor, n: int, k: int, rows: Tensor, columns: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -151,7 +137,7 @@ def rank_tiles(
         ids = best(values, k)
         return values.gather(1, ids), ids
     tiled = scores.view(-1, TILE, len(users))
-    tiles = best(tiled.amax(1).T.contiguous(), k).sort(1).values  # u × k, ascending as the ids
+    tiles = members(tiled.amax(1).T.contiguous(), k)  # u × k, ascending as the ids
     values = tiled[tiles, :, torch.arange(len(users), device=users.device)[:, None]].flatten(1)
     chosen = best(values, k)
     return values.gather(1, chosen), tiles.gather(1, chosen // TILE) * TILE + chosen % TILE
@@ -176,7 +162,7 @@ def rank_fused(
 
         maxima = tile_maxima
     words = _exclusion_words(len(users), len(items), n, rows, columns)
-    tiles = best(maxima(users, items, words), k).sort(1).values
+    tiles = members(maxima(users, items, words), k)
     ids = _members(tiles, FUSED_TILE)
     values = (items[ids] * users[:, None]).sum(2)
     bits = torch.arange(FUSED_TILE, device=users.device)

@@ -1,7 +1,8 @@
 """Exact top-K against a float64 sort in NumPy, over k × batch × memory, and by both routes.
 
 Vectors are integers, so scores are exact in float32 and ties abound. The "fused" route is the one
-CUDA takes, its kernel replaced by plain torch; the kernel itself runs in Triton's interpreter.
+CUDA takes, also to the largest of a row, its kernel replaced by plain torch; the kernel itself runs
+in Triton's interpreter.
 """
 
 import functools
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import lib.largest as largest
 import lib.topk as module
 from lib.blocks import Blocks, Work, each, plan
 from lib.errors import InputError
@@ -49,6 +51,7 @@ def route(request, monkeypatch):
         fused = functools.partial(module.rank_fused, maxima=plain_maxima)
         monkeypatch.setattr(module, "rank_fused", fused)
         monkeypatch.setattr(module, "_has_kernel", lambda where: True)
+        monkeypatch.setattr(largest, "by_partition", largest.by_topk)
     return request.param
 
 

@@ -21,12 +21,13 @@ from tqdm import tqdm
 from lib import claims, fusion, item_splits, strata
 from lib.chapter import Run
 from lib.diagnostics import oracle
+from lib.largest import best
 from lib.metrics import Lists, recall
 from lib.probe_scores import Resampled, value_of
 from lib.studies import findings, kept
 from lib.studies.findings import MEASURES, Evidence, Measures
 from lib.studies.protocol import CHOICES, HALVES, JOINT, Choice
-from lib.topk import best, topk
+from lib.topk import topk
 from lib.views import View
 
 Views = tuple[View, View]

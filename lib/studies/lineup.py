@@ -13,7 +13,18 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lib import fusion, fusion_learned, item_splits, maps, metrics, store, topk, vectors, views
+from lib import (
+    fusion,
+    fusion_learned,
+    item_splits,
+    largest,
+    maps,
+    metrics,
+    store,
+    topk,
+    vectors,
+    views,
+)
 from lib.chapter import Run
 from lib.diagnostics import best_of_union
 from lib.encoders import text, training
@@ -36,7 +47,7 @@ LEARNED = {"svd": ("users", "items"), "ease": ("items",), "l3ae": ("items",)}
 
 _CODE = (
     rows, contest, concat, fusion, fusion_learned, training, views.lists,
-    maps, item_splits, metrics, topk, vectors,
+    maps, item_splits, metrics, topk, largest, vectors,
 )  # fmt: skip
 """Pages that decide what a row's lists are and score, once its views are given."""
 

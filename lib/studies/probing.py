@@ -16,6 +16,7 @@ from lib import (
     canonical,
     diagnostics,
     item_splits,
+    largest,
     maps,
     metrics,
     network,
@@ -173,7 +174,9 @@ def rows(
         "data": store.digest(
             first.target, *guesses, first.split.train, first.split.test, *audience.values()
         ),
-        "code": store.code_version(probes, probe_scores, diagnostics, metrics, stats, topk),
+        "code": store.code_version(
+            probes, probe_scores, diagnostics, metrics, stats, topk, largest
+        ),
     }
 
     def make() -> store.Value:
