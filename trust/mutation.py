@@ -27,6 +27,7 @@ TESTS = {
     "diagnostics": ["tests/test_diagnostics.py"],
     "fusion": ["tests/test_fusion.py"],
     "probes": ["tests/test_probes.py", "tests/test_probing.py"],
+    "cuts": ["tests/test_cuts.py"],
     "largest": ["tests/test_largest.py"],
     "topk": ["tests/test_topk.py", "-k", "not triton_kernel"],
 }
