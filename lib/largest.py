@@ -34,13 +34,14 @@ def by_partition(values: Tensor, k: int) -> Tensor:
     """Do what ``members`` does where k is below the width, in the memory of the CPU."""
     array = values.detach().numpy()
     n, width = array.shape
-    least = np.partition(array, width - k, axis=1)[:, width - k, None].copy()
+    least = np.partition(array, width - k, axis=1)[:, width - k, None].copy()  # lets the rest go
     chosen = array >= least
-    if np.count_nonzero(chosen) > n * k:
+    if np.count_nonzero(chosen) > n * k:  # of those that equal the least, the first are in
         rows = np.flatnonzero(np.count_nonzero(chosen, axis=1) > k)
         equal = array[rows] == least[rows]
-        room = k - np.count_nonzero(chosen[rows] & ~equal, axis=1)
-        chosen[rows] &= ~equal | (equal.cumsum(axis=1, dtype=np.int32) <= room[:, None])
+        above = chosen[rows] & ~equal
+        room = k - np.count_nonzero(above, axis=1, keepdims=True)
+        chosen[rows] = above | (equal & (equal.cumsum(axis=1, dtype=np.int32) <= room))
     at = np.flatnonzero(chosen).reshape(n, k)  # the rows of the whole, one after the other
     return torch.from_numpy(at - np.arange(0, array.size, width)[:, None])
 

@@ -163,7 +163,7 @@ def rank_fused(
         maxima = tile_maxima
     words = _exclusion_words(len(users), len(items), n, rows, columns)
     tiles = members(maxima(users, items, words), k)
-    ids = _members(tiles, FUSED_TILE)
+    ids = _item_ids(tiles, FUSED_TILE)
     values = (items[ids] * users[:, None]).sum(2)
     bits = torch.arange(FUSED_TILE, device=users.device)
     gone = ((words.gather(1, tiles)[:, :, None] >> bits) & 1).bool().flatten(1)
@@ -197,7 +197,7 @@ def _exclusion_words(n_users: int, n_items: int, n: int, rows: Tensor, columns: 
     return words
 
 
-def _members(tiles: Tensor, tile: int) -> Tensor:
+def _item_ids(tiles: Tensor, tile: int) -> Tensor:
     """Return the ids (u × k·tile) of the items of tiles (u × k)."""
     return (tiles[:, :, None] * tile + torch.arange(tile, device=tiles.device)).flatten(1)
 
