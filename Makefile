@@ -12,7 +12,7 @@ BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.companion-ready
 RUN := PATH="$(BIN):$$PATH"
 # under a lock of ours: snakemake's own outlives a run that was killed
-WORKFLOW = $(RUN) python -m lib alone snakemake --nolock --profile $(PROFILE)
+WORKFLOW = $(RUN) python -m companion alone snakemake --nolock --profile $(PROFILE)
 
 # DATASETS="a b" CHAPTERS="01-data 03-agreement" SEEDS=3 SEED=0 K=20 ENCODER=minilm SPLIT=random DEVICE=auto override workflow.yml.
 given = $(if $($(1)),$(2): $($(1))$(comma) )
@@ -46,7 +46,7 @@ define html
 endef
 
 book: chapters ## execute all chapters (DATASETS, SEEDS, K, DEVICE, ... from workflow.yml) and build the HTML
-	@$(BIN)/python -m lib stage --fresh >/dev/null
+	@$(BIN)/python -m companion stage --fresh >/dev/null
 	$(html)
 
 chapters: $(READY) ## execute all chapters, under _build/executed
@@ -56,11 +56,11 @@ fits: $(READY) ## train what the chapters read, and no more
 	@$(WORKFLOW) fits $(OVERRIDES)
 
 html: $(READY) ## build the HTML from the published chapters in executed/
-	@$(BIN)/python -m lib stage >/dev/null
+	@$(BIN)/python -m companion stage >/dev/null
 	$(html)
 
 links: $(READY) ## check the external links of the published book
-	@$(BIN)/python -m lib stage >/dev/null
+	@$(BIN)/python -m companion stage >/dev/null
 	@$(BIN)/jupyter-book build _build/site --path-output . --builder linkcheck --quiet
 
 lint: $(READY) ## ruff and mypy
@@ -69,7 +69,7 @@ lint: $(READY) ## ruff and mypy
 	@$(BIN)/mypy
 
 test: lint html ## lint, types, a strict build of the book, pytest, and nbval over published ml-100k chapters
-	@checked="$$($(BIN)/python -m lib checked)"; \
+	@checked="$$($(BIN)/python -m companion checked)"; \
 	$(WORKFLOW) fits --config chapters="$$checked"; \
 	$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=1200 tests $$(printf 'executed/ml-100k/%s.ipynb ' $$checked)
@@ -85,13 +85,13 @@ trust: $(READY) ## kill, corrupt, fuzz and compare; SECTIONS="kills hostile" for
 	@$(RUN) python -m trust $(SECTIONS)
 
 compare: $(READY) ## does what was executed say what is published, finding by finding? (DATASETS)
-	@$(BIN)/python -m lib compare $(DATASETS)
+	@$(BIN)/python -m companion compare $(DATASETS)
 
 publish: $(READY) ## copy what was executed for DATASETS to executed/, to be committed
-	@$(BIN)/python -m lib publish $(DATASETS)
+	@$(BIN)/python -m companion publish $(DATASETS)
 
 cache: $(READY) ## what is cached, where, and how big it is
-	@$(BIN)/python -m lib cache
+	@$(BIN)/python -m companion cache
 
 clean: ## remove what was executed and built; the cache and .venv stay
 	@rm -rf _build .snakemake

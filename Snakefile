@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from lib.notebooks import slug, variant
+from companion.execute import slug, variant
 
 
 configfile: "workflow.yml"
@@ -41,7 +41,9 @@ LIBRARY = "_build/library.sha256"
 
 def write_library():
     """Write the digest of the library's files, unless it is there."""
-    sources = {str(path): path.read_text() for path in Path("lib").rglob("*.py")}
+    packages = ("lib", "companion", "studies")
+    paths = [path for package in packages for path in Path(package).rglob("*.py")]
+    sources = {str(path): path.read_text() for path in paths}
     now = hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
     stamp = Path(LIBRARY)
     if not stamp.is_file() or stamp.read_text() != now:
@@ -164,7 +166,7 @@ rule fit:
         runtime=FIT["runtime"],
         gpu=FIT["gpu"],
     shell:
-        "python -m lib fit {params.name:q} {params.model} --seed {wildcards.seed} {params.settings}"
+        "python -m companion fit {params.name:q} {params.model} --seed {wildcards.seed} {params.settings}"
         " --split {params.split} -p encoder {params.encoder:q} -p device {params.device}"
         " --out {output:q}"
 
@@ -189,7 +191,7 @@ rule chapter:
         runtime=CHAPTER["runtime"],
         gpu=CHAPTER["gpu"],
     shell:
-        "python -m lib execute {input.notebook:q} {params.name:q} {params.options} --out {params.out:q}"
+        "python -m companion execute {input.notebook:q} {params.name:q} {params.options} --out {params.out:q}"
 
 
 rule scoreboard:
@@ -208,4 +210,4 @@ rule scoreboard:
         mem_mb=CHAPTER["mem_mb"],
         runtime=10,
     shell:
-        "python -m lib execute {input.notebook:q} --out {params.out:q}"
+        "python -m companion execute {input.notebook:q} --out {params.out:q}"

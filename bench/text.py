@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import normalize
 
 from bench.measure import Machine, Row, race
-from lib.data import load
+from companion.data import load
 from lib.encoders import text
 
 TEXTS = 512

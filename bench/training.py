@@ -19,12 +19,12 @@ import pandas as pd
 import torch
 
 from bench.measure import Machine, Row, floor
-from lib.data import Dataset, load
+from companion.data import load
+from lib.core import InputError, torch_generator
+from lib.dataset import Dataset
 from lib.encoders import lightgcn
 from lib.encoders.training import Recipe, train
-from lib.errors import InputError
 from lib.metrics import recall
-from lib.seeds import torch_generator
 from lib.views import View, lists
 
 CPU = torch.device("cpu")

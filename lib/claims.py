@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from lib.errors import InputError
+from lib.core import InputError
 from lib.stats import Estimate
 
 HOLDS = "holds"

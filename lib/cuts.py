@@ -14,18 +14,9 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from lib.core import InputError
 from lib.diagnostics import common_at, parts
-from lib.errors import InputError
-from lib.metrics import (
-    Floats,
-    Ints,
-    Lists,
-    places_of,
-    relevant_pairs,
-    same_users,
-    share,
-    users_of,
-)
+from lib.metrics import Floats, Ints, Lists, places_of, relevant_pairs, same_users, share, users_of
 
 
 def at_cuts(

@@ -15,7 +15,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from lib.errors import InputError
+from lib.core import InputError, matrix, unit
 from lib.metrics import (
     Bools,
     Floats,
@@ -32,7 +32,6 @@ from lib.metrics import (
     share,
     users_of,
 )
-from lib.vectors import matrix, unit
 
 PARTS = ("both", "a_only", "b_only")
 
@@ -414,3 +413,30 @@ def _exposure(lists: ArrayLike, n_items: int) -> Ints:
     checked = checked_lists(lists)
     check_items(checked, n_items)
     return np.bincount(checked[checked >= 0], minlength=n_items)
+
+
+def found_by(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Ints:
+    """Return how many of each user's relevant items exactly 0, 1, … N lists find (n_users × N + 1).
+
+    Rows add up to |relevant|. With two lists, columns 1 and 2 are the hits of one only and of both
+    (``lib.diagnostics.composition``).
+
+    Parameters
+    ----------
+    lists
+        N arrays of n_users × k items, −1 where there is no item.
+    relevant
+        n_users × n_items.
+
+    Raises
+    ------
+    InputError
+        No list, or as ``lib.metrics.hits``.
+    """
+    arrays = same_users(*lists)
+    pairs = relevant_pairs(relevant)
+    users = users_of(pairs)
+    finders = np.sum([places_of(array, pairs, users) >= 0 for array in arrays], axis=0)
+    width = len(arrays) + 1
+    cells = np.bincount(users * width + finders, minlength=pairs.shape[0] * width)
+    return cells.reshape(pairs.shape[0], width)

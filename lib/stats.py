@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lib.errors import InputError
-from lib.seeds import generator
+from lib.core import InputError, generator
 
 Floats = NDArray[np.float64]
 

@@ -5,37 +5,24 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lib import store
-from lib.data import Dataset
-from lib.encoders import (
-    alpharec,
-    carec,
-    closed,
-    contrast,
-    graph,
-    joint,
-    l3ae,
-    lightgcn,
-    linear,
-    losses,
-    negatives,
-    rlmrec,
-    shared_private,
-    simgcl,
-    text,
-    textgcn,
-    training,
-)
-from lib.encoders.training import Recipe, device_of, train
-from lib.errors import InputError
-from lib.seeds import torch_generator
+from lib import cache
+from lib.core import InputError, device_of, torch_generator
+from lib.dataset import Dataset
+from lib.encoders import closed, text
+from lib.encoders.alpharec import AlphaRec
+from lib.encoders.carec import CARec
+from lib.encoders.joint import Joint, SharedPrivate
+from lib.encoders.lightgcn import LightGCN
+from lib.encoders.linear import Linear
+from lib.encoders.rlmrec import RLMRec
+from lib.encoders.simgcl import SimGCL
+from lib.encoders.training import Recipe, train
 from lib.topk import topk
 
 
@@ -55,51 +42,51 @@ class View:
 
 @dataclass(frozen=True)
 class _Model:
-    """How a model is made: what it is built from and which settings differ from the recipe's.
-
-    ``pages`` are further modules that its own page builds on and that decide the view too.
-    """
+    """How a model is made, whether it reads text, and where its settings are not the recipe's."""
 
     make: Callable[..., Any]
-    page: ModuleType
     text: bool = False
     defaults: tuple[tuple[str, Any], ...] = ()
-    pages: tuple[ModuleType, ...] = ()
 
 
 _BPR = (("loss", "bpr"), ("temperature", 1.0), ("patience", 10))
 
 TRAINED: dict[str, _Model] = {
-    "lightgcn": _Model(lightgcn.LightGCN, lightgcn),
-    "lightgcn-bpr": _Model(lightgcn.LightGCN, lightgcn, defaults=_BPR),
-    "linear": _Model(linear.Linear, linear, text=True),
-    "joint": _Model(joint.Joint, joint, text=True),
-    "mf-bpr": _Model(lightgcn.LightGCN, lightgcn, defaults=(*_BPR, ("layers", 0))),
-    "alpharec": _Model(alpharec.AlphaRec, alpharec, text=True),
-    "rlmrec": _Model(rlmrec.RLMRec, rlmrec, text=True),
-    "simgcl": _Model(simgcl.SimGCL, simgcl, pages=(lightgcn, contrast)),
-    "carec": _Model(carec.CARec, carec, text=True, pages=(contrast,)),
-    "shared-private": _Model(
-        shared_private.SharedPrivate,
-        shared_private,
-        text=True,
-        pages=(lightgcn, linear, contrast),
-    ),
+    "lightgcn": _Model(LightGCN),
+    "lightgcn-bpr": _Model(LightGCN, defaults=_BPR),
+    "mf-bpr": _Model(LightGCN, defaults=(*_BPR, ("layers", 0))),
+    "simgcl": _Model(SimGCL),
+    "linear": _Model(Linear, text=True),
+    "alpharec": _Model(AlphaRec, text=True),
+    "rlmrec": _Model(RLMRec, text=True),
+    "carec": _Model(CARec, text=True),
+    "joint": _Model(Joint, text=True),
+    "shared-private": _Model(SharedPrivate, text=True),
 }
 SOLVED: dict[str, _Model] = {
-    "svd": _Model(closed.truncated_svd, closed),
-    "ease": _Model(closed.ease, closed),
-    "popularity": _Model(closed.popularity, closed),
-    "random": _Model(closed.chance, closed),
-    "text-mean": _Model(closed.text_mean, closed, text=True),
-    "l3ae": _Model(l3ae.l3ae, l3ae, text=True),
-    "textgcn": _Model(textgcn.textgcn, textgcn, text=True, pages=(linear,)),
+    "svd": _Model(closed.truncated_svd),
+    "ease": _Model(closed.ease),
+    "l3ae": _Model(closed.l3ae, text=True),
+    "textgcn": _Model(closed.textgcn, text=True),
+    "text-mean": _Model(closed.text_mean, text=True),
+    "popularity": _Model(closed.popularity),
+    "random": _Model(closed.chance),
 }
 
 
 def models() -> list[str]:
     """Return the names of all models."""
     return [*TRAINED, *SOLVED]
+
+
+def makers(model: str) -> tuple[Callable[..., Any], ...]:
+    """Return the functions that a model's vectors come from; its cache key is of their code."""
+    spec = (TRAINED | SOLVED)[model]
+    return (
+        spec.make,
+        *((train,) if model in TRAINED else ()),
+        *((text.encode,) if spec.text else ()),
+    )
 
 
 def fit(
@@ -147,10 +134,10 @@ def fit(
         "settings": settings,
         "text": text.digest_of(dataset, encoder) if spec.text else None,
         "device": target.type,
-        "code": _code(spec),
+        "code": cache.code_version(*makers(model)),
     }
 
-    def make() -> store.Value:
+    def make() -> cache.Value:
         source = (text.encode(dataset, encoder),) if spec.text else ()
         if model in TRAINED:
             recipe = Recipe(**settings)
@@ -161,7 +148,7 @@ def fit(
             users, items, info = spec.make(dataset, seed, *source, **settings)
         return {"users": users.numpy(), "items": items.numpy(), "info": info}
 
-    value = store.remember("view", key, make)
+    value = cache.remember("view", key, make)
     head = {"model": model, "dataset": dataset.name, "seed": seed, "parameters": settings}
     if spec.text:
         head["encoder"] = encoder
@@ -189,15 +176,6 @@ def _settings(model: str, spec: _Model, given: dict[str, Any]) -> dict[str, Any]
     # a weight of 1 and one of 1.0 are the same fit
     kinds = {field.name: field.type for field in fields(Recipe)}
     return {name: float(v) if kinds[name] == "float" else v for name, v in recipe.items()}
-
-
-def _code(spec: _Model) -> str:
-    """Return the version of the code that decides a view: the model's page and what it rests on."""
-    if spec.page is closed:
-        return store.code_version(spec.make, graph)
-    if spec in SOLVED.values():
-        return store.code_version(spec.page, training, graph, *spec.pages)
-    return store.code_version(spec.page, training, losses, negatives, graph, *spec.pages)
 
 
 def semantic(

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
-from lib.errors import InputError
+from lib.core import InputError
 from trust import mutation
 from trust.figures import WORK, Figure, keep, rendered
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from lib import book, comparison
+from companion import comparison, site
 from trust.figures import ROOT, Figure
 
 
 def figures(options: argparse.Namespace) -> Iterator[Figure]:
     """Yield a line per dataset: findings that were judged again, and those judged the same."""
-    table, _ = comparison.compared(ROOT / book.EXECUTED, ROOT / book.BUILD / book.EXECUTED)
+    table, _ = comparison.compared(ROOT / site.EXECUTED, ROOT / site.BUILD / site.EXECUTED)
     for dataset, rows in table.groupby("dataset", sort=False):
         counts, furthest = comparison.counted(rows), rows.loc[rows["apart"].idxmax()]
         yield Figure(

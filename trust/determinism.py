@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import store, synthetic, views
-from lib.data import Dataset
+from companion.data import synthetic
+from lib import cache, views
+from lib.dataset import Dataset
 from lib.encoders import text
 from lib.topk import topk
 from trust.figures import Figure
@@ -48,7 +49,7 @@ def small() -> Dataset:
 def fit_all(folder: Path, models: list[str]) -> None:
     """Fit models and write the digest of each one's lists of test items."""
     dataset = small()
-    found = {model: store.digest(views.lists(quick(dataset, model), dataset, 10))
+    found = {model: cache.digest(views.lists(quick(dataset, model), dataset, 10))
              for model in models}  # fmt: skip
     (folder / FOUND).write_text(json.dumps(found))
 

@@ -14,16 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import store
-from lib.errors import InputError
-from lib.seeds import generator
+from lib import cache
+from lib.core import InputError, generator
 from trust.figures import ROOT, Figure
 from trust.kills import fresh, undisturbed, world
 from trust.processes import command, forked, interrupted, locked
 from trust.stages import Stage, everything, made, project
 
 SOON = 5.0  # seconds an interrupted command may take to end
-FIT = ("-m", "lib", "fit", "games", "linear", "--split", "random", "-p", "epochs", "3",
+FIT = ("-m", "companion", "fit", "games", "linear", "--split", "random", "-p", "epochs", "3",
        "-p", "device", "cpu")  # fmt: skip
 # sizes of a disk in KiB: from one that holds no download to one that holds all but the view
 SIZES = (8, 72, 120, 200)
@@ -44,7 +43,7 @@ def damages(folder: Path, times: int, seed: int) -> Iterator[Figure]:
     os.environ["COMPANION_CACHE"] = str(folder)
     values = [example(number) for number in range(5)]
     for number, value in enumerate(values):
-        store.remember("view", {"seed": number}, lambda value=value: value)  # type: ignore[misc]
+        cache.remember("view", {"seed": number}, lambda value=value: value)  # type: ignore[misc]
     for word, harm in DAMAGES.items():
         draw = generator(seed, f"damage: {word}")
         right = named = 0
@@ -53,7 +52,7 @@ def damages(folder: Path, times: int, seed: int) -> Iterator[Figure]:
             with Heard() as heard:
                 try:
                     harm(folder, number, draw)
-                    found = store.remember("view", {"seed": number}, lambda n=number: values[n])  # type: ignore[misc]
+                    found = cache.remember("view", {"seed": number}, lambda n=number: values[n])  # type: ignore[misc]
                     right += same(found, values[number])
                 except InputError:
                     right += 1
@@ -62,14 +61,14 @@ def damages(folder: Path, times: int, seed: int) -> Iterator[Figure]:
                      f"{named} named as damaged and made again")  # fmt: skip
 
 
-def example(number: int) -> store.Value:
+def example(number: int) -> cache.Value:
     """Return a value with all that an entry can hold."""
     draw = generator(number, "entry")
     table = pd.DataFrame({"text": [f"<b>{number}</b>", "é"], "count": [1, number]})
     return {"users": draw.random((7, 3), dtype=np.float32), "table": table, "info": {"n": number}}
 
 
-def same(one: store.Value, other: store.Value) -> bool:
+def same(one: cache.Value, other: cache.Value) -> bool:
     """Return whether two values are equal to the last bit."""
     return (
         one.keys() == other.keys()
@@ -84,13 +83,13 @@ class Heard(logging.Handler):
 
     def __enter__(self) -> Heard:
         self.said: list[str] = []
-        logging.getLogger("lib.store").addHandler(self)
-        logging.getLogger("lib.store").propagate = False
+        logging.getLogger("lib.cache").addHandler(self)
+        logging.getLogger("lib.cache").propagate = False
         return self
 
     def __exit__(self, *_: object) -> None:
-        logging.getLogger("lib.store").removeHandler(self)
-        logging.getLogger("lib.store").propagate = True
+        logging.getLogger("lib.cache").removeHandler(self)
+        logging.getLogger("lib.cache").propagate = True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one message."""
@@ -102,7 +101,7 @@ Harm = Callable[[Path, int, np.random.Generator], None]
 
 def entry(folder: Path, number: int) -> Path:
     """Return the folder of an entry."""
-    return folder / "view" / store._name("view", {"seed": number})
+    return folder / "view" / cache._name("view", {"seed": number})
 
 
 def _any_file(folder: Path, number: int, draw: np.random.Generator) -> Path:
@@ -144,8 +143,8 @@ def another_version(folder: Path, number: int, draw: np.random.Generator) -> Non
         int(draw.integers(2))
     ]
     (place / old).rename(place / new)
-    manifest = (place / store.MANIFEST).read_text()
-    (place / store.MANIFEST).write_text(manifest.replace(old, new))
+    manifest = (place / cache.MANIFEST).read_text()
+    (place / cache.MANIFEST).write_text(manifest.replace(old, new))
 
 
 DAMAGES: dict[str, Harm] = {
@@ -177,7 +176,7 @@ def interrupts(folder: Path, times: int, seed: int) -> Iterator[Figure]:
     """Interrupt the fit and the execution of a chapter, as Ctrl-C does, then run them again."""
     python = sys.executable
     fit = Stage("fit", command(python, *FIT, PYTHONPATH=str(ROOT)), 0)
-    words = ("-m", "lib", "execute", "chapters/01-first.ipynb", "games")
+    words = ("-m", "companion", "execute", "chapters/01-first.ipynb", "games")
     chapter = Stage("chapter", command(python, *words, PYTHONPATH=str(ROOT)), 0)
     draw, right, waits = generator(seed, "interrupts"), 0, list[float]()
     for stage in (fit, chapter):

@@ -19,8 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from lib.errors import InputError
-from lib.seeds import generator
+from lib.core import InputError, generator
 from trust.figures import WORK, Figure
 from trust.samples import Reader, all_readers
 from trust.spoil import spoiled

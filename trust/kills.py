@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib.seeds import generator
+from lib.core import generator
 from trust import little, stages
 from trust.figures import ROOT, Figure
 from trust.processes import killed, locked

@@ -13,11 +13,12 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from lib import diagnostics, strata, synthetic, views
-from lib.data import Dataset
+from companion.data import synthetic
+from lib import diagnostics, metrics, views
+from lib.core import generator
+from lib.dataset import Dataset
 from lib.encoders import text
 from lib.metrics import recall
-from lib.seeds import generator
 from trust.figures import Figure
 
 QUICK = {"epochs": 3, "dimension": 8, "batch": 256}
@@ -62,7 +63,7 @@ def before(dataset: Dataset, model: str) -> tuple[bytes, ...]:
     """Return all that a model makes of a dataset before evaluation."""
     view = quick(dataset, model)
     valid = views.lists(view, dataset, 20, part="valid")
-    classes = strata.by_count(dataset.train.getnnz(axis=0))
+    classes = metrics.by_count(dataset.train.getnnz(axis=0))
     vectors = text.encode(dataset, "minilm")
     parts = (view.users.numpy(), view.items.numpy(), valid, classes, vectors.numpy())
     chosen = str([view.info.get("validation"), view.info.get("history")]).encode()

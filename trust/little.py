@@ -6,8 +6,8 @@ import gzip
 import json
 from pathlib import Path
 
-from lib import synthetic
-from lib.catalogue import KNOWN
+from companion.data import synthetic
+from companion.data.registry import KNOWN
 
 NAME = "games"
 WORDS = ("quest", "racing", "puzzle", "island", "dragon", "castle", "space", "ocean", "night",

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
-from lib.errors import InputError
-from lib.seeds import generator
+from lib.core import InputError, generator
 from trust.figures import ROOT, WORK, Figure
 
 # of each module the fast tests that speak of it

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import amazon, chapter, claims, data, folder, notebooks, pickles, readers, synthetic
+from companion import chapter, data, execute
+from companion.data import amazon, folder, pickles, readers, synthetic
+from lib import claims
+from lib.core import InputError
 from lib.encoders import text
-from lib.errors import InputError
 from lib.stats import Estimate
 
 Read = Callable[[Path, bytes], object]
@@ -220,9 +222,9 @@ def _npy(place: Path, content: bytes) -> object:
 
 def _parameters(_: Path, content: bytes) -> object:
     words = _words(content)
-    notebooks.literal(words)
-    name, values = notebooks.variant(words)
-    slug = notebooks.slug(words)
+    execute.literal(words)
+    name, values = execute.variant(words)
+    slug = execute.slug(words)
     assert "/" not in slug and ".." not in slug.split("/"), slug
     return name, values
 
@@ -235,7 +237,7 @@ def _namespace(_: Path, content: bytes) -> object:
                               "k": 5, "encoder": "minilm", "device": "cpu"}  # fmt: skip
     words = _words(content)
     name = sorted(values)[len(words) % len(values)]
-    values[name] = notebooks.literal(words)
+    values[name] = execute.literal(words)
     return chapter.begin("01-data", values)
 
 

@@ -19,9 +19,11 @@ import nbformat
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lib import catalogue, data, sources, views
+from companion import data
+from companion.data import downloads, registry
+from companion.execute import KERNEL, execute
+from lib import views
 from lib.encoders import text
-from lib.notebooks import KERNEL, execute
 from trust import little
 from trust.figures import ROOT
 from trust.processes import Start, command, forked
@@ -59,8 +61,8 @@ class Stage:
 
 def download(_: Path) -> None:
     """Fetch the little dataset's files from the server."""
-    for source in catalogue.KNOWN[little.NAME].files:
-        sources.fetch(source)
+    for source in registry.KNOWN[little.NAME].files:
+        downloads.fetch(source)
 
 
 def convert(_: Path) -> None:

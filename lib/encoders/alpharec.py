@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.data import Dataset
-from lib.encoders.graph import Graph, propagate
+from lib.dataset import Dataset
+from lib.encoders.lightgcn import Graph, propagate
 from lib.encoders.linear import TextProfiles
 from lib.encoders.training import Encoder, Recipe, initial
 

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.data import Dataset
-from lib.encoders.contrast import alignment, distinct, uniformity
-from lib.encoders.graph import Graph, propagate
+from lib.dataset import Dataset
+from lib.encoders.lightgcn import Graph, propagate
+from lib.encoders.losses import alignment, distinct, uniformity
 from lib.encoders.training import Encoder, Recipe, Vectors, initial
 
 

@@ -1,4 +1,4 @@
-"""Norm-concat-norm: a LightGCN branch and a linear text branch, trained end to end."""
+"""A fusion that aligns only what it calls shared, and keeps the rest of both views apart."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.data import Dataset
+from lib.core import InputError
+from lib.dataset import Dataset
 from lib.encoders.lightgcn import LightGCN
 from lib.encoders.linear import Linear
+from lib.encoders.losses import alignment, cross_covariance, distinct
 from lib.encoders.training import Encoder, Recipe, Vectors
-from lib.errors import InputError
 
 
 class Joint(Encoder):
@@ -55,3 +56,82 @@ class Joint(Encoder):
 
 def _concatenated(parts: tuple[Tensor, ...]) -> Tensor:
     return torch.cat([F.normalize(part, dim=1) for part in parts], dim=1)
+
+
+class SharedPrivate(Encoder):
+    """A linear text branch and a LightGCN branch, each with a shared and a private part.
+
+    Our own model, the paper's picture taken literally. With t for text, c for collaborative, s
+    and p for a branch's shared and private part, every part at unit length::
+
+        score(u, i) = ⅓ [ cos(s_u, s_i) + cos(p_u^t, p_i^t) + cos(p_u^c, p_i^c) ]
+        s           = (s^t + s^c) / 2
+
+    the norm-concat of three parts, of d/2, d/4 and d/4 of the recipe's d dimensions, so that the
+    vectors that rank are as wide as any other model's. The auxiliary loss, with the recipe's
+    ``weight``, is over the distinct users and the distinct items of a batch::
+
+        mean ‖s^t − s^c‖²  +  ‖Cov(s^t, p^t)‖²  +  ‖Cov(s^c, p^c)‖²
+
+    the shared parts are pulled together and no others, and a private part is kept from repeating
+    its own branch's shared one, by the squared Frobenius norm of their covariance.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        draw: torch.Generator,
+        device: torch.device,
+        text: Tensor,
+    ) -> None:
+        super().__init__()
+        if recipe.dimension % 4:
+            raise InputError(
+                f"dimension = {recipe.dimension} was given to the shared-private model, whose "
+                "private parts have a quarter of it each; give a multiple of 4"
+            )
+        self.shared = recipe.dimension // 2
+        branch = replace(recipe, dimension=3 * recipe.dimension // 4)
+        self.collaborative = LightGCN(dataset, branch, draw, device)
+        self.semantic = Linear(dataset, branch, draw, device, text)
+        self.branches: tuple[Vectors, Vectors] | None = None
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return the three parts side by side, n_users × d and n_items × d."""
+        sides = zip(self.semantic.vectors(), self.collaborative.vectors(), strict=True)
+        users, items = (self._joined(text, free) for text, free in sides)
+        return users, items
+
+    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> Vectors:
+        """Join the two branches' vectors of the batch, each user's text without the positive."""
+        # the auxiliary loss of this batch needs the branches, and a second propagation would
+        # double the cost of a step
+        self.branches = (
+            self.semantic.batch(users, positives, pool),
+            self.collaborative.batch(users, positives, pool),
+        )
+        u, p, n = (self._joined(text, free) for text, free in zip(*self.branches, strict=True))
+        return u, p, n
+
+    def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
+        """Return the alignment of the shared parts plus the covariances with the private ones."""
+        assert self.branches is not None, "auxiliary comes after batch"
+        (text, free), self.branches = self.branches, None
+        total = vectors[0].new_zeros(())
+        for side, ids in enumerate((users, positives)):
+            rows = distinct(ids)
+            parts = [self._parts(branch[side][rows]) for branch in (text, free)]
+            total = total + alignment(parts[0][0], parts[1][0])
+            total = total + sum(cross_covariance(shared, private) for shared, private in parts)
+        return total
+
+    def _parts(self, branch: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a branch's shared and private part at unit length (n × d/2 and n × d/4)."""
+        shared, private = branch[:, : self.shared], branch[:, self.shared :]
+        return F.normalize(shared, dim=1), F.normalize(private, dim=1)
+
+    def _joined(self, text: Tensor, free: Tensor) -> Tensor:
+        (shared_text, private_text), (shared_free, private_free) = map(self._parts, (text, free))
+        shared = F.normalize((shared_text + shared_free) / 2, dim=1)
+        return torch.cat([shared, private_text, private_free], dim=1)

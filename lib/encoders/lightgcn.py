@@ -1,13 +1,100 @@
-"""LightGCN: the collaborative view (He et al. 2020)."""
+"""Propagation over the user-item graph: the operator that LightGCN and its kin share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from lib.data import Dataset
-from lib.encoders.graph import Graph, propagate
+from lib.dataset import Dataset
 from lib.encoders.training import Encoder, Recipe, initial
+
+
+def normalised(train: sp.csr_matrix) -> sp.csr_matrix:
+    """Return D_u^-½ R D_i^-½ (n_users × n_items), rows and columns without entries left zero."""
+    users = np.asarray(train.sum(1)).ravel()
+    items = np.asarray(train.sum(0)).ravel()
+    left, right = (
+        np.divide(1, np.sqrt(count), out=np.zeros(len(count)), where=count > 0)
+        for count in (users, items)
+    )
+    return sp.csr_matrix(sp.diags(left) @ train @ sp.diags(right), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The normalised user-item matrix as two products: from items to users and back."""
+
+    to_users: Callable[[Tensor], Tensor]  # n_items × d → n_users × d
+    to_items: Callable[[Tensor], Tensor]  # n_users × d → n_items × d
+
+    @classmethod
+    def of(cls, train: sp.csr_matrix, device: torch.device) -> Graph:
+        """Build both products on ``device`` from the training matrix (n_users × n_items CSR)."""
+        matrix = normalised(train)
+        return cls(_product(matrix, device), _product(matrix.T.tocsr(), device))
+
+
+def _product(matrix: sp.csr_matrix, device: torch.device) -> Callable[[Tensor], Tensor]:
+    starts, columns, values = (
+        torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data)
+    )
+    if device.type == "cpu":
+        # A row of the product is a weighted bag of embeddings, whose kernel keeps the sum in
+        # registers: measured two to three times as fast as SciPy's and torch's sparse products
+        return lambda x: F.embedding_bag(
+            columns,
+            x.detach(),
+            starts,
+            mode="sum",
+            per_sample_weights=values,
+            include_last_offset=True,
+        )
+    sparse = torch.sparse_csr_tensor(
+        starts, columns, values, size=matrix.shape, check_invariants=True
+    ).to(device)
+    return lambda x: sparse @ x
+
+
+class _Propagate(torch.autograd.Function):
+    """Mean over layers of Âˡx. Â is symmetric, so the gradient is the same operator again."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, graph: Graph, users: Tensor, items: Tensor, layers: int
+    ) -> tuple[Tensor, Tensor]:
+        ctx.graph, ctx.layers = graph, layers
+        return _mean_of_layers(graph, users, items, layers)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> Any:
+        users, items = (gradient.contiguous() for gradient in upstream)
+        return None, *_mean_of_layers(ctx.graph, users, items, ctx.layers), None
+
+
+def _mean_of_layers(
+    graph: Graph, users: Tensor, items: Tensor, layers: int
+) -> tuple[Tensor, Tensor]:
+    user_sum, item_sum = users.detach().clone(), items.detach().clone()
+    for _ in range(layers):
+        users, items = graph.to_users(items), graph.to_items(users)
+        user_sum += users
+        item_sum += items
+    return user_sum.div_(layers + 1), item_sum.div_(layers + 1)
+
+
+def propagate(graph: Graph, users: Tensor, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
+    """Return the mean over 0…``layers`` of the propagated vectors (He et al. 2020, eq. 4 and 8).
+
+    Users n_users × d, items n_items × d, and the same shapes back.
+    """
+    return _Propagate.apply(graph, users, items, layers)  # type: ignore[no-any-return]
 
 
 class LightGCN(Encoder):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.data import Dataset
+from lib.dataset import Dataset
 from lib.encoders.lightgcn import LightGCN
 from lib.encoders.linear import TextProfiles
 from lib.encoders.training import Encoder, Recipe, Vectors, initial

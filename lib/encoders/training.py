@@ -16,12 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lib.data import Dataset
-from lib.encoders import negatives
+from lib.core import InputError, generator, torch_generator
+from lib.dataset import Dataset
+from lib.encoders import losses
 from lib.encoders.losses import LOSSES
-from lib.errors import InputError
 from lib.metrics import ndcg, recall
-from lib.seeds import generator, torch_generator
 from lib.topk import topk
 
 SELECT: dict[str, Callable[..., np.ndarray]] = {"recall": recall, "ndcg": ndcg}
@@ -113,16 +112,6 @@ def initial(rows: int, columns: int, draw: torch.Generator) -> nn.Parameter:
     return nn.Parameter((torch.rand(rows, columns, generator=draw) * 2 - 1) * bound)
 
 
-def device_of(name: str) -> torch.device:
-    """Return the torch device for "cpu", "cuda" or "auto" (cuda where there is one)."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device {name!r} is not known; choose auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device 'cuda' was given but torch sees no GPU here; choose auto or cpu")
-    chosen = "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
-    return torch.device(chosen)
-
-
 def validation_score(
     dataset: Dataset,
     users: Tensor,
@@ -207,25 +196,25 @@ class _Batches:
     def __init__(
         self, dataset: Dataset, recipe: Recipe, draw: torch.Generator, device: torch.device
     ) -> None:
-        self.known = negatives.Known.of(dataset.train, device)
+        self.known = losses.Known.of(dataset.train, device)
         counts = self.known.starts.diff()
         self.users = torch.repeat_interleave(torch.arange(dataset.n_users, device=device), counts)
         self.recipe, self.draw, self.device = recipe, draw, device
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, negatives.Pool]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, losses.Pool]]:
         order = torch.randperm(len(self.users), generator=self.draw).to(self.device)
         for rows in order.split(self.recipe.batch):
             users = self.users[rows]
             positives = self.known.items[rows]
             yield users, positives, self._pool(users, positives)
 
-    def _pool(self, users: Tensor, positives: Tensor) -> negatives.Pool:
+    def _pool(self, users: Tensor, positives: Tensor) -> losses.Pool:
         recipe = self.recipe
         if recipe.excluded == "known":
-            never = negatives.known_items(self.known, users)
+            never = losses.known_items(self.known, users)
         else:
-            never = negatives.positives_alone(positives)
-        pool = negatives.draw(never, self.known.n_items, recipe.negatives, self.draw,
+            never = losses.positives_alone(positives)
+        pool = losses.draw(never, self.known.n_items, recipe.negatives, self.draw,
                               first=recipe.first_negative)  # fmt: skip
         return replace(pool, hardest=recipe.hardest)
 

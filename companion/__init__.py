@@ -1,0 +1,1 @@
+"""The book around the studies: data, chapters, figures, execution and the command line."""

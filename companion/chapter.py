@@ -1,0 +1,348 @@
+"""What every chapter does: check its parameters, get views and lists, judge, sign off."""
+
+from __future__ import annotations
+
+import base64
+import html
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, display
+
+from companion.data import load
+from lib import claims, views
+from lib.core import InputError, device_of
+from lib.dataset import Dataset
+from lib.stats import Estimate, summary
+
+RECORD = "application/vnd.companion.claim+json"
+IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+STANDARD: dict[str, type] = {
+    "dataset": str,
+    "split": str,
+    "seed": int,
+    "seeds": int,
+    "k": int,
+    "encoder": str,
+    "device": str,
+}
+Lists = np.ndarray
+Pairs = list[tuple[Lists, Lists]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a chapter: its checked parameters, its dataset, and what it asks of them."""
+
+    chapter: str
+    parameters: dict[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The dataset, loaded once."""
+        return load(self.parameters["dataset"], split=self.parameters["split"])
+
+    @property
+    def k(self) -> int:
+        """Length of the lists that the verdict is about."""
+        return int(self.parameters["k"])
+
+    @property
+    def ks(self) -> list[int]:
+        """The lengths that figures show: the paper's 5, 10, 20 and the run's own."""
+        return sorted({k for k in (5, 10, 20, self.k) if k <= self.dataset.n_items})
+
+    @property
+    def seeds(self) -> list[int]:
+        """The training seeds."""
+        first = self.parameters["seed"]
+        return list(range(first, first + self.parameters["seeds"]))
+
+    def fewer(self, most: int) -> Run:
+        """Return the same run with at most so many training seeds, at least one.
+
+        Raises
+        ------
+        InputError
+            ``most`` is below 1.
+        """
+        if most < 1:
+            raise InputError(f"others = {most} was given; give at least 1 seed")
+        return replace(self, parameters=self.parameters | {"seeds": min(most, len(self.seeds))})
+
+    def other(self, seed: int) -> int:
+        """Return the seed that ``seed`` is held against as a null: the next, the last the first."""
+        return seed + 1 if seed != self.seeds[-1] or len(self.seeds) == 1 else self.seeds[0]
+
+    def view(self, model: str, seed: int, **settings: Any) -> views.View:
+        """Return a view with this run's encoder and device."""
+        p = self.parameters
+        return views.fit(
+            self.dataset, model, seed=seed, encoder=p["encoder"], device=p["device"], **settings
+        )
+
+    def lists(self, model: str, seed: int, k: int | None = None) -> Lists:
+        """Return the test lists of a model (n_users × k; the longest k of the run by default)."""
+        length = k or max(self.ks)
+        if (model, seed, length) not in self._lists:
+            found = views.lists(self.view(model, seed), self.dataset, length)
+            self._lists[model, seed, length] = found
+        return self._lists[model, seed, length]
+
+    @cached_property
+    def _lists(self) -> dict[tuple[str, int, int], Lists]:
+        return {}
+
+    def pairs(self) -> dict[str, Pairs]:
+        """Return the lists to compare, one pair per seed: the two views first, then the nulls."""
+        semantic = {s: self.lists("linear", s) for s in self._every_seed}
+        collaborative = {s: self.lists("lightgcn", s) for s in self._every_seed}
+        svd = {s: self.lists("svd", s) for s in self.seeds}
+        popular = self.lists("popularity", 0)
+        return {
+            "semantic and collaborative": [(semantic[s], collaborative[s]) for s in self.seeds],
+            "collaborative, two seeds": [
+                (collaborative[self.other(s)], collaborative[s]) for s in self.seeds
+            ],
+            "semantic, two seeds": [(semantic[self.other(s)], semantic[s]) for s in self.seeds],
+            "SVD and collaborative": [(svd[s], collaborative[s]) for s in self.seeds],
+            "popularity and collaborative": [(popular, collaborative[s]) for s in self.seeds],
+            "random and collaborative": [
+                (self.lists("random", s), collaborative[s]) for s in self.seeds
+            ],
+        }
+
+    @property
+    def _every_seed(self) -> set[int]:
+        return set(self.seeds) | {self.other(s) for s in self.seeds}
+
+    def judge(self, claim_id: str, measures: Mapping[str, Estimate]) -> claims.Verdict:
+        """Judge a claim, show its measures, and leave a record in the notebook."""
+        verdict = claims.judge(claim_id, measures)
+        # lists, not a dictionary: two measures may be described in the same words
+        words = [verdict.claim.measures[name] for name in measures]
+        values = [interval(value) for value in measures.values()]
+        table = pd.Series(values, index=words, name=verdict.claim.unit).to_frame()
+        record = {
+            "claim": claim_id,
+            "chapter": self.chapter,
+            "dataset": self.dataset.name,
+            "parameters": self.parameters,
+            "verdict": verdict.word,
+            "reason": verdict.reason,
+            "measures": {name: list(map(float, value)) for name, value in measures.items()},
+        }
+        bundle = {
+            "text/plain": table.to_string(),
+            "text/html": table.to_html(),
+            RECORD: json.loads(json.dumps(record).replace("NaN", "null")),
+        }
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]
+        return verdict
+
+
+def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Run:
+    """Check the parameters in a notebook's namespace and return the run.
+
+    Parameters
+    ----------
+    chapter
+        The notebook's name, such as "03-agreement".
+    namespace
+        ``globals()`` of the notebook, in the first cell after the parameters.
+    extra
+        Further parameters of this chapter, by name and type.
+
+    Raises
+    ------
+    InputError
+        A parameter that the chapter does not have, or a value out of bounds: one sentence.
+    """
+    accepted = STANDARD | extra
+    given = {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_")
+        and name not in IPYTHON_NAMES
+        and not isinstance(value, ModuleType | FunctionType | type)
+    }
+    unknown = sorted(set(given) - set(accepted))
+    if unknown:
+        raise InputError(
+            f"chapter {chapter} has no parameter {unknown[0]!r}; it accepts "
+            f"{', '.join(sorted(accepted))}"
+        )
+    for name, kind in accepted.items():
+        value = given.get(name)
+        if type(value) is not kind:
+            raise InputError(f"{name} = {value!r} was given; it must be of type {kind.__name__}")
+    run = Run(chapter, given)
+    _check(run)
+    return run
+
+
+def _check(run: Run) -> None:
+    p = run.parameters
+    device_of(p["device"])
+    if p["seed"] < 0 or not 1 <= p["seeds"] <= 100:
+        raise InputError(
+            f"seed = {p['seed']} and seeds = {p['seeds']} were given; seed must be ≥ 0 and seeds "
+            "from 1 to 100"
+        )
+    if not 1 <= p["k"] <= run.dataset.n_items:
+        raise InputError(
+            f"k = {p['k']} was given; dataset {run.dataset.name!r} accepts 1 to "
+            f"{run.dataset.n_items} (its number of items)"
+        )
+
+
+def cut(pairs: Pairs, k: int) -> Pairs:
+    """Return the pairs with lists of length ``k``: a shorter list is the start of a longer one."""
+    return [(a[:, :k], b[:, :k]) for a, b in pairs]
+
+
+def mean_over(pairs: Pairs, measure: Callable[[Lists, Lists], np.ndarray]) -> np.ndarray:
+    """Return per-user values of a measure of two lists, averaged over the pairs (n_users)."""
+    return np.mean([measure(a, b) for a, b in pairs], axis=0)
+
+
+def interval(value: Estimate) -> str:
+    """Return an estimate as "mean [low, high]"; a dash where there is none."""
+    if np.isnan(value.mean):
+        return "–"
+    return f"{value.mean:.4f} [{value.low:.4f}, {value.high:.4f}]"
+
+
+def estimates(
+    rows: Mapping[str, np.ndarray], k: int, seed: int = 0, **columns: Any
+) -> pd.DataFrame:
+    """Return a tidy table of per-user values summarised: what, k, mean, low, high, n."""
+    return pd.DataFrame(
+        [
+            {"what": name, "k": k, **summary(values, seed=seed)._asdict(), **columns}
+            for name, values in rows.items()
+        ]
+    )
+
+
+def claim_box(*ids: str) -> HTML:
+    """Return what the paper says: finding, its numbers, our rule and the null, for each claim."""
+    parts = []
+    for claim in (claims.load()[name] for name in ids):
+        text = {
+            "The paper": claim.paper,
+            "We measure": claim.unit,
+            "Holds if": f"<code>{html.escape(claim.holds)}</code>",
+            "Beyond the null if": f"<code>{html.escape(claim.beyond)}</code>",
+            "The null": claim.control,
+        }
+        rows = "".join(f"<dt>{term}</dt><dd>{words}</dd>" for term, words in text.items())
+        parts.append(
+            f'<div class="admonition note"><p class="admonition-title">{claim.id} — '
+            f"{claim.finding}</p><dl>{rows}</dl></div>"
+        )
+    return HTML("".join(parts))
+
+
+MARKS = {
+    claims.HOLDS: ("tip", "✔"),
+    claims.EXPLAINED: ("warning", "◐"),
+    claims.FAILS: ("danger", "✘"),
+    claims.UNTESTABLE: ("note", "○"),
+}
+
+
+def verdict_box(verdict: claims.Verdict) -> HTML:
+    """Return the verdict in words; it holds no number, so it reads the same on every machine."""
+    style, mark = MARKS[verdict.word]
+    return HTML(
+        f'<div class="admonition {style}"><p class="admonition-title">{mark} {verdict.claim.id} '
+        f"{verdict.word}</p><p>{verdict.claim.finding}</p>"
+        f"<p>Why: <code>{html.escape(verdict.reason)}</code></p></div>"
+    )
+
+
+def download(table: pd.DataFrame, name: str) -> HTML:
+    """Return a link that holds the table as CSV: the data behind a figure."""
+    body = base64.b64encode(table.to_csv(index=False).encode()).decode()
+    return HTML(
+        f'<p><a download="{name}.csv" href="data:text/csv;base64,{body}">'
+        f"Data of this figure (CSV, {len(table)} rows)</a></p>"
+    )
+
+
+def stands_for(run: Run) -> HTML:
+    """Return one line on what data and text this run speaks of, and what they stand in for."""
+    card, p = run.dataset.card, run.parameters
+    notes = [
+        f"Dataset <b>{html.escape(run.dataset.name)}</b>: {run.dataset.n_users:,} users, "
+        f"{run.dataset.n_items:,} items, {card['split']} split, "
+        f"{len(run.seeds)} training seed(s), lists of {run.k}."
+    ]
+    if card.get("stand_in"):
+        notes.append("It stands in for the paper's Amazon 2023 data.")
+    if p["encoder"] != "BAAI/bge-m3":
+        notes.append(f"The text encoder {html.escape(p['encoder'])} stands in for BGE-M3.")
+    notes.append("The paper's numbers are therefore a direction to compare with, not a target.")
+    return HTML(f"<p>{' '.join(notes)}</p>")
+
+
+def card_table(card: Mapping[str, Any]) -> str:
+    """Return a dataset's card as an HTML table: origin, licence, counts, digests."""
+    rows = "".join(
+        f"<tr><th>{html.escape(str(name).replace('_', ' '))}</th><td>{_words(value)}</td></tr>"
+        for name, value in card.items()
+    )
+    return f"<table><caption>Data card</caption>{rows}</table>"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "<br>".join(f"{html.escape(str(k))}: {_words(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return "<br>".join(_words(v) for v in value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return html.escape(f"{value:,}" if isinstance(value, int) else str(value))
+
+
+def _peak() -> int:
+    """Return the most bytes of memory that this process held."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most * (1 if sys.platform == "darwin" else 1024)  # stated in bytes there, else in KiB
+
+
+PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
+
+
+def colophon(run: Run) -> HTML:
+    """Return how this page was made: parameters, versions, device, seconds and memory."""
+    rows = {
+        **{name: str(value) for name, value in run.parameters.items()},
+        "device used": str(device_of(run.parameters["device"])),
+        "dataset digest": run.dataset.digest[:16],
+        "seconds": f"{time.perf_counter() - run.started:.0f}",
+        "peak memory": f"{_peak() / 2**30:.1f} GiB",
+        "processors": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+    body = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+        for name, value in rows.items()
+    )
+    return HTML(f"<table><caption>How this page was made</caption>{body}</table>")

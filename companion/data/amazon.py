@@ -1,0 +1,154 @@
+"""Amazon Reviews 2023: ratings and item metadata, read in pieces because they are large.
+
+Layout as stated by the publisher (https://amazon-reviews-2023.github.io): the 5-core of ratings
+is a CSV with ``user_id,parent_asin,rating,timestamp`` (milliseconds), item metadata are JSON
+lines. What cannot be read is counted and left out.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from companion.data.readers import Raw, clean
+from lib.core import InputError
+
+LENGTH = 2000  # characters of an item's text that are kept
+FIELDS = ("title", "categories", "features", "description")
+BLOCK = 2**24  # bytes of CSV that are parsed at a time
+ROWS = 10_000  # items that are held as Python objects
+_KEY = re.compile(rb'"parent_asin"\s*:\s*"([^"\\]+)"')
+_COLUMNS = ("user_id", "parent_asin", "timestamp")
+
+
+def read(ratings: Path, metadata: Path) -> Raw:
+    """Read one category: every rating is an interaction, the text is title and description.
+
+    Raises
+    ------
+    InputError
+        A file is damaged or has other columns.
+    """
+    interactions, faults = _interactions(ratings)
+    items, item_faults = _items(metadata, frozenset(interactions["item"].cat.categories))
+    return Raw(interactions, items, faults | item_faults)
+
+
+def _interactions(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    import pyarrow as pa
+    from pyarrow import csv
+    from tqdm import tqdm
+
+    skipped = 0
+
+    def skip(row: Any) -> str:
+        nonlocal skipped
+        skipped += 1
+        return "skip"
+
+    key = pa.dictionary(pa.int32(), pa.string())
+    convert = csv.ConvertOptions(
+        include_columns=_COLUMNS,
+        column_types=dict(zip(_COLUMNS, (key, key, pa.string()), strict=True)),
+        strings_can_be_null=False,
+    )
+    parse = csv.ParseOptions(invalid_row_handler=skip)
+    batches = []
+    try:
+        with path.open("rb") as file, tqdm(**_bar(path), disable=None) as bar:
+            stream = pa.input_stream(file, compression="gzip" if path.suffix == ".gz" else None)
+            reading = csv.ReadOptions(block_size=BLOCK)
+            for batch in csv.open_csv(stream, reading, parse, convert):
+                batches.append(_with_seconds(batch))
+                bar.update(file.tell() - bar.n)
+    except (pa.ArrowException, OSError) as fault:
+        raise InputError(
+            f"{path.name} cannot be read as a CSV with the columns {', '.join(_COLUMNS)} "
+            f"({str(fault).splitlines()[0]}): get the file again"
+        ) from None
+    if not batches:  # not even a row that is left out
+        raise InputError(f"{path.name} has no row with its header's columns: get the file again")
+    table = pa.Table.from_batches(batches).unify_dictionaries().to_pandas()
+    whole = (table["user"] != "") & (table["item"] != "") & table["time"].notna()
+    broken = skipped + int((~whole).sum())
+    return table[whole], {"broken rows": broken} if broken else {}
+
+
+def _with_seconds(batch: Any) -> Any:
+    import pyarrow as pa
+
+    milliseconds = pd.to_numeric(batch["timestamp"].to_pandas(), errors="coerce")
+    seconds = pa.array(milliseconds.to_numpy("float64", na_value=float("nan")) / 1000)
+    columns = [batch["user_id"], batch["parent_asin"], seconds]
+    return pa.record_batch(columns, names=["user", "item", "time"])
+
+
+def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, int]]:
+    import pyarrow as pa
+
+    batches, rows, broken = [], [], 0
+    for line in _lines(path):
+        found = _KEY.search(line)
+        if found is not None and found[1].decode("utf-8", "replace") not in wanted:
+            continue
+        try:
+            about = json.loads(line)
+            key = about["parent_asin"]
+            if key in wanted:
+                rows.append((key, clean(_flat(about.get("title"))), _text(about)))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            broken += 1
+        if len(rows) == ROWS:
+            batches.append(_batch(rows))
+            rows = []
+    # in one piece: whoever picks rows from pieces joins them first, beside all else in memory
+    items = pa.Table.from_batches([*batches, _batch(rows)]).combine_chunks().to_pandas()
+    return items, {"broken lines of metadata": broken} if broken else {}
+
+
+def _batch(rows: list[tuple[str, str, str]]) -> Any:
+    """Return rows in Arrow's form, which takes less than half of what Python objects take."""
+    import pyarrow as pa
+
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    arrays = [pa.array(column, pa.large_string()) for column in columns]
+    return pa.record_batch(arrays, names=["key", "title", "text"])
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    from tqdm import tqdm
+
+    try:
+        with path.open("rb") as file, tqdm(**_bar(path), disable=None) as bar:
+            lines = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+            for number, line in enumerate(lines):
+                if line.strip():
+                    yield line
+                if number % 1000 == 0:
+                    bar.update(file.tell() - bar.n)
+    except (OSError, EOFError, zlib.error) as fault:
+        raise InputError(f"{path.name} is damaged ({fault}): get the file again") from None
+
+
+def _bar(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    return {"total": size, "unit": "B", "unit_scale": True, "desc": path.name, "delay": 3}
+
+
+def _text(about: dict[str, Any]) -> str:
+    parts = [clean(_flat(about.get(field))) for field in FIELDS]
+    return ". ".join(part for part in parts if part)[:LENGTH].strip()
+
+
+def _flat(value: Any) -> str:
+    """Return a field as text: lists are joined, nothing is empty."""
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value if part)
+    return "" if value is None else str(value)

@@ -1,0 +1,142 @@
+"""A stranger's pickled table, read without running anything of theirs.
+
+An allow-list of names is not enough: what NumPy makes of the state in a pickle it takes on trust,
+and reads or writes outside its memory where the state is wrong. So arrays and their types are
+stood in for here, and checked before NumPy sees them.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import re
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.core import InputError
+
+_TYPE = re.compile("[biuf][1248]|O8?")  # the types that a table of numbers and texts needs
+
+
+class _Type:
+    """A plain NumPy type, without fields, dates or metadata."""
+
+    def __init__(self, name: object, *_: object) -> None:
+        if not (isinstance(name, str) and _TYPE.fullmatch(name)):
+            raise ValueError(f"no plain type: {name!r}")
+        self.plain = np.dtype(name)
+
+    def __setstate__(self, state: object) -> None:
+        match state:
+            case (3, "<" | ">" as order, None, None, None, -1, -1, 0):
+                self.plain = self.plain.newbyteorder(order)
+            case (3, "|", None, None, None, -1, -1, 0 | 63):
+                pass
+            case _:
+                raise ValueError(f"no state of a plain type: {state!r}")
+
+
+class _Array(np.ndarray):
+    """An array that takes its content only where there is as much of it as its shape says."""
+
+    def __setstate__(self, state: Any) -> None:
+        version, shape, kind, by_columns, content = state
+        whole = isinstance(shape, tuple) and all(isinstance(n, int) and n >= 0 for n in shape)
+        objects = kind.plain.hasobject
+        held = list if objects else bytes
+        if not whole or not isinstance(content, held):
+            raise ValueError("no state of an array")
+        if len(content) != math.prod(shape) * (1 if objects else kind.plain.itemsize):
+            raise ValueError(f"{len(content)} in an array of shape {shape}")
+        state = (version, shape, kind.plain, bool(by_columns), content)
+        super().__setstate__(state)  # type: ignore[arg-type]  # a plain bool is what NumPy writes
+
+
+class _ArrayName:
+    """What ``numpy.ndarray`` is in a pickle: a name, because calling it can give any memory."""
+
+
+def _reconstruct(*_: object) -> _Array:
+    return _Array((0,), np.int8)
+
+
+def _frombuffer(content: Any, kind: _Type, shape: Any, order: Any) -> np.ndarray:
+    return np.frombuffer(content, kind.plain).reshape(shape, order=order).view(_Array)
+
+
+def _unpickle_block(values: Any, *rest: Any) -> Any:
+    from pandas._libs.internals import _unpickle_block
+
+    return _unpickle_block(np.asarray(values), *rest)
+
+
+_OWN: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "dtype"): _Type,
+    ("numpy", "ndarray"): _ArrayName,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
+    ("pandas._libs.internals", "_unpickle_block"): _unpickle_block,
+}
+_THEIRS = frozenset(
+    {
+        ("builtins", "slice"),
+        ("pandas.core.frame", "DataFrame"),
+        ("pandas.core.indexes.base", "Index"),
+        ("pandas.core.indexes.base", "_new_Index"),
+        ("pandas.core.indexes.range", "RangeIndex"),
+        ("pandas.core.internals.managers", "BlockManager"),
+    }
+)
+
+
+class _Unpickler(pickle._Unpickler):
+    """The one that is written in Python: the other makes as much room as a pickle's numbers ask.
+
+    So does this one for byte arrays, which are therefore made of what is there.
+    """
+
+    read: Callable[[int], bytes]
+    append: Callable[[object], None]
+
+    def load_byte_array(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(size)))
+
+    dispatch = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_byte_array}  # type: ignore
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _OWN:
+            return _OWN[module, name]
+        if (module, name) not in _THEIRS:
+            asked = f"{module}.{name}"
+            raise InputError(
+                f"a pickle asks for {asked!r}, which no table needs: it may run code and is not "
+                "read; get the file from its publisher"
+            )
+        return super().find_class(module, name)
+
+
+def table(data: bytes, name: str) -> pd.DataFrame:
+    """Return the pandas table in a stranger's pickle without running anything of theirs.
+
+    Raises
+    ------
+    InputError
+        The pickle asks for a name that a table does not need, is damaged, or holds no table.
+    """
+    try:
+        found = _Unpickler(io.BytesIO(data)).load()
+    except InputError:
+        raise
+    except Exception as fault:  # a damaged pickle can fail in any way
+        raise InputError(
+            f"{name} is no pickle that can be read ({type(fault).__name__}): get the file again"
+        ) from None
+    if not isinstance(found, pd.DataFrame):
+        raise InputError(f"{name} holds a {type(found).__name__}, not a pandas table")
+    return found

@@ -1,0 +1,229 @@
+"""A world whose shared and private parts are known, to test claims and diagnostics against truth.
+
+Users u and items i have three kinds of factors: shared (s), private to the semantic view (a), and
+private to the collaborative view (b). All entries are independent standard normals, scaled so
+that one user's utility over all items is split into known parts::
+
+    utility(u, i) = strength · ( s_u·s_i + a_u·a_i + b_u·b_i )
+
+    Var(s_u·s_i) = shared,   Var(a_u·a_i) = Var(b_u·b_i) = (1 − shared) / 2
+
+so that ``shared`` is the fraction of the utility's variance that both views can know. What is
+observed::
+
+    interactions of u:  n_u = 5 + Poisson(interactions − 5) items drawn without replacement from
+                        softmax(utility(u, ·)), by its largest utilities plus Gumbel noise
+    text vector of i:   M [s_i ; a_i] / sd + noise · ε_i
+
+with M having orthonormal columns, sd the standard deviation of an entry of M [s_i ; a_i], and ε_i
+standard normal. Text knows nothing of b; interactions depend on all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from companion.data import cleaning
+from companion.data.cleaning import assembled
+from lib import core
+from lib.core import InputError
+from lib.dataset import Dataset
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Factors of one kind: ``users`` n_users × d, ``items`` n_items × d.
+
+    Their inner products are their part of the utility, before ``strength``.
+    """
+
+    users: Floats
+    items: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What is true, and what is seen of it.
+
+    ``common``, ``semantic`` and ``collaborative`` are the shared factors and those private to each
+    view; ``vectors`` (n_items × width, float32) are the observed text vectors, which are also
+    ``dataset.vectors``; ``shared`` is the fraction of the utility's variance that is shared.
+    """
+
+    common: Factors
+    semantic: Factors
+    collaborative: Factors
+    vectors: NDArray[np.float32]
+    dataset: Dataset
+    shared: float
+    strength: float
+
+    def utility(self) -> Floats:
+        """Return the true utilities, n_users × n_items."""
+        return _utility(self.strength, (self.common, self.semantic, self.collaborative))
+
+    def ideal(self, view: str) -> Factors:
+        """Return all that a view can know: the shared factors beside its private ones.
+
+        Raises
+        ------
+        InputError
+            ``view`` is neither "semantic" nor "collaborative".
+        """
+        if view not in ("semantic", "collaborative"):
+            raise InputError(f"view {view!r} is unknown: give 'semantic' or 'collaborative'")
+        own = self.semantic if view == "semantic" else self.collaborative
+        return Factors(
+            np.hstack([self.common.users, own.users]), np.hstack([self.common.items, own.items])
+        )
+
+
+def world(
+    *,
+    n_users: int = 500,
+    n_items: int = 400,
+    d_shared: int = 8,
+    d_private: int = 8,
+    shared: float = 0.5,
+    strength: float = 3.0,
+    noise: float = 0.5,
+    interactions: float = 20.0,
+    width: int = 64,
+    seed: int = 0,
+    split: str = "random",
+    split_seed: int = 2020,
+) -> World:
+    """Return a shared-plus-private world; the model is at the top of this module.
+
+    Parameters
+    ----------
+    d_shared, d_private
+        Number of shared factors, and of private ones in each view.
+    shared
+        Fraction of the utility's variance that is shared, from 0 to 1.
+    strength
+        Standard deviation of the utility: at 0 interactions are random. By default a linear map
+        of the text and LightGCN rank about equally well.
+    noise
+        Standard deviation of the noise in a text vector, whose signal has 1.
+    interactions
+        Mean number of interactions of a user, at least 5: the sparsity.
+    width
+        Width of a text vector, at least ``d_shared + d_private``.
+    seed, split, split_seed
+        Of the world, and of how its interactions are split.
+
+    Raises
+    ------
+    InputError
+        A number outside its range, or a temporal split: the world has no times.
+    """
+    _check(n_users, n_items, d_shared, d_private, shared, strength, noise, interactions, width)
+
+    def factors(purpose: str, d: int, variance: float) -> Factors:
+        # the product of two standard normals has variance 1, a sum over d of them d
+        scale = (variance / d) ** 0.25
+        draw = core.generator(seed, f"world {purpose}").standard_normal
+        return Factors(scale * draw((n_users, d)), scale * draw((n_items, d)))
+
+    common = factors("shared", d_shared, shared)
+    semantic = factors("semantic", d_private, (1 - shared) / 2)
+    collaborative = factors("collaborative", d_private, (1 - shared) / 2)
+    utility = _utility(strength, (common, semantic, collaborative))
+    vectors = _text_vectors(common.items, semantic.items, width, noise, seed)
+    facts = {
+        "name": "synthetic",
+        "origin": f"a shared-plus-private world drawn from seed {seed} (companion.data.synthetic)",
+        "licence": "MIT, as this project",
+        "text": "none: vectors come from the world",
+        "stand_in": False,
+        "vectors": True,
+        "shared": shared,
+    }
+    value = _observed(_drawn(utility, interactions, seed), n_items)
+    dataset = assembled("synthetic", value, facts, split=split, seed=split_seed, vectors=vectors)
+    return World(common, semantic, collaborative, vectors, dataset, shared, strength)
+
+
+def _utility(strength: float, kinds: Sequence[Factors]) -> Floats:
+    users, items = (
+        np.hstack([getattr(kind, side) for kind in kinds]) for side in ("users", "items")
+    )
+    return np.asarray(strength * (users @ items.T))
+
+
+def _drawn(utility: Floats, interactions: float, seed: int) -> sp.csr_matrix:
+    """Draw each user's items without replacement from the softmax of its utilities.
+
+    The n largest of utility plus Gumbel noise are such a draw (Vieira 2014; Kool et al. 2019).
+    """
+    n_users, n_items = utility.shape
+    draw = core.generator(seed, "world interactions")
+    counts = np.minimum(5 + draw.poisson(interactions - 5, n_users), n_items)
+    order = np.argsort(-(utility + draw.gumbel(size=utility.shape)), axis=1)
+    chosen = np.arange(n_items) < counts[:, None]
+    users = np.repeat(np.arange(n_users), counts)
+    matrix = sp.csr_matrix((np.ones(len(users)), (users, order[chosen])), shape=utility.shape)
+    matrix.sort_indices()
+    return matrix
+
+
+def _text_vectors(
+    common: Floats, semantic: Floats, width: int, noise: float, seed: int
+) -> NDArray[np.float32]:
+    signal = np.hstack([common, semantic])
+    draw = core.generator(seed, "world text")
+    mixing = np.linalg.qr(draw.standard_normal((width, signal.shape[1])))[0]
+    mixed = signal @ mixing.T
+    mixed /= mixed.std() or 1.0
+    return (mixed + noise * draw.standard_normal(mixed.shape)).astype(np.float32)
+
+
+def _observed(drawn: sp.csr_matrix, n_items: int) -> dict[str, object]:
+    """Return the interactions in the form that ``companion.data.assembled`` takes: nothing is removed."""
+    n_users = drawn.shape[0]
+    sizes = {"users": n_users, "items": n_items, "interactions": int(drawn.nnz)}
+    keys = pd.Series(np.arange(n_items)).astype(str)
+    sparsity = 1 - drawn.nnz / (n_users * n_items)
+    counts: tuple[object, ...] = (sizes, {}, sizes, 0, sparsity, 0.0)
+    return {
+        "indptr": drawn.indptr,
+        "indices": drawn.indices,
+        "items": pd.DataFrame({"key": keys, "text": pd.Series("", index=keys.index, dtype="str")}),
+        "counts": dict(zip(cleaning.LINES, counts, strict=True)),
+    }
+
+
+def _check(
+    n_users: int,
+    n_items: int,
+    d_shared: int,
+    d_private: int,
+    shared: float,
+    strength: float,
+    noise: float,
+    interactions: float,
+    width: int,
+) -> None:
+    wrong = [
+        ("n_users", n_users, "1 or more", n_users >= 1),
+        ("n_items", n_items, "6 or more", n_items >= 6),
+        ("d_shared", d_shared, "1 or more", d_shared >= 1),
+        ("d_private", d_private, "1 or more", d_private >= 1),
+        ("shared", shared, "from 0 to 1", 0 <= shared <= 1),
+        ("strength", strength, "0 or more", 0 <= strength < np.inf),
+        ("noise", noise, "0 or more", 0 <= noise < np.inf),
+        ("interactions", interactions, "from 5 to n_items", 5 <= interactions <= n_items),
+        ("width", width, "d_shared + d_private or more", width >= d_shared + d_private),
+    ]
+    for name, given, accepted, fits in wrong:
+        if not fits:
+            raise InputError(f"{name}={given!r} makes no world: give {accepted}")

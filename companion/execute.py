@@ -1,0 +1,215 @@
+"""Execute a chapter with papermill so that what is written is whole, checked and repeatable."""
+
+from __future__ import annotations
+
+import ast
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from lib.core import InputError
+
+TOKEN = "{dataset}"
+"""Stands in markdown cells for the dataset, so that titles and labels are unique in the book."""
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LANGUAGE = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
+
+FOLDED = {
+    "parameters": "Parameters of this chapter",
+    "injected-parameters": "Parameters of this run",
+}
+"""What a reader sees of folded cells that are not code like other code, by tag."""
+
+
+class ChapterError(RuntimeError):
+    """A chapter stopped: one sentence that names chapter, cell and error."""
+
+
+def slug(dataset: str) -> str:
+    """Return the name of a dataset's folder and part: its own, or that of its directory."""
+    plain, _ = variant(dataset)
+    settings = dataset[len(plain) :]
+    name = re.sub(r"[^a-z0-9._-]+", "-", (Path(plain).name + settings).lower()).strip("-.")
+    if not name:
+        raise InputError(
+            f"{dataset!r} leaves no name for a folder: give a dataset's name or a directory "
+            "whose name has a letter or a digit."
+        )
+    return name
+
+
+def variant(name: str) -> tuple[str, dict[str, Any]]:
+    """Return the dataset and the parameters of ``DATASET@NAME=VALUE,NAME=VALUE``.
+
+    Values are read as Python writes them (50, True); all else is text. A directory that exists is a
+    dataset whatever its name.
+
+    Raises InputError for a part without a name or a value.
+    """
+    dataset, _, settings = (name, "", "") if os.path.isdir(name) else name.partition("@")
+    pairs = [pair.partition("=") for pair in settings.split(",") if settings]
+    for parameter, _, value in pairs:
+        if not parameter or not value:
+            raise InputError(
+                f"{name!r} sets {parameter!r} to {value!r}: write DATASET@NAME=VALUE,NAME=VALUE, "
+                "such as ml-100k@k=50,seeds=1."
+            )
+    return dataset, {parameter: literal(value) for parameter, _, value in pairs}
+
+
+def literal(text: str) -> Any:
+    """Return a value as Python writes it (50, 1e-3, None); all else is text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all it may raise
+        return text
+
+
+def parameters(chapter: Path) -> list[str]:
+    """Return the names a chapter declares in its cell tagged ``parameters``.
+
+    Raises InputError if there is no such notebook.
+    """
+    from papermill import inspect_notebook
+
+    if not chapter.is_file():
+        known = sorted(path.name for path in chapter.parent.glob("*.ipynb"))
+        raise InputError(
+            f"There is no chapter {chapter}: choose one of {', '.join(known) or '(none)'} in "
+            f"{chapter.parent}."
+        )
+    return list(inspect_notebook(str(chapter)))
+
+
+def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: Path) -> Path:
+    """Execute ``chapter`` on ``dataset`` and write the normalised notebook to ``out``.
+
+    ``dataset`` may carry parameters (``variant``); those given beside it come before them.
+    A page about all datasets, such as the scoreboard, is given None.
+    ``out`` appears by renaming, and only after the last cell succeeded. If a cell fails, ``out``
+    stays as it was and the notebook as far as it ran is kept beside it as ``NAME.failed.ipynb``.
+
+    Raises InputError for a parameter the chapter does not have, ChapterError if a cell fails.
+    """
+    values = dict(given)
+    if dataset is not None:
+        plain, more = variant(dataset)
+        values = {"dataset": plain, **more, **given}
+    known = parameters(chapter)
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise InputError(
+            f"{chapter.stem} has no parameter {', '.join(map(repr, unknown))}: "
+            f"it accepts {', '.join(known) or 'none'}."
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(out)
+    running = out.with_name(f".{out.stem}.{platform.node()}.{os.getpid()}.running.ipynb")
+    failed = out.with_suffix(".failed.ipynb")
+    try:
+        _run(chapter, running, values)
+        notebook = nbformat.read(running, 4)
+        normalise(notebook, slug(dataset) if dataset else "")
+        nbformat.write(notebook, running)
+        running.replace(out)
+        failed.unlink(missing_ok=True)
+    except _CellError as error:
+        running.replace(failed)
+        page = f"{chapter.stem} on {dataset}" if dataset else chapter.stem
+        raise ChapterError(
+            f"{page} stopped in {error}. As far as it ran it is in {failed}."
+        ) from None
+    finally:
+        running.unlink(missing_ok=True)
+    return out
+
+
+def _sweep(out: Path) -> None:
+    """Remove what runs of this chapter that were killed on this machine left half-way."""
+    for path in out.parent.glob(f".{out.stem}.{platform.node()}.*.running.ipynb"):
+        try:
+            os.kill(int(path.name.split(".")[-3]), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+
+
+class _CellError(Exception):
+    """Which cell failed, and the last line of its error."""
+
+
+def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
+    """Execute all cells with a progress bar; what they say on stderr is passed on as it comes."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill import execute_notebook
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    try:
+        execute_notebook(
+            str(chapter),
+            str(out),
+            parameters=dict(values),
+            kernel_name=KERNEL["name"],
+            stderr_file=sys.stderr,
+            # The kernel's own notices (sockets, interrupts) are no news to a reader.
+            extra_arguments=["--log-level=CRITICAL"],
+            # Half of it for a kernel to end when asked, which one at work does not hear, and half
+            # when told: after an interrupt both are waited for.
+            config=Config(KernelManager={"shutdown_wait_time": 2.0}),
+        )
+    except PapermillExecutionError as error:
+        last = (str(error.evalue).strip().splitlines() or [""])[-1]
+        raise _CellError(f"cell [{error.exec_count}]: {error.ename}: {last}") from None
+    except DeadKernelError:
+        counts = [cell.get("execution_count") or 0 for cell in nbformat.read(out, 4).cells]
+        raise _CellError(
+            f"or after cell [{max(counts)}]: the kernel died, most often for want of memory"
+        ) from None
+
+
+def normalise(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Take from an executed notebook, in place, all that differs between two equal runs.
+
+    Timings, random ids, versions of the interpreter and progress bars go; ``{dataset}`` in markdown
+    becomes ``name``; the injected parameters are folded like other code.
+    """
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
+    notebook.metadata["kernelspec"] = dict(KERNEL)
+    notebook.metadata["language_info"] = dict(LANGUAGE)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02d}"
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace(TOKEN, name)
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            cell.metadata["tags"] = ["injected-parameters", "hide-input"]
+        for tag in FOLDED.keys() & set(tags):
+            cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = FOLDED[tag]
+        if cell.cell_type == "code":
+            for output in cell.outputs:
+                for kind, text in output.get("data", {}).items():
+                    if isinstance(text, str) and kind.startswith("text/"):
+                        output.data[kind] = _named(text, number)
+            # What is said on stderr (progress, with its seconds) was shown while it ran.
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+
+
+def _named(text: str, number: int) -> str:
+    """Give styled tables, to which pandas gives random ids, ids by their place in the notebook.
+
+    Addresses of objects in memory are left out.
+    """
+    for place, name in enumerate(dict.fromkeys(re.findall(r'\bid="(T_[0-9a-f]{5})"', text))):
+        text = text.replace(name, f"T_{number:02d}_{place}")
+    return re.sub(r" at 0x[0-9a-f]+(?=>)", "", text)

@@ -1,0 +1,220 @@
+"""Sphinx extension of this book: what stands under the title of every executed chapter.
+
+Links to the same chapter on the other datasets of the build, the command that runs it again, and
+the executed notebook to download. Also the page for addresses that do not exist.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import sys
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+from companion.sphinx_ext.project_json import clone_of
+
+ASSETS = Path(__file__).parent / "assets"
+COLAB = "howto/colab.ipynb"
+HOWTO = "howto/rerun"  # what the command on each page needs
+
+
+def chapter_of(page: str) -> tuple[str, str] | None:
+    """Return (dataset, chapter) of a page ``executed/<dataset>/<chapter>``, None for others."""
+    parts = PurePosixPath(page).parts
+    return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == "executed" else None
+
+
+def editions(source: Path, chapter: str) -> dict[str, str]:
+    """Return the datasets that have this chapter, by folder, with their titles."""
+    parts = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    found = {}
+    for dataset in (entry for part in parts for entry in part["chapters"]):
+        for page in (dataset, *dataset.get("sections", [])):
+            pair = chapter_of(page["file"])
+            if pair and pair[1] == chapter:
+                found[pair[0]] = dataset["title"]
+    return found
+
+
+def add_bar(app: Sphinx, document: nodes.document) -> None:
+    """Put the links, the command and the download under the title of a chapter."""
+    page = app.env.docname
+    pair = chapter_of(page)
+    title = next(iter(document.findall(nodes.title)), None)
+    if pair is None or title is None:
+        return
+    dataset, chapter = pair
+    links = nodes.paragraph(classes=["companion-datasets"])
+    links += nodes.inline(text="This chapter on: ")
+    for number, (other, name) in enumerate(editions(Path(app.srcdir), chapter).items()):
+        if number:
+            links += nodes.inline(text=" · ")
+        here = other == dataset
+        there = f"executed/{other}/{chapter}"
+        links += nodes.strong(text=name) if here else _link(page, there, name)
+    download = addnodes.download_reference(
+        "", "", nodes.inline(text="executed notebook"), reftarget=f"/{page}.ipynb", refdoc=page
+    )
+    links += [nodes.inline(text=" · Download the "), download]
+    command = command_of(Path(app.env.doc2path(page)), chapter)
+    again = nodes.paragraph("", "This page was made by the following; change what you like")
+    if HOWTO in app.env.found_docs:  # a book of some pages only may come without it
+        needs = _link(page, HOWTO, "what it needs")
+        again += [nodes.inline(text=" ("), needs, nodes.inline(text=")")]
+    again += nodes.inline(text=":")
+    code = nodes.literal_block(command, command, language="bash")
+    bar = nodes.container("", links, again, code, classes=["companion-bar"])
+    title.parent.insert(title.parent.index(title) + 1, bar)
+
+
+def command_of(notebook: Path, chapter: str) -> str:
+    """Return the command that makes an executed notebook again.
+
+    It names the dataset, and the parameters that had other values than the chapter's own.
+    """
+    own, given = (_parameters(notebook, tag) for tag in ("parameters", "injected-parameters"))
+    named = {k: v for k, v in given.items() if k == "dataset" or own.get(k) != v}
+    options = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in named.items())
+    return f"papermill chapters/{chapter}.ipynb out.ipynb{options}"
+
+
+def _parameters(notebook: Path, tag: str) -> dict[str, Any]:
+    """Return the names and values that the cell with this tag assigns."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    source = next(
+        ("".join(cell["source"]) for cell in cells if tag in cell["metadata"].get("tags", [])), ""
+    )
+    assigned = [line for line in ast.parse(source).body if isinstance(line, ast.Assign)]
+    return {ast.unparse(line.targets[0]): ast.literal_eval(line.value) for line in assigned}
+
+
+def _link(page: str, target: str, text: str) -> addnodes.pending_xref:
+    return addnodes.pending_xref(
+        "",
+        nodes.inline(text=text),
+        refdomain="std",
+        reftype="doc",
+        refexplicit=True,
+        reftarget=f"/{target}",
+        refdoc=page,
+        refwarn=True,
+    )
+
+
+def changed_too(
+    app: Sphinx, environment: BuildEnvironment, added: set[str], changed: set[str], gone: set[str]
+) -> list[str]:
+    """Name the pages to make again although their own source is the same.
+
+    All, when this extension or its style changed; all chapters, when one came or went, because
+    they link to each other.
+    """
+    index = Path(app.outdir) / "index.html"
+    own = [Path(__file__), *ASSETS.rglob("*.*")]
+    if index.is_file() and index.stat().st_mtime < max(path.stat().st_mtime for path in own):
+        return list(environment.found_docs)
+    if not any(chapter_of(page) for page in added | gone):
+        return []
+    return [page for page in environment.found_docs if chapter_of(page)]
+
+
+def add_missing_page(app: Sphinx) -> list[tuple[str, dict[str, str], str]]:
+    """Offer the page that a server shows for an address that does not exist."""
+    return [("404", {"title": "Page not found"}, "404.html")]
+
+
+def root_missing_page(app: Sphinx, exception: Exception | None) -> None:
+    """Make the links of 404.html absolute where the book's address is known.
+
+    A server shows that page under any path, so that relative links would lead nowhere.
+    """
+    path = Path(app.outdir) / "404.html"
+    base = urlsplit(app.config.html_baseurl).path
+    if exception or not base or not path.is_file():
+        return
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r'\b(href|src)="(?![a-z]+:|/|#)', rf'\1="{base.rstrip("/")}/', text)
+    path.write_text(text, encoding="utf-8")
+
+
+def drop_thebe(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """Leave out the live-code scripts, which name a CDN and are added to each page twice."""
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
+    ]
+
+
+def start_colab(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """Let Colab open the notebook that installs the library first: it has no other way to."""
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if "//colab." in button.get("url", ""):
+                button["url"] = re.sub(r"(/blob/[^/]+)/.*", rf"\1/{COLAB}", button["url"])
+
+
+def mend_roles(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """Mend what Sphinx and docutils write that a screen reader cannot tell.
+
+    The parameters of a long signature are definitions without a term, and a bibliography is called
+    a list without having list items.
+    """
+    body = re.sub(r'<dt class="sig.*?</dt>', _as_list, context.get("body", ""), flags=re.DOTALL)
+    context["body"] = body.replace('<div role="list" class="citation-list">', "<div>")
+
+
+def _as_list(signature: re.Match[str]) -> str:
+    inner = re.sub(r"(</?)dl>", r"\1ul>", signature[0])
+    return re.sub(r"(</?)dd>", r"\1li>", inner)
+
+
+def keep_plain(
+    app: Sphinx, what: str, name: str, object_: object, options: object, lines: list[str]
+) -> None:
+    """Let |a| in docstrings be the size of a set and Recall@20 no address."""
+    for number, line in enumerate(lines):
+        pieces = line.split("``")
+        pieces[::2] = [re.sub(r"([|@])", r"\\\1", piece) for piece in pieces[::2]]
+        lines[number] = "``".join(pieces)
+
+
+def configure(app: Sphinx, config: object) -> None:
+    """Serve this extension's style sheet and template, and find the library."""
+    app.config.html_static_path.append(str(ASSETS / "static"))
+    app.config.templates_path.append(str(ASSETS / "templates"))
+    # The library is documented from the clone that the pages are in, installed or not.
+    sys.path.insert(0, str(clone_of(Path(app.srcdir))))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the extension."""
+    app.connect("config-inited", configure)
+    app.add_css_file("companion.css")
+    app.add_js_file("companion.js")
+    # Before the collectors (priority 500) that gather downloads and links from the document.
+    app.connect("doctree-read", add_bar, priority=400)
+    app.connect("autodoc-process-docstring", keep_plain)
+    app.connect("env-get-outdated", changed_too)
+    app.connect("html-collect-pages", add_missing_page)
+    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", start_colab, priority=900)
+    app.connect("html-page-context", mend_roles)
+    app.connect("build-finished", root_missing_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,391 @@
+"""One content-addressed cache for everything that is costly to make.
+
+An entry is a folder named by the digest of what produced it. It is written under a temporary
+name and renamed, so a killed process leaves nothing that could be believed; its files are
+verified against the recorded SHA-256 at every read, so a flipped bit is found, named and made
+again. Writers of one key wait for each other through a file lock, which the operating system
+frees when its holder dies.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import inspect
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import platformdirs
+import scipy.sparse as sp
+from filelock import FileLock
+
+from lib.core import InputError
+
+log = logging.getLogger(__name__)
+
+Value = dict[str, Any]
+"""Arrays, data frames and JSON-able facts by name: what an entry can hold."""
+
+MANIFEST, FACTS, ARRAYS = "manifest.json", "facts.json", "arrays.safetensors"
+
+
+def root() -> Path:
+    """Return the folder of the cache: ``COMPANION_CACHE``, or the user's cache folder."""
+    place = os.environ.get("COMPANION_CACHE")
+    return (
+        Path(place)
+        if place
+        else Path(platformdirs.user_cache_dir("semantic-collaborative-companion"))
+    )
+
+
+def digest(*parts: Any) -> str:
+    """Return the SHA-256 (hex) of arrays, CSR matrices, data frames, bytes and JSON-able values.
+
+    Types and shapes count: an array of ints and the same array of floats differ.
+    """
+    state = hashlib.sha256()
+    for part in parts:
+        for chunk in _chunks(part):
+            state.update(len(chunk).to_bytes(8, "little"))
+            state.update(chunk)
+    return state.hexdigest()
+
+
+def _chunks(part: Any) -> list[bytes | memoryview]:
+    if isinstance(part, bytes):
+        return [b"bytes", part]
+    if isinstance(part, np.ndarray):
+        data = np.ascontiguousarray(part)
+        return [f"array {data.dtype.str} {data.shape}".encode(), data.view(np.uint8).data]
+    if sp.issparse(part):
+        rows = part.tocsr()
+        pieces = [rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data]
+        head: list[bytes | memoryview] = [f"csr {rows.shape}".encode()]
+        return head + [chunk for piece in pieces for chunk in _chunks(piece)]
+    if isinstance(part, pd.DataFrame):
+        return [b"table", part.to_json(orient="split", double_precision=15).encode()]
+    return [b"json", json.dumps(part, sort_keys=True, default=str).encode()]
+
+
+PACKAGES = ("lib", "companion", "studies")
+
+
+@functools.cache
+def code_version(*makers: ModuleType | Callable[..., Any]) -> str:
+    """Return a digest of all code that the makers' results depend on.
+
+    That is each maker's module and every module of ours that it imports, directly or through
+    others, as syntax trees: a comment or a docstring does not count, a statement does. This
+    module is left out: what it returns is verified at every read, whatever code wrote it.
+
+    Parameters
+    ----------
+    makers
+        Modules or functions; of a function, its whole module counts.
+    """
+    waiting = [_source_file(maker) for maker in makers]
+    trees: dict[Path, str] = {}
+    while waiting:
+        path = waiting.pop()
+        if path not in trees and path != Path(__file__):
+            trees[path], imported = _parsed(path)
+            waiting += imported
+    return digest(sorted(trees.values()))[:16]
+
+
+def _source_file(maker: ModuleType | Callable[..., Any]) -> Path:
+    while isinstance(maker, functools.partial):
+        maker = maker.func
+    return Path(inspect.getfile(maker))
+
+
+def _parsed(path: Path) -> tuple[str, list[Path]]:
+    """Return a file's syntax tree without docstrings, and the files of ours that it imports."""
+    tree, names = _tree(_source(path))
+    files = [_module_file(name) or _module_file(name.rpartition(".")[0]) for name in names]
+    return tree, [file for file in files if file]
+
+
+@functools.cache
+def _tree(source: str) -> tuple[str, list[str]]:
+    """Return code's syntax tree without docstrings, and all that it imports by dotted names."""
+    tree = ast.parse(source)
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            del body[0]
+    return ast.dump(tree), names
+
+
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _module_file(name: str) -> Path | None:
+    """Return the file of a module of our packages; None for any other name."""
+    package, *inner = name.split(".")
+    if package not in PACKAGES:
+        return None
+    (root,) = importlib.util.find_spec(package).submodule_search_locations  # type: ignore[union-attr,misc]
+    path = Path(root, *inner)
+    found = (path / "__init__.py", path.with_suffix(".py"))
+    return next((file for file in found if file.is_file()), None)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def remember(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value:
+    """Return the value that ``make`` gives for ``key``, from the cache where it is there.
+
+    Parameters
+    ----------
+    kind
+        A plain word, the folder the entry lies in ("view", "text", "dataset", …).
+    key
+        All that decides the value, JSON-able: code version, parameters, digests of inputs.
+    make
+        Computes the value; called at most once over all processes that share the cache.
+
+    Raises
+    ------
+    InputError
+        The cache's folder cannot be written.
+    """
+    name = _name(kind, key)
+    folder = root() / kind / name
+    found, fault = _read(folder)
+    if found is not None:
+        return found
+    if fault:
+        log.warning("cache entry %s is damaged (%s): it is made again", folder, fault)
+    with _Writable(folder.parent), FileLock(folder.parent / f".{name}.lock"):
+        found, _ = _read(folder)
+        if found is None:
+            # under the lock, or it could be the sound one that another process has just made
+            shutil.rmtree(folder, ignore_errors=True)
+            _write(folder, key, make())
+            found, fault = _read(folder)
+    if found is None:
+        raise InputError(
+            f"the cache entry {folder} could not be read back after it was written ({fault}): "
+            "check the disk, then run again"
+        )
+    return found
+
+
+def _name(kind: str, key: dict[str, Any]) -> str:
+    return digest(kind, key)[:32]
+
+
+class _Writable:
+    """Turn a full or read-only disk into one sentence that names the cache and the way out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise self._sentence(fault) from fault
+
+    def __exit__(self, kind: object, fault: object, trace: object) -> None:
+        if isinstance(fault, OSError):
+            raise self._sentence(fault) from fault
+
+    def _sentence(self, fault: OSError) -> InputError:
+        return InputError(
+            f"the cache at {root()} cannot be written ({fault.strerror or fault}): "
+            "free space there or set COMPANION_CACHE to a writable folder"
+        )
+
+
+def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
+    # safetensors and pyarrow are loaded here: a reader of small facts needs neither
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    # one name per key, under the key's lock: what a killed writer left is swept by the next one
+    draft = folder.with_name(f".draft-{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        arrays = {k: np.ascontiguousarray(v) for k, v in value.items() if isinstance(v, np.ndarray)}
+        tables = {k: v for k, v in value.items() if isinstance(v, pd.DataFrame)}
+        facts = {k: v for k, v in value.items() if k not in arrays and k not in tables}
+        if arrays:
+            try:
+                save_file(arrays, draft / ARRAYS)
+            except SafetensorError as fault:  # its form of a full disk
+                raise OSError(str(fault)) from fault
+        for name, table in tables.items():
+            table.to_parquet(draft / f"{name}.parquet", index=False)
+        (draft / FACTS).write_text(json.dumps(facts, sort_keys=True))
+        files = {path.name: _file_digest(path) for path in sorted(draft.iterdir())}
+        manifest = {"key": key, "files": files}
+        (draft / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, default=str))
+        for path in draft.iterdir():
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _read(folder: Path) -> tuple[Value | None, str | None]:
+    """Return what an entry holds, or None and, where there is one, what is wrong with it."""
+    if not folder.is_dir():
+        return None, None
+    fault = _fault(folder)
+    if fault:
+        return None, fault
+    value: Value = json.loads((folder / FACTS).read_text())
+    if (folder / ARRAYS).exists():
+        from safetensors.numpy import load_file
+
+        value |= load_file(folder / ARRAYS)
+    value |= {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
+    return value, None
+
+
+def _fault(folder: Path) -> str | None:
+    """Say what is wrong with an entry, or None: every file is hashed at every read."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = manifest["files"]
+        wrong = [name for name, sha in files.items() if _file_digest(folder / name) != sha]
+        other = _name(folder.parent.name, manifest["key"]) != folder.name
+        found = {path.name for path in folder.iterdir()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+        return f"its manifest or a file cannot be read: {fault}"
+    if wrong:
+        return f"{', '.join(wrong)} changed on disk"
+    if other:
+        return "it is another key's"
+    foreign = {name for name in found - {MANIFEST, FACTS, ARRAYS} if not name.endswith(".parquet")}
+    wrong = sorted(found ^ {MANIFEST, *files} | {FACTS} - found | foreign)
+    return f"{', '.join(wrong)}: not the files of this version" if wrong else None
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+KINDS = {
+    "sources": "downloads",
+    "dataset": "datasets after filtering",
+    "text": "encoded texts",
+    "view": "trained views",
+    "map": "maps between views",
+    "probe": "scores of the maps",
+    "choice": "weights chosen on validation items",
+    "row": "rows of the fusion chapter",
+    "score": "scores with their resamples or nulls",
+    "worlds": "simulated worlds",
+    "drawing": "drawings of items",
+}
+"""What is kept, by the folder of the cache that it lies in."""
+
+
+def entries() -> pd.DataFrame:
+    """Return one row per entry of the cache and per downloaded file.
+
+    ``kind`` is one of ``KINDS``; ``of`` says the dataset, or the encoder of texts; ``MiB`` its
+    size; ``written`` when; ``path`` where.
+    """
+    sources = root() / "sources"
+    downloads = [
+        ("sources", path.parent.relative_to(sources).as_posix(), path, [path])
+        for path in sorted(sources.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
+    ]
+    made = [
+        (manifest.parent.parent.name, _of(manifest), manifest.parent, manifest.parent.iterdir())
+        for manifest in sorted(root().glob(f"*/[!.]*/{MANIFEST}"))
+    ]
+    rows = [
+        (kind, of, sum(file.stat().st_size for file in files) / 2**20, path.stat().st_mtime, path)
+        for kind, of, path, files in downloads + made
+    ]
+    table = pd.DataFrame(rows, columns=["kind", "of", "MiB", "written", "path"])
+    return table.assign(written=pd.to_datetime(table["written"], unit="s"))
+
+
+def summary() -> pd.DataFrame:
+    """Return one row per kind and what it is of: how many entries, mebibytes, when the last."""
+    groups = entries().groupby(["kind", "of"])
+    table = groups.agg(entries=("path", "size"), MiB=("MiB", "sum"), written=("written", "max"))
+    table = table.reindex(list(KINDS), level="kind").reset_index()
+    table.insert(1, "what", table["kind"].map(KINDS))
+    return table
+
+
+def report() -> str:
+    """Return the summary for people: where the cache is, what is in it, and how to clear it."""
+    table = summary()
+    head = f"{root()} (COMPANION_CACHE places it elsewhere)"
+    if table.empty:
+        return f"{head}: nothing is kept yet"
+    total = f"{table['MiB'].sum():,.1f} MiB in {table['entries'].sum():,} entries"
+    shown = table.assign(
+        MiB=table["MiB"].map("{:,.1f}".format), written=table["written"].dt.strftime("%F %R")
+    )
+    for name in ("kind", "what", "of"):
+        shown[name] = shown[name].str.ljust(shown[name].str.len().max())
+    return (
+        f"{head}: {total}\n\n{shown.to_string(index=False, justify='left')}\n\n"
+        "python -m companion cache --clear KIND deletes one kind, and without KIND everything."
+    )
+
+
+def clear(kind: str | None = None) -> int:
+    """Remove what is kept of one kind, or everything, and return how many entries are gone.
+
+    Raises
+    ------
+    InputError
+        There is no such kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise InputError(
+            f"the kind {kind!r} was given; give one of {', '.join(KINDS)}, or none to delete all"
+        )
+    table = entries()
+    paths = table["path"] if kind is None else table.loc[table["kind"] == kind, "path"]
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)  # a run may be replacing it
+        else:
+            path.unlink(missing_ok=True)
+    return sum(not path.exists() for path in paths)
+
+
+def _of(manifest: Path) -> str:
+    try:
+        key = json.loads(manifest.read_text())["key"]
+        return str(key.get("dataset") or key.get("encoder") or "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "damaged"

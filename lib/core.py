@@ -1,0 +1,119 @@
+"""What every module rests on: the error for people, seeded generators, devices, vectors."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+
+class InputError(ValueError):
+    """What was given, what is accepted and what to do next, in one sentence.
+
+    Raised for everything a person can put right: a name, a parameter, a file. A notebook shows
+    the sentence alone, because a traceback through our own checks tells its reader nothing.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(spelt(sentence))
+
+    def _render_traceback_(self) -> list[str]:
+        """Tell IPython to show the sentence instead of a traceback."""
+        return [f"InputError: {self}"]
+
+
+def spelt(text: str) -> str:
+    r"""Return text with characters spelt out that a terminal obeys or takes for the end of a line.
+
+    A column of a stranger's file may be called anything, such as \x1b[2J. Line feeds stay: they
+    part several sentences.
+    """
+    return "".join(
+        c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def first_line(fault: BaseException) -> str:
+    r"""Return the first line of what another's error says, its type where it says nothing.
+
+    Lines end wherever ``str.splitlines`` sees an end, at \r and U+2028 too.
+    """
+    lines = str(fault).strip().splitlines()
+    return lines[0] if lines else type(fault).__name__
+
+
+def _sequence(seed: int, purpose: str) -> np.random.SeedSequence:
+    word = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
+    return np.random.SeedSequence([seed, word])
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """Return NumPy's generator for ``purpose`` ("popularity ties", "bootstrap", …)."""
+    return np.random.default_rng(_sequence(seed, purpose))
+
+
+def torch_generator(seed: int, purpose: str) -> torch.Generator:
+    """Return torch's CPU generator for ``purpose``; draws are moved to the device by the caller.
+
+    Drawing on the CPU keeps one seed's batches and negatives the same on every device.
+    """
+    import torch
+
+    state = _sequence(seed, purpose).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+Floats = NDArray[np.float64]
+
+
+def offline() -> bool:
+    """Return whether the network must not be used: ``COMPANION_OFFLINE``."""
+    return os.environ.get("COMPANION_OFFLINE", "") not in ("", "0")
+
+
+def device_of(name: str) -> torch.device:
+    """Return the torch device for "cpu", "cuda" or "auto" (cuda where there is one)."""
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device {name!r} is not known; choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' was given but torch sees no GPU here; choose auto or cpu")
+    chosen = "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    return torch.device(chosen)
+
+
+def matrix(x: ArrayLike) -> Floats:
+    """Return vectors as a float64 matrix (n × d).
+
+    Raises
+    ------
+    InputError
+        No matrix, or a value that is not finite.
+    """
+    array = np.asarray(x, dtype=np.float64)
+    if array.ndim != 2 or not np.isfinite(array).all():
+        raise InputError(
+            f"vectors of shape {array.shape} with {np.count_nonzero(~np.isfinite(array))} values "
+            "that are not finite were given; give a matrix of finite numbers, one row per vector"
+        )
+    return array
+
+
+def unit(x: ArrayLike) -> Floats:
+    """Return the rows of ``x`` (n × d) at length 1; a zero row stays zero.
+
+    Raises
+    ------
+    InputError
+        As ``matrix``.
+    """
+    array = matrix(x)
+    norm = np.linalg.norm(array, axis=1, keepdims=True)
+    return array / np.where(norm > 0, norm, 1.0)

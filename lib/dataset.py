@@ -1,0 +1,206 @@
+"""Who interacted with what, in three disjoint parts, and how interactions are divided into them.
+
+Everything works on integer ids and whole arrays. What a split draws depends on the ids and the
+seed alone, never on the order of a file's rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lib import cache, core
+from lib.core import InputError
+
+Ints = NDArray[np.integer]
+Floats = NDArray[np.float64]
+KINDS = ("random", "temporal")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Interactions in three disjoint parts, and the items.
+
+    ``train``, ``valid`` and ``test`` are CSR matrices, n_users × n_items, of float32 ones with
+    sorted int32 indices. Row i of ``items`` is item i: its ``text``, its original ``key``, and
+    ``title``, ``genres``, ``year`` where the source has them. ``card`` says where the data comes
+    from and what was done to it. ``times`` has the pattern of ``train`` and seconds (float64)
+    where they are known. ``vectors`` (n_items × d, float32) stand for the text where there is
+    none.
+    """
+
+    name: str
+    train: sp.csr_matrix
+    valid: sp.csr_matrix
+    test: sp.csr_matrix
+    items: pd.DataFrame
+    card: dict[str, Any]
+    times: sp.csr_matrix | None = None
+    vectors: NDArray[np.float32] | None = None
+
+    @property
+    def n_users(self) -> int:
+        """Number of users."""
+        return int(self.train.shape[0])
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return int(self.train.shape[1])
+
+    @cached_property
+    def seen(self) -> sp.csr_matrix:
+        """Training and validation interactions: what is masked at test."""
+        return sp.csr_matrix(self.train + self.valid)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the three parts, their times, and the items' texts or vectors."""
+        optional = [part for part in (self.times, self.vectors) if part is not None]
+        return cache.digest(self.train, self.valid, self.test, list(self.items["text"]), *optional)
+
+
+def earliest(users: Ints, items: Ints, times: Floats | None = None) -> Ints:
+    """Return the rows that stay when a pair that occurs several times is kept once.
+
+    Parameters
+    ----------
+    users, items
+        Ids of each interaction, shape (n,).
+    times
+        Seconds of each interaction, shape (n,). The earliest row of a pair stays; without
+        times all rows of a pair are the same interaction.
+
+    Returns
+    -------
+    Row numbers sorted by user, then item.
+    """
+    order = np.lexsort((items, users) if times is None else (times, items, users))
+    u, i = users[order], items[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (u[1:] != u[:-1]) | (i[1:] != i[:-1])
+    return order[first]
+
+
+def k_core(users: Ints, items: Ints, k: int) -> NDArray[np.bool_]:
+    """Return which interactions (n,) lie in the k-core.
+
+    The k-core is the largest set of interactions in which every user and every item has at
+    least ``k`` of them (Seidman 1983), reached by removing all that have fewer until none is
+    left. ``k`` ≤ 1 keeps everything.
+    """
+    inside = np.ones(len(users), dtype=bool)
+    if not len(users):
+        return inside
+    n_users, n_items = int(users.max()) + 1, int(items.max()) + 1
+    while True:
+        by_user = np.bincount(users[inside], minlength=n_users)
+        by_item = np.bincount(items[inside], minlength=n_items)
+        stays = inside & (by_user[users] >= k) & (by_item[items] >= k)
+        if stays.sum() == inside.sum():
+            return inside
+        inside = stays
+
+
+def part_sizes(counts: Ints) -> Ints:
+    """Return how many of a user's interactions go to train, valid and test (n_users × 3).
+
+    RecBole's rule for 8:1:1 (``recbole.data.dataset.Dataset._calcu_split_ids``): validation and
+    test get a tenth, rounded down, training the rest; then test, and after it validation, get
+    one from training where their tenth was less than one and training has more than one.
+    Five interactions become 3/1/1, two become 1/0/1.
+    """
+    counts = np.asarray(counts, dtype=np.int64)
+    valid, test = counts // 10, counts // 10
+    train = counts - valid - test
+    few = (counts > 0) & (counts < 10)
+    for part in (test, valid):
+        moved = few & (train > 1)
+        part[moved] += 1
+        train[moved] -= 1
+    return np.stack([train, valid, test], axis=1)
+
+
+def check(kind: str, seed: int) -> None:
+    """Refuse another kind of split, or a seed that is no whole number from 0.
+
+    Raises
+    ------
+    InputError
+        It names what is accepted.
+    """
+    if kind not in KINDS:
+        raise InputError(f"split {kind!r} is unknown: give one of {', '.join(map(repr, KINDS))}")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"seed {seed!r} is not a whole number from 0: give one, such as 2020")
+
+
+def assign(interactions: sp.csr_matrix, kind: str, seed: int = 2020) -> NDArray[np.int8]:
+    """Return the part of each interaction: 0 training, 1 validation, 2 test.
+
+    Each user's interactions are divided 8:1:1 by ``part_sizes``.
+
+    Parameters
+    ----------
+    interactions
+        n_users × n_items with sorted indices; what is stored is the time of each interaction in
+        seconds where ``kind`` is "temporal", and is not looked at otherwise.
+    kind
+        "random": which go where is drawn uniformly. "temporal": a user's earliest go to
+        training and the latest to test; at equal times the item with the smaller id is earlier.
+    seed
+        Of the random draw: one number per interaction, in the order of users and items.
+
+    Returns
+    -------
+    One number per interaction, in the order in which the matrix stores them.
+
+    Raises
+    ------
+    InputError
+        As ``check``.
+    """
+    check(kind, seed)
+    counts = np.diff(interactions.indptr)
+    users = np.repeat(np.arange(len(counts)), counts)
+    if kind == "random":
+        keys = core.generator(int(seed), "split").random(len(users))
+    else:
+        keys = interactions.data
+    order = np.lexsort((interactions.indices, keys, users))
+    place = np.empty(len(users), dtype=np.int64)
+    place[order] = np.arange(len(users)) - interactions.indptr[users]  # 0 … count−1 of its user
+    train, valid, _ = part_sizes(counts).T
+    return (place >= train[users]).astype(np.int8) + (place >= (train + valid)[users])
+
+
+def only(
+    interactions: sp.csr_matrix, chosen: NDArray[np.bool_], values: NDArray[np.floating]
+) -> sp.csr_matrix:
+    """Return the chosen interactions with their values, as CSR of the same shape.
+
+    Parameters
+    ----------
+    interactions
+        n_users × n_items with sorted indices.
+    chosen, values
+        One entry per interaction, in the order in which the matrix stores them.
+
+    Returns
+    -------
+    Sorted int32 indices, ``values`` in their own type; a value of 0 stays stored.
+    """
+    n_users = interactions.shape[0]
+    users = np.repeat(np.arange(n_users), np.diff(interactions.indptr))
+    ends = np.cumsum(np.bincount(users[chosen], minlength=n_users))
+    indptr = np.concatenate([[0], ends]).astype(np.int32)
+    indices = interactions.indices[chosen].astype(np.int32)
+    matrix = sp.csr_matrix((values[chosen], indices, indptr), shape=interactions.shape)
+    matrix.has_sorted_indices = True
+    return matrix

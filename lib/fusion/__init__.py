@@ -1,0 +1,399 @@
+"""Fusion of any number of views: of their vectors, of their scores, of their ranks.
+
+Vectors come as (users, items) pairs, n_users × d and n_items × d. Lists come as one n_users × K
+array of items per view, best first, −1 where there is no item, no item twice in a row, with scores
+of the same shape where they are fused by score; the fused lists are n_users × k int32, equal
+scores broken by the smaller item id, −1 where the lists together hold fewer than k items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+from lib.core import InputError, unit
+from lib.metrics import Floats, Lists, check_k, filled, same_users
+
+Fused = NDArray[np.int32]
+
+_BLOCK = 1 << 20  # list entries fused at once: some 50 MiB of working memory
+
+
+class Vectors(NamedTuple):
+    """User and item vectors (n_users × d, n_items × d, float32) whose inner product ranks."""
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+
+
+class Choice(NamedTuple):
+    """The chosen weight of each view, its score, and every weighting that was tried."""
+
+    weights: tuple[float, ...]
+    score: float
+    tried: pd.DataFrame
+
+
+def concat(
+    views: Sequence[tuple[ArrayLike, ArrayLike]], weights: ArrayLike | None = None
+) -> Vectors:
+    """Return the views side by side, each normalised and scaled by the root of its weight.
+
+    The inner product of a user and an item is then Σ w · cosine over the views, the weights being
+    brought to a sum of 1: norm-concat-norm is the weighted mean of the cosines. A zero vector has
+    cosine 0 with everything.
+
+    Parameters
+    ----------
+    views
+        (users, items) of each view: n_users × d and n_items × d, d being each view's own.
+    weights
+        One per view, not negative, not all zero; equal by default.
+
+    Raises
+    ------
+    InputError
+        No view, views of different users or items, vectors that are no finite matrices, or other
+        weights than these.
+    """
+    given = np.ones(len(views)) if weights is None else weights
+    roots = np.sqrt(_weights(given, len(views)))
+    sides = []
+    for side, name in enumerate(("users", "items")):
+        parts = [unit(view[side]) * root for view, root in zip(views, roots, strict=True)]
+        sizes = [str(len(part)) for part in parts]
+        if len(set(sizes)) != 1:
+            raise InputError(
+                f"views of {', '.join(sizes)} {name} were given; give views of one dataset"
+            )
+        sides.append(np.concatenate(parts, axis=1).astype(np.float32))
+    return Vectors(*sides)
+
+
+def simplex(n_views: int, steps: int = 10) -> Floats:
+    """Return all weightings of ``n_views`` in multiples of 1 / ``steps`` that add up to 1.
+
+    One per row, the evenest first; in tenths there are 11 for two views and 66 for three.
+
+    Raises
+    ------
+    InputError
+        Fewer than one view or one step.
+    """
+    if n_views < 1 or steps < 1:
+        raise InputError(f"{n_views} views and {steps} steps were given; give at least 1 of each")
+    # n − 1 bars among steps + n − 1 places: the gaps between them are the weights
+    ends = steps + n_views - 1
+    bars = np.array(list(combinations(range(ends), n_views - 1)), dtype=np.intp)
+    walls = np.pad(bars, ((0, 0), (1, 1)), constant_values=((0, 0), (-1, ends)))
+    parts = np.diff(walls, axis=1) - 1
+    return parts[np.argsort((parts**2).sum(axis=1), kind="stable")] / steps
+
+
+def choose_weights(
+    views: Sequence[tuple[ArrayLike, ArrayLike]],
+    score: Callable[[Vectors], float],
+    grid: ArrayLike | None = None,
+) -> Choice:
+    """Return the weights of ``concat`` that score best on validation.
+
+    Parameters
+    ----------
+    views
+        As in ``concat``.
+    score
+        What is good about vectors, larger being better: recall on validation items.
+    grid
+        Weightings to try (m × n_views), in tenths over the whole simplex by default. Of equally
+        good ones the first is taken, so the evenest of the default grid.
+
+    Returns
+    -------
+    Choice
+        ``tried`` has a row per weighting: columns ``weight_0``, ``weight_1``, … and ``score``.
+
+    Raises
+    ------
+    InputError
+        As ``concat``, or a score that is not a number.
+    """
+    weightings = simplex(len(views)) if grid is None else np.asarray(grid, dtype=np.float64)
+    normalised = [(unit(users), unit(items)) for users, items in views]
+    bar = tqdm(weightings, desc="weights", unit="weighting", disable=None)
+    scores = np.array([score(concat(normalised, weights)) for weights in bar], dtype=np.float64)
+    if not len(scores) or np.isnan(scores).any():
+        raise InputError(
+            f"{np.isnan(scores).sum()} of {len(scores)} weightings have no validation score; give "
+            "at least one weighting and a dataset with validation items"
+        )
+    best = int(np.argmax(scores))
+    tried = pd.DataFrame(weightings, columns=[f"weight_{v}" for v in range(len(views))])
+    chosen = tuple(float(weight) for weight in weightings[best])
+    return Choice(chosen, float(scores[best]), tried.assign(score=scores))
+
+
+def z(scores: ArrayLike) -> Floats:
+    """Return each user's scores with mean 0 and standard deviation 1 (n_users × K), else all 0.
+
+    This and the other normalisations leave −inf, the score of a missing item, as it is.
+
+    Raises
+    ------
+    InputError
+        Scores that are no n_users × K matrix, or NaN or +inf in them.
+    """
+    given, held = _scores(scores)
+    n = np.maximum(held.sum(axis=1, keepdims=True), 1)
+    away = np.where(held, given - np.where(held, given, 0).sum(axis=1, keepdims=True) / n, 0)
+    spread = np.sqrt((away**2).sum(axis=1, keepdims=True) / n)
+    # below float32's resolution a spread is rounding, and dividing by it would blow that up
+    flat = spread <= 1e-7 * np.abs(np.where(held, given, 0)).max(axis=1, keepdims=True)
+    return np.where(held, np.where(flat, 0, away / np.where(flat, 1, spread)), -np.inf)
+
+
+def minmax(scores: ArrayLike) -> Floats:
+    """Return each user's scores from 0 to 1 (n_users × K), all 0 where they are equal.
+
+    Raises
+    ------
+    InputError
+        As ``z``.
+    """
+    given, held = _scores(scores)
+    low = np.where(held, given, np.inf).min(axis=1, keepdims=True)
+    high = given.max(axis=1, keepdims=True)
+    wide = high > low
+    above = np.where(held & wide, given, 0) - np.where(wide, low, 0)
+    return np.where(held, above / np.where(wide, high - low, 1), -np.inf)
+
+
+def softmax(scores: ArrayLike, temperature: float = 1.0) -> Floats:
+    """Return each user's scores as exp(score / temperature), adding up to 1 (n_users × K).
+
+    Raises
+    ------
+    InputError
+        As ``z``, or a temperature that is not above 0.
+    """
+    if not temperature > 0:
+        raise InputError(f"temperature {temperature} was given; give a number above 0")
+    given, held = _scores(scores)
+    # a user without a candidate has no highest score: any number serves
+    high = given.max(axis=1, keepdims=True, initial=np.finfo(float).min)
+    power = np.exp((given - high) / temperature)
+    return np.where(held, power / np.maximum(power.sum(axis=1, keepdims=True), 1), -np.inf)
+
+
+def rank_percentile(scores: ArrayLike) -> Floats:
+    """Return the share of a user's candidates that each does not lose to (n_users × K).
+
+    1 for the best of m, 1 / m for the last; equal scores share the mean of their places.
+
+    Raises
+    ------
+    InputError
+        As ``z``.
+    """
+    from scipy.stats import rankdata
+
+    given, held = _scores(scores)
+    n = held.sum(axis=1, keepdims=True)
+    # missing items rank below all others
+    rank = rankdata(given, axis=1) - given.shape[1] + n
+    return np.where(held, rank / np.maximum(n, 1), -np.inf)
+
+
+def weighted(
+    lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], weights: ArrayLike, k: int
+) -> Fused:
+    """Return the best ``k`` items by Σ weight · score over the lists that hold them.
+
+    A list that does not hold an item adds 0: normalise the scores first, to 0 and above unless a
+    missing item is meant to count as average (``z``). A list of weight 0 is left out altogether.
+
+    Raises
+    ------
+    InputError
+        No list, lists and scores of different shapes, a held item without a finite score, ``k``
+        below 1, or weights that are negative, all zero or not one per list.
+    """
+    shares = _weights(weights, len(lists))
+    arrays, values = _with_scores(lists, scores)
+    used = np.flatnonzero(shares)
+    heavy = [values[view] * shares[view] for view in used]
+    return _fuse([arrays[view] for view in used], heavy, k, np.add.reduceat)
+
+
+def comb_sum(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) -> Fused:
+    """Return the best ``k`` items by CombSUM, the sum of their scores (Fox and Shaw, TREC-2, 1994).
+
+    A list that does not hold an item adds 0; normalise the scores first.
+
+    Raises
+    ------
+    InputError
+        As ``weighted``.
+    """
+    return _fuse(*_with_scores(lists, scores), k, np.add.reduceat)
+
+
+def comb_mnz(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) -> Fused:
+    """Return the best ``k`` items by CombMNZ: CombSUM × the number of lists that hold the item.
+
+    Fox and Shaw (TREC-2, 1994). Meant for scores of 0 and above: more lists would push an item
+    with a negative sum down.
+
+    Raises
+    ------
+    InputError
+        As ``weighted``.
+    """
+    return _fuse(*_with_scores(lists, scores), k, _sum_times_count)
+
+
+def rrf(lists: Sequence[ArrayLike], k: int, c: float = 60) -> Fused:
+    """Return the best ``k`` items by reciprocal rank fusion, Σ 1 / (c + place), place from 1.
+
+    Cormack, Clarke and Büttcher (SIGIR 2009), whose constant is 60.
+
+    Raises
+    ------
+    InputError
+        No list, lists of different users, ``k`` below 1, or ``c`` negative.
+    """
+    if not c >= 0:
+        raise InputError(f"c = {c} was given; give 0 or more, usually 60")
+    arrays = same_users(*lists)
+    return _fuse(arrays, [1 / (c + _places(array)) for array in arrays], k, np.add.reduceat)
+
+
+def borda(lists: Sequence[ArrayLike], k: int) -> Fused:
+    """Return the best ``k`` items by Borda count (Borda-fuse: Aslam and Montague, SIGIR 2001).
+
+    Of a user's m candidates in all lists, a list gives m points to its first, m − 1 to its second,
+    and shares the points left evenly among the candidates it does not hold.
+
+    Raises
+    ------
+    InputError
+        As ``rrf``.
+    """
+    arrays = same_users(*lists)
+    candidates = _candidates(arrays)[:, None]  # m
+    # what a list gives to each candidate it lacks is taken off those it holds: the same order
+    lacking = [(candidates - filled(array)[:, None] + 1) / 2 for array in arrays]
+    points = [candidates - _places(a) + 1 - less for a, less in zip(arrays, lacking, strict=True)]
+    return _fuse(arrays, points, k, np.add.reduceat)
+
+
+def interleave(lists: Sequence[ArrayLike], k: int) -> Fused:
+    """Return the first ``k`` items of the lists taken in turn, the first list beginning.
+
+    Balanced interleaving (Joachims, 2003), nothing random: all first places in the order of the
+    lists, then all second places, …, an item that is already there being passed over.
+
+    Raises
+    ------
+    InputError
+        As ``rrf``.
+    """
+    arrays = same_users(*lists)
+    turns = [-_places(array) * len(arrays) - turn for turn, array in enumerate(arrays)]
+    return _fuse(arrays, turns, k, np.maximum.reduceat)
+
+
+Combine = Callable[[Floats, NDArray[np.intp]], Floats]
+
+
+def _sum_times_count(values: Floats, starts: NDArray[np.intp]) -> Floats:
+    return np.add.reduceat(values, starts) * np.diff(starts, append=len(values))
+
+
+def _fuse(arrays: list[Lists], values: Sequence[Floats], k: int, combine: Combine) -> Fused:
+    """Return each user's best ``k`` items by ``combine`` of an item's values over the lists.
+
+    Values are n_users × K, or K where every user has the same.
+    """
+    check_k(k)
+    n_users, width = len(arrays[0]), sum(array.shape[1] for array in arrays)
+    out = np.full((n_users, k), -1, dtype=np.int32)
+    wide = [np.broadcast_to(v, a.shape) for v, a in zip(values, arrays, strict=True)]
+    step = max(1, _BLOCK // width)
+    for start in range(0, n_users, step):
+        users = slice(start, start + step)
+        items = np.concatenate([array[users] for array in arrays], axis=1)  # users × width
+        worth = np.concatenate([value[users] for value in wide], axis=1)
+        # an item's values are added in ascending order: the order of the lists changes no rounding
+        order = np.lexsort((worth, items), axis=-1)
+        items, worth = (np.take_along_axis(x, order, axis=1) for x in (items, worth))
+        # the first place of a row is always one: no group spans two users
+        first = np.diff(items, axis=1, prepend=-2) != 0
+        totals = np.full(items.shape, -np.inf)
+        totals[first] = combine(worth.ravel(), np.flatnonzero(first))
+        totals[items < 0] = -np.inf
+        # items ascend within a row, so a stable sort leaves the smaller id first among equals
+        best = np.argsort(-totals, axis=1, kind="stable")[:, :k]
+        chosen = np.take_along_axis(items, best, axis=1)
+        held = np.take_along_axis(totals, best, axis=1) > -np.inf
+        out[users, : chosen.shape[1]] = np.where(held, chosen, -1)
+    return out
+
+
+def _places(array: Lists) -> Floats:
+    """Return the place of each column, from 1 (K)."""
+    return np.arange(1.0, array.shape[1] + 1)
+
+
+def _candidates(arrays: list[Lists]) -> NDArray[np.intp]:
+    """Return how many different items each user's lists hold together (n_users)."""
+    items = np.sort(np.concatenate(arrays, axis=1), axis=1)
+    return np.count_nonzero((np.diff(items, axis=1, prepend=-1) != 0) & (items >= 0), axis=1)
+
+
+def _with_scores(
+    lists: Sequence[ArrayLike], scores: Sequence[ArrayLike]
+) -> tuple[list[Lists], list[Floats]]:
+    """Return lists and their scores, 0 where there is no item."""
+    arrays = same_users(*lists)
+    given = [np.asarray(one, dtype=np.float64) for one in scores]
+    if [array.shape for array in arrays] != [one.shape for one in given]:
+        raise InputError(
+            f"lists of shapes {[array.shape for array in arrays]} were given with scores of "
+            f"{[one.shape for one in given]}; give one score per list entry"
+        )
+    values = [np.where(a >= 0, one, 0.0) for a, one in zip(arrays, given, strict=True)]
+    if not all(np.isfinite(value).all() for value in values):
+        raise InputError(
+            "a NaN or infinite score was given for an item of a list; give finite scores wherever "
+            "a list holds an item"
+        )
+    return arrays, values
+
+
+def _scores(scores: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return scores (n_users × K) and which of them are not missing."""
+    given = np.asarray(scores, dtype=np.float64)
+    if given.ndim != 2 or given.shape[1] < 1 or not (given < np.inf).all():  # NaN is not below
+        raise InputError(
+            f"scores of shape {given.shape} were given; give one row per user and at least one "
+            "column of finite numbers, −inf for a missing item"
+        )
+    return given, given > -np.inf
+
+
+def _weights(weights: ArrayLike, n_views: int) -> Floats:
+    """Return weights (n_views) brought to a sum of 1."""
+    given = np.asarray(weights, dtype=np.float64)
+    fit = given.shape == (n_views,) and np.isfinite(given).all() and (given >= 0).all()
+    if not fit or not given.any():
+        raise InputError(
+            f"weights {given.tolist()} were given for {n_views} views; give at least one view and "
+            "one weight for each, none negative and not all zero"
+        )
+    return given / given.sum()

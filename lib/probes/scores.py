@@ -1,0 +1,363 @@
+"""How well item vectors are recovered: scores of predicted against true vectors of held-out items.
+
+A score that is a function of totals over units (a mean over items, a ratio of sums over users) is
+resampled by ``lib.stats``. The others are resampled here: all of them on the same resamples of the
+items, each resample being how often every item counts. ``estimate`` gives the interval of either
+kind and of any combination of scores of one kind.
+
+Shapes: n held-out items, t the width of the target, b resamples, p pairs of items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
+
+from lib.core import Floats, InputError, generator, matrix, unit
+from lib.metrics import recall
+from lib.probes.maps import check_same_items
+from lib.probes.splits import ItemSplit
+from lib.stats import Estimate, of_totals, value_of_totals
+from lib.topk import topk
+
+DRAWS, LEVEL = 1000, 0.95
+PAIRS = 10_000
+"""Pairs of held-out items whose similarities are ranked; all pairs where there are fewer."""
+
+_BLOCK = 1 << 20
+"""Numbers held at once for a block of resamples, 8 MiB."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A function of the columns' totals over units, as in ``lib.stats.of_totals``."""
+
+    columns: tuple[Floats, ...]
+    function: Callable[..., Floats]
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A score's value on ``n`` items, and on 1,000 resamples of them."""
+
+    value: float
+    drawn: Floats
+    n: int
+
+
+Score = Totals | Resampled
+
+
+def mean(values: Floats) -> Totals:
+    """Return the mean of values per unit as a score; a NaN is left out."""
+    return Totals((values, np.ones_like(values)), np.divide)
+
+
+def drop(true: Floats, mapped: Floats) -> Totals:
+    """Return the share of recall that is lost, 1 − Σ mapped / Σ true over users, as a score."""
+    return Totals((mapped, true), lambda kept, whole: 1 - kept / whole)
+
+
+def value_of(score: Score) -> float:
+    """Return a score's value alone: the mean of its ``estimate``."""
+    if isinstance(score, Resampled):
+        return score.value
+    return value_of_totals(score.function, *score.columns)
+
+
+def estimate(
+    *scores: Score, combine: Callable[..., Floats] = lambda value: value, seed: int = 0
+) -> Estimate:
+    """Return ``combine`` of the scores' values with its 95 % bootstrap percentile interval.
+
+    The scores must be of one kind and of the same units. Resamples on which the value is undefined
+    are passed over. ``seed`` is that of functions of totals; the others have been resampled.
+    """
+    totals = [score for score in scores if isinstance(score, Totals)]
+    if totals:
+        cuts = list(accumulate((len(score.columns) for score in totals), initial=0))
+
+        def combined(*columns: Floats) -> Floats:
+            parts = (columns[a:b] for a, b in pairwise(cuts))
+            return combine(*(s.function(*part) for s, part in zip(totals, parts, strict=True)))
+
+        columns = (column for score in totals for column in score.columns)
+        return of_totals(combined, *columns, seed=seed, draws=DRAWS, level=LEVEL)
+    resampled = [score for score in scores if isinstance(score, Resampled)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(combine(*(np.float64(score.value) for score in resampled)))
+        drawn = combine(*(score.drawn for score in resampled))
+    drawn = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value) or not drawn.size:
+        return Estimate(np.nan, np.nan, np.nan, resampled[0].n)
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high), resampled[0].n)
+
+
+def _resample(function: Callable[[Floats], Floats], n: int, width: int, seed: int) -> Resampled:
+    """Return a function of how often each item counts (b × n, to b values) on its resamples.
+
+    ``width`` numbers a resample are held while it works.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = function(np.ones((1, n)))
+        drawn = [function(weights) for weights in _weights(n, max(n, width), seed)]
+    return Resampled(float(value[0]), np.concatenate(drawn), n)
+
+
+def _weights(n: int, width: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each item counts in each of a block of resamples (b × n)."""
+    draw = generator(seed, "bootstrap")
+    step = max(1, _BLOCK // width)
+    # a block's draws do not depend on its size: every score meets the same resamples
+    for start in range(0, DRAWS, step):
+        b = min(step, DRAWS - start)
+        chosen = draw.integers(0, n, (b, n)) + n * np.arange(b)[:, None]
+        yield np.bincount(chosen.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
+
+
+def r2(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
+    """Return R², the mean over dimensions of 1 − Σ(y − ŷ)² / Σ(y − ȳ)².
+
+    scikit-learn's r2_score with multioutput="uniform_average": a dimension in which all items are
+    equal counts 1 where it is met exactly and 0 otherwise.
+
+    Raises
+    ------
+    InputError
+        Not two finite matrices (n × t) of one shape.
+    """
+
+    def uniform(residual: Floats, spread: Floats) -> Floats:
+        flat = (residual == 0).astype(np.float64)
+        return np.where(spread > 0, 1 - residual / spread, flat).mean(axis=1)
+
+    return _of_squares(true, predicted, uniform, seed)
+
+
+def r2_weighted(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
+    """Return R² with dimensions weighted by their variance: 1 − ΣΣ(y − ŷ)² / ΣΣ(y − ȳ)².
+
+    Unlike the uniform mean it does not depend on the axes: a rotation of both changes nothing.
+
+    Raises
+    ------
+    InputError
+        As ``r2``.
+    """
+
+    def weighted(residual: Floats, spread: Floats) -> Floats:
+        return 1 - residual.sum(axis=1) / spread.sum(axis=1)
+
+    return _of_squares(true, predicted, weighted, seed)
+
+
+def r2_direction(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
+    """Return ``r2`` of the vectors at unit length, where popular items' long ones do not dominate.
+
+    Predictions are shrunk towards the mean because that is what least squares rewards; at unit
+    length they no longer are, so that a weak map scores below 0 here. Compare with the floor.
+
+    Raises
+    ------
+    InputError
+        As ``r2``.
+    """
+    return r2(unit(true), unit(predicted), seed=seed)
+
+
+def _of_squares(
+    true: ArrayLike,
+    predicted: ArrayLike,
+    function: Callable[[Floats, Floats], Floats],
+    seed: int,
+) -> Resampled:
+    """Resample a function of the squared errors and the spread in each dimension (b × t both)."""
+    y, guess = _same_shape(true, predicted)
+    # around the median: a value that most items share then has no rounding error
+    around = y - np.median(y, axis=0)
+    squares = np.hstack([np.square(y - guess), around, np.square(around)])  # n × 3t
+
+    def value(weights: Floats) -> Floats:
+        residual, total, square = np.split(weights @ squares, 3, axis=1)
+        spread = square - np.square(total) / weights.sum(axis=1, keepdims=True)
+        return function(residual, spread)
+
+    return _resample(value, len(y), squares.shape[1], seed)
+
+
+def cosine(true: ArrayLike, predicted: ArrayLike) -> Floats:
+    """Return the cosine of each item's true and predicted vector (n); 0 with a zero vector.
+
+    Raises
+    ------
+    InputError
+        As ``r2``.
+    """
+    y, guess = _same_shape(true, predicted)
+    values: Floats = np.einsum("nt,nt->n", unit(y), unit(guess))
+    return values
+
+
+def rank_correlation(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
+    """Return Spearman's correlation of the items' pairwise cosines in either space.
+
+    Over 10,000 pairs drawn by ``seed``, or all pairs of different items where there are fewer. A
+    resample of items gives a pair the product of its items' weights, and ranks are taken anew. 0
+    where all cosines of a space are equal, as those of a constant prediction are: no order is kept.
+
+    Raises
+    ------
+    InputError
+        As ``r2``, or fewer than two items.
+    """
+    y, guess = _same_shape(true, predicted)
+    n = len(y)
+    if n < 2:
+        raise InputError(f"{n} item was given; give at least two, so that there is a pair")
+    if n * (n - 1) // 2 <= PAIRS:
+        first, second = np.triu_indices(n, 1)
+    else:
+        draw = generator(seed, "item pairs")
+        first = draw.integers(0, n, PAIRS)
+        second = (first + draw.integers(1, n, PAIRS)) % n
+    similar, guessed = (np.einsum("pt,pt->p", z[first], z[second]) for z in (unit(y), unit(guess)))
+    order = np.argsort(similar)  # reading memory in order is faster
+    first, second = first[order], second[order]
+    ranks = [_ranks(similar[order]), _ranks(guessed[order])]
+
+    def value(weights: Floats) -> Floats:
+        pairs = weights[:, first] * weights[:, second]  # b × p
+        return _correlation(pairs, *(rank(pairs) for rank in ranks))
+
+    return _resample(value, n, 8 * len(first), seed)  # some eight arrays of pairs at once
+
+
+def _ranks(values: Floats) -> Callable[[Floats], Floats]:
+    """Return the function from weights (b × p) to the weighted ranks of values, ties at the mean.
+
+    A value's rank is the weight below it plus half of the weight at it.
+    """
+    order = np.argsort(values)
+    below = np.searchsorted(values[order], values, side="left")
+    up_to = np.searchsorted(values[order], values, side="right")
+
+    def ranks(weights: Floats) -> Floats:
+        cumulated = np.zeros((len(weights), len(values) + 1))
+        np.cumsum(weights[:, order], axis=1, out=cumulated[:, 1:])
+        return (cumulated[:, below] + cumulated[:, up_to]) / 2
+
+    return ranks
+
+
+def _correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
+    """Return Pearson's correlation of x and y under weights (all b × p) by row (b), 0 if flat."""
+    whole = weights.sum(axis=1, keepdims=True)
+    x = x - (weights * x).sum(axis=1, keepdims=True) / whole
+    y = y - (weights * y).sum(axis=1, keepdims=True) / whole
+    xy, xx, yy = (np.einsum("bp,bp,bp->b", weights, a, c) for a, c in ((x, y), (x, x), (y, y)))
+    return np.where(xx * yy > 0, xy / np.sqrt(xx * yy), 0.0)
+
+
+class Audience(NamedTuple):
+    """Who the items are ranked for: the target view's users and what they have and should get."""
+
+    users: ArrayLike
+    """n_users × t: the target view's vectors."""
+    relevant: sp.csr_matrix
+    """n_users × n_items: test items."""
+    seen: sp.csr_matrix
+    """n_users × n_items: training and validation items, which are never recommended."""
+
+
+def inductive_recall(
+    audience: Audience, target: ArrayLike, predicted: ArrayLike, split: ItemSplit, k: int = 20
+) -> dict[str, Floats]:
+    """Return per-user Recall@k of held-out items when their vectors are predicted.
+
+    What is relevant are the user's held-out test items; users without any are left out, the others
+    stand in order. Candidates are the held-out items alone (``recall, …``), or all items, of which
+    those not held out keep their true vectors (``recall among all items, …``). Ways to rank:
+
+    - ``true``, ``mapped``: inner product with the true and with the predicted vectors;
+    - ``norm-matched``: each predicted vector's length replaced by the training items' mean length,
+      since predictions shrink and short vectors lose. As all then have one length, this ranks
+      held-out items among themselves as ``mapped by cosine`` does;
+    - ``true by cosine``, ``mapped by cosine``: all items at unit length.
+
+    Parameters
+    ----------
+    audience
+        Users, relevant and seen items.
+    target
+        True vectors of all items (n_items × t).
+    predicted
+        Predicted vectors of the held-out items, in the order of ``split.test`` (n × t).
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit together, or ``k`` outside 1 to n.
+    """
+    true, guess = matrix(target), matrix(predicted)
+    users = matrix(audience.users)
+    _check_audience(users, audience, true)
+    test = split.test
+    _same_shape(true[test], guess)
+    if not 1 <= k <= len(test):
+        raise InputError(f"k = {k} was given with {len(test)} held-out items; give 1 to that many")
+    able = np.flatnonzero(np.diff(audience.relevant.tocsr()[:, test].indptr))
+    if not len(able):
+        able = np.array([0])  # top-K wants somebody; with nothing relevant the recall is NaN
+    length = np.linalg.norm(true[split.train], axis=1).mean()
+    ways = {
+        "true": (true, true[test]),
+        "mapped": (true, guess),
+        "norm-matched": (true, unit(guess) * length),
+        "true by cosine": (unit(true), unit(true[test])),
+        "mapped by cosine": (unit(true), unit(guess)),
+    }
+    pools = {"recall": test, "recall among all items": np.arange(len(true))}
+    found = {}
+    for pool, candidates in pools.items():
+        held_out = np.isin(candidates, test)
+        relevant = audience.relevant.tocsr()[able][:, candidates] @ sp.diags(held_out * 1.0)
+        seen = audience.seen.tocsr()[able][:, candidates]
+        for way, (rest, held) in ways.items():
+            vectors = rest.copy()
+            vectors[test] = held
+            lists = topk(users[able], vectors[candidates], k, exclude=seen).items.numpy()
+            found[f"{pool}, {way}"] = recall(lists, relevant.tocsr())
+    return found
+
+
+def _same_shape(true: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
+    y, guess = matrix(true), matrix(predicted)
+    check_same_items(y, guess)
+    if y.shape != guess.shape:
+        raise InputError(
+            f"predicted vectors of width {guess.shape[1]} were given for true ones of width "
+            f"{y.shape[1]}; give predictions of a map fitted on the same target view"
+        )
+    return y, guess
+
+
+def _check_audience(users: Floats, audience: Audience, items: Floats) -> None:
+    wanted = (len(users), len(items))
+    if audience.relevant.shape != wanted or audience.seen.shape != wanted:
+        raise InputError(
+            f"relevant items of shape {audience.relevant.shape} and seen items of shape "
+            f"{audience.seen.shape} were given; give both as {wanted[0]} users × {wanted[1]} "
+            "items, those of the target view"
+        )
+    if users.shape[1] != items.shape[1]:
+        raise InputError(
+            f"users of width {users.shape[1]} were given with items of width {items.shape[1]}; "
+            "give the users of the target view"
+        )

@@ -1,0 +1,99 @@
+"""Views side by side as one view: with equal weights, or with weights chosen on validation items.
+
+Norm-concat (``lib.fusion.concat``): each view's vectors are normalised and scaled by the root of
+its weight, so that the joint inner product is the weighted mean of the cosines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from companion.chapter import Run
+from lib import cache, fusion
+from lib.core import InputError
+from lib.encoders.training import validation_score, validation_users
+from lib.views import View
+
+Pair = tuple[np.ndarray, np.ndarray]
+"""User and item vectors of a view: n_users × d and n_items × d."""
+
+
+def even_concat(views: Sequence[View]) -> View:
+    """Return the views side by side with equal weights (n_users × Σ d and n_items × Σ d).
+
+    Raises
+    ------
+    InputError
+        As ``lib.fusion.concat``.
+    """
+    return _view(fusion.concat(_pairs(views)), {"weights": [1 / len(views)] * len(views)})
+
+
+def best_concat(run: Run, views: Sequence[View], grid: ArrayLike | None = None) -> View:
+    """Return the views side by side with the weights, in tenths, of best validation recall.
+
+    The choice is made now or read from the store. ``grid`` is what to try in place of tenths, one
+    weighting per row (``lib.fusion.simplex``).
+
+    ``info`` has ``weights`` (one per view, sum 1), ``trials`` (how many were tried) and
+    ``validation``, the Recall@20 that they have on the users that every model is selected on. Of
+    equally good weights the evenest are taken.
+
+    Raises
+    ------
+    InputError
+        As ``lib.fusion.choose_weights``.
+    """
+    pairs = _pairs(views)
+    key = {
+        "dataset": run.dataset.name,
+        "data": run.dataset.digest,
+        "views": cache.digest(*chain.from_iterable(pairs)),
+        "grid": None if grid is None else cache.digest(np.asarray(grid)),
+        "code": cache.code_version(_chosen),
+    }
+    info = cache.remember("choice", key, lambda: _chosen(run, pairs, grid))
+    return _view(fusion.concat(pairs, info["weights"]), info)
+
+
+def _chosen(run: Run, pairs: Sequence[Pair], grid: ArrayLike | None) -> cache.Value:
+    subset = validation_users(run.dataset)
+
+    def score(found: fusion.Vectors) -> float:
+        users, items = map(torch.from_numpy, found)
+        return validation_score(run.dataset, users, items, subset)
+
+    choice = fusion.choose_weights(pairs, score, grid)
+    return {
+        "weights": list(choice.weights), "validation": choice.score, "trials": len(choice.tried)
+    }  # fmt: skip
+
+
+def better(views: Mapping[str, Sequence[View]]) -> str:
+    """Return the name whose views, one per seed, have the best mean validation score.
+
+    Raises
+    ------
+    InputError
+        No name, or a view that was not selected on validation items and so has no such score.
+    """
+    unscored = [name for name, of in views.items() if any("validation" not in v.info for v in of)]
+    if unscored or not views:
+        raise InputError(
+            f"{unscored or 'no views'} were given to choose from by validation; give trained views"
+        )
+    return max(views, key=lambda name: np.mean([view.info["validation"] for view in views[name]]))
+
+
+def _pairs(views: Sequence[View]) -> list[Pair]:
+    return [(view.users.numpy(), view.items.numpy()) for view in views]
+
+
+def _view(found: fusion.Vectors, info: dict[str, Any]) -> View:
+    return View(torch.from_numpy(found.users), torch.from_numpy(found.items), info)

@@ -1,0 +1,226 @@
+"""The built book in a real browser: it needs nothing from elsewhere, works, and can be read by all.
+
+Chromium is found on the path or by CHROMIUM; without it these tests are skipped.
+"""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from companion.site import BUILD, ROOT
+
+HTML = ROOT / BUILD / "html"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: no browser test ran"),
+    pytest.mark.skipif(not (HTML / "index.html").is_file(), reason="the book is not built"),
+]
+PAGES = sorted(str(path.relative_to(HTML)) for path in HTML.rglob("[!_]*.html"))
+PAGES = [page for page in PAGES if not page.startswith("_")]
+CHAPTERS = [page for page in PAGES if page.startswith("executed/") and page.count("/") == 2]
+DATASETS = sorted({page.split("/")[1] for page in CHAPTERS})
+# One page of every kind beside the chapters.
+KINDS = [
+    "index.html", "executed/scoreboard.html", "howto/own-data.html", "glossary.html",
+    "notation.html", "api.html", "bibliography.html", "search.html?q=jaccard", "genindex.html",
+    "404.html",
+]  # fmt: skip
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    handler = functools.partial(Quiet, directory=str(HTML))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as tool:
+        started = tool.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open pages, and fail at the end for each foreign request and console error."""
+    faults = []
+
+    def watch(page):
+        page.route(
+            lambda url: not url.startswith((address, HTML.as_uri(), "data:", "blob:")),
+            lambda route: (faults.append(f"asked for {route.request.url}"), route.abort()),
+        )
+        page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))
+        page.on(
+            "console",
+            lambda said: faults.append(f"{page.url}: {said.text}") if said.type == "error" else 0,
+        )
+        page.on(
+            "response",
+            lambda answer: (
+                faults.append(f"{answer.status} {answer.url}") if answer.status >= 400 else 0
+            ),
+        )
+        return page
+
+    contexts = []
+
+    def opened(path, width=1400, scheme="light", base=address):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page = watch(context.new_page())
+        page.goto(f"{base}/{path}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+def test_all_pages_load_alone_and_fit_a_phone(visit):
+    page = visit("index.html", width=390)
+    base = page.url.removesuffix("index.html")
+    wide = []
+    for path in PAGES:
+        page.goto(base + path)
+        page.wait_for_load_state("networkidle")
+        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+            wide.append(path)
+    assert not wide
+
+
+def test_pages_open_from_disk_without_errors(visit):
+    for path in ("index.html", CHAPTERS[0], "search.html?q=recall"):
+        page = visit(path, base=HTML.as_uri())
+        page.wait_for_load_state("networkidle")
+
+
+def test_search_finds_a_term(visit):
+    page = visit("index.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("jaccard")
+    page.keyboard.press("Enter")
+    # results come one after another
+    page.wait_for_selector("#search-results li a:has-text('Glossary')", timeout=20_000)
+
+
+def test_folded_code_unfolds(visit):
+    page = visit(CHAPTERS[0])
+    fold = page.locator("details.hide").first
+    code = fold.locator("pre").first
+    assert not code.is_visible()
+    fold.locator("summary").click()
+    assert code.is_visible()
+
+
+def test_math_is_set(visit):
+    page = visit("notation.html")
+    page.wait_for_selector("mjx-container mjx-math")
+
+
+def test_a_datasets_chapters_unfold_in_the_sidebar(visit):
+    page = visit("index.html")
+    chapter = page.locator("nav.bd-docs-nav a[href$='ml-100k/03-agreement.html']")
+    assert not chapter.is_visible()
+    page.get_by_label("Chapters on MovieLens-100K").focus()
+    page.keyboard.press("Enter")
+    chapter.click()
+    page.wait_for_selector("nav.bd-docs-nav a.current:has-text('agree')")
+
+
+@pytest.mark.skipif(len(DATASETS) < 2, reason="one dataset only: no links between datasets")
+def test_chapter_leads_to_the_same_chapter_on_other_datasets(visit):
+    chapter = "03-agreement.html"
+    page = visit(f"executed/{DATASETS[0]}/{chapter}")
+    page.locator(f".companion-datasets a[href*='/{DATASETS[1]}/']").click()
+    assert page.url.endswith(f"executed/{DATASETS[1]}/{chapter}")
+
+
+def test_chapter_tells_how_to_run_it_again_and_offers_its_notebook(visit):
+    page = visit(CHAPTERS[0])
+    dataset, chapter = Path(CHAPTERS[0]).parent.name, Path(CHAPTERS[0]).stem
+    text = page.locator(".companion-bar").inner_text()
+    assert f"papermill chapters/{chapter}.ipynb out.ipynb -p dataset {dataset}" in text
+    needs = page.locator(".companion-bar").get_by_role("link", name="what it needs")
+    assert needs.get_attribute("href") == "../../howto/rerun.html"
+    with page.expect_download() as download:
+        page.locator(".companion-bar a.download").click()
+    source = (ROOT / BUILD / "site" / CHAPTERS[0]).with_suffix(".ipynb")
+    assert Path(download.value.path()).read_bytes() == source.read_bytes()
+
+
+def test_every_chapter_offers_the_data_of_its_figures(visit):
+    page = visit("index.html")
+    base = page.url.removesuffix("index.html")
+    for chapter in CHAPTERS:
+        page.goto(base + chapter)
+        links = page.locator("a[download$='.csv']")
+        assert links.count() > 0, chapter
+        with page.expect_download() as download:
+            links.first.click()
+        head, *rows = Path(download.value.path()).read_text().splitlines()
+        assert "," in head and rows, chapter
+
+
+def test_a_figure_opens_in_full_size(visit):
+    page = visit("executed/ml-100k/03-agreement.html", width=390)
+    picture = page.locator("div.cell_output img").first
+    wide, shown = picture.evaluate("i => [i.naturalWidth, i.width]")
+    assert picture.get_attribute("alt") and wide > 2 * shown
+    picture.click()
+    page.wait_for_url("**/_images/*.png")
+
+
+def test_dark_mode_is_followed(visit):
+    dark = visit("index.html", scheme="dark")
+    assert dark.locator("html").get_attribute("data-theme") == "dark"
+
+
+def test_unknown_address_has_a_page(visit):
+    page = visit("404.html")
+    assert page.locator("h1").inner_text() == "Page not found"
+    page.get_by_role("link", name="first page").click()
+    assert page.url.endswith("index.html")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_barrier(visit, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    # what passes is not described, which takes a third of the time
+    options = {"preload": False, "resultTypes": ["violations"]}
+    barriers = []
+    page = visit(KINDS[0], scheme=scheme)
+    base = page.url.removesuffix(KINDS[0])
+    for path in [*KINDS, *CHAPTERS]:
+        page.goto(base + path)
+        page.wait_for_load_state("networkidle")
+        for found in Axe().run(page, options=options).response["violations"]:
+            if found["impact"] in ("serious", "critical"):
+                where = [node["target"] for node in found["nodes"]][:3]
+                barriers.append(f"{path}: {found['id']}: {found['help']} {where}")
+    assert not barriers

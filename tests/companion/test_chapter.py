@@ -1,0 +1,222 @@
+"""The chapters' frame, the figures and the scoreboard, on a small world."""
+
+import base64
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from companion import chapter, figures, scoreboard
+from lib import claims
+from lib.core import InputError
+from lib.dataset import Dataset
+from lib.stats import Estimate
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+GIVEN = {
+    "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 5,
+    "encoder": "minilm", "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(small: Dataset) -> chapter.Run:
+    made = chapter.Run("03-agreement", dict(GIVEN))
+    made.__dict__["dataset"] = small
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"topk": 3}, "topk"),
+        ({"k": 0}, "1 to"),
+        ({"k": 10**9}, "1 to"),
+        ({"k": 2.5}, "int"),
+        ({"seeds": 0}, "seeds"),
+        ({"seed": -1}, "seed"),
+        ({"seeds": True}, "int"),
+        ({"dataset": "netflix"}, "netflix"),
+        ({"device": "tpu"}, "cuda"),
+        ({"split": "weekly"}, "weekly"),
+    ],
+)
+def test_a_wrong_parameter_is_one_sentence(change: dict[str, Any], word: str) -> None:
+    with pytest.raises(InputError, match=word) as fault:
+        chapter.begin("03-agreement", GIVEN | change)
+    assert "\n" not in str(fault.value)
+    assert fault.value._render_traceback_() == [f"InputError: {fault.value}"]
+
+
+def test_what_a_notebook_holds_besides_parameters_is_passed_over() -> None:
+    namespace = GIVEN | {"chapter": chapter, "_": 1, "In": [], "get_ipython": len, "Run": Run}
+    assert chapter.begin("03-agreement", namespace).parameters == GIVEN
+
+
+Run = chapter.Run
+
+
+def test_a_seed_is_held_against_another(run: chapter.Run) -> None:
+    assert run.seeds == [0, 1] and [run.other(s) for s in run.seeds] == [1, 0]
+    alone = replace(run, parameters=run.parameters | {"seeds": 1, "seed": 4})
+    assert alone.seeds == [4] and alone.other(4) == 5
+
+
+def test_pairs_have_one_pair_a_seed_and_lists_are_cut(run: chapter.Run) -> None:
+    pairs = run.pairs()
+    assert {len(of) for of in pairs.values()} == {2}
+    (a, b), _ = chapter.cut(pairs["semantic and collaborative"], 3)
+    assert a.shape == b.shape == (run.dataset.n_users, 3)
+    again = chapter.cut(pairs["collaborative, two seeds"], 3)
+    np.testing.assert_array_equal(again[0][0], again[1][1])
+
+
+def test_judge_leaves_a_record_and_the_box_has_no_number(
+    run: chapter.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    low, high = Estimate(0.1, 0.09, 0.11, 60), Estimate(0.5, 0.4, 0.6, 60)
+    verdict = run.judge("F2", {"jaccard": low, "seeds": high, "other": high})
+    assert verdict.word == claims.HOLDS
+    box = str(chapter.verdict_box(verdict).data)
+    words = re.sub(r"<[^>]*>|F\d+", "", box.split("Why")[0])
+    assert claims.HOLDS in words and not re.search(r"\d", words)
+
+
+def test_judge_shows_measures_that_are_described_in_the_same_words(
+    run: chapter.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(chapter, "display", lambda bundle, **_: shown.append(bundle))
+    names = claims.load()["F7b"].measures
+    run.judge("F7b", {name: Estimate(i, i, i, 9) for i, name in enumerate(names)})
+    values = [f"{i:.4f} [{i:.4f}, {i:.4f}]" for i in range(len(names))]
+    assert all(value in shown[0]["text/html"] for value in values)
+
+
+def test_the_data_of_a_figure_comes_back_from_its_link() -> None:
+    table = pd.DataFrame({"what": ["a, b", "c"], "mean": [0.5, float("nan")]})
+    link = str(chapter.download(table, "figure").data)
+    body = re.search(r"base64,([^\"]*)", link)
+    assert body and base64.b64decode(body[1]).decode() == table.to_csv(index=False)
+
+
+def test_a_card_is_shown_as_text() -> None:
+    shown = chapter.card_table({"origin": "<script>alert(1)</script>", "before": {"users": 1234}})
+    assert "<script>" not in shown and "1,234" in shown
+
+
+def test_a_name_is_shown_as_text(run: chapter.Run) -> None:
+    run.__dict__["dataset"] = replace(run.dataset, name="<script>")
+    assert "<script>" not in str(chapter.stands_for(run).data)
+
+
+def test_intervals_are_words() -> None:
+    assert chapter.interval(Estimate(0.5, 0.4, 0.61234, 9)) == "0.5000 [0.4000, 0.6123]"
+    assert chapter.interval(Estimate(*[float("nan")] * 3, 0)) == "–"
+
+
+def notebook(path: Path, verdict: str, mean: float | None) -> None:
+    record = {
+        "claim": "F2", "chapter": "03-agreement", "dataset": "x", "verdict": verdict,
+        "reason": "because",
+        "measures": {"jaccard": [mean, mean, mean, 10], "seeds": [0.25, 0.2, 0.3, 10]},
+    }  # fmt: skip
+    cell = {"cell_type": "code", "outputs": [{"data": {chapter.RECORD: record}}]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": [{"cell_type": "markdown"}, cell]}))
+
+
+def test_the_scoreboard_takes_the_fresh_record_and_no_failed_one(tmp_path: Path) -> None:
+    notebook(tmp_path / "old/ml-100k/03-agreement.ipynb", claims.HOLDS, 0.1)
+    notebook(tmp_path / "old/games/03-agreement.ipynb", claims.UNTESTABLE, None)
+    notebook(tmp_path / "new/ml-100k/03-agreement.ipynb", claims.FAILS, 0.4)
+    notebook(tmp_path / "new/books/03-agreement.failed.ipynb", claims.HOLDS, 0.1)
+    found = scoreboard.records([tmp_path / "old", tmp_path / "new"]).set_index("dataset")
+    assert dict(found["verdict"]) == {"ml-100k": claims.FAILS, "games": claims.UNTESTABLE}
+    page = scoreboard.table(found.reset_index(), link="executed/{page}.html")
+    assert 'href="executed/ml-100k/03-agreement.html"' in page and "0.400" in page
+    assert "beside 0.250 <span>[0.200, 0.300]</span>" in page
+    assert scoreboard.counts(found.reset_index()).loc["ml-100k", claims.FAILS] == 1
+
+
+def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
+    notebook(tmp_path / "run/ml-100k/03-agreement.ipynb", claims.FAILS, 0.4)
+    one = scoreboard.sentences(scoreboard.records([tmp_path / "run"]), claims.FAILS)
+    assert "it <i>does not hold</i>: 0.400 [0.400, 0.400]; beside it 0.250" in one
+    assert "because" in one and "<b>F2</b>" in one
+    notebook(tmp_path / "run/<b>/03-agreement.ipynb", claims.UNTESTABLE, None)
+    found = scoreboard.records([tmp_path / "run"])
+    assert scoreboard.sentences(found, claims.FAILS) == "<p>None.</p>"
+    both = scoreboard.sentences(found, scoreboard.DEPENDS)
+    assert "it <i>does not hold</i>" in both and "it <i>is not testable here</i>; beside" in both
+    assert "nan" not in both and "&lt;b&gt;" in both
+    said = scoreboard.tally(found)
+    assert "does not hold" in said and '<th scope="row">ml-100k</th><td>1</td>' in said
+    assert 'data-dataset="ml-100k"' in scoreboard.table(found)
+    assert "Nothing" in scoreboard.tally(scoreboard.records([]))
+
+
+def test_a_panel_a_claim_with_datasets_in_the_order_given(tmp_path: Path) -> None:
+    for dataset, mean in {"a": 0.1, "b": 0.2, "c": None}.items():
+        notebook(tmp_path / f"run/{dataset}/03-agreement.ipynb", claims.HOLDS, mean)
+    found = scoreboard.records([tmp_path / "run"], ["b", "missing", "a"])
+    assert list(found["dataset"].cat.categories) == ["b", "a", "c"]
+    figure = figures.beside(scoreboard.drawn(found), title="T")
+    (axis,) = [axis for axis in figure.axes if axis.get_visible()]
+    assert "F2" in axis.get_title(loc="left") and len(axis.collections) == 4
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a", "c"]
+
+
+def test_an_empty_scoreboard_is_a_table() -> None:
+    assert "F2" in scoreboard.table(scoreboard.records([]))
+
+
+def test_figures_have_titles_and_labels() -> None:
+    table = pd.DataFrame(
+        {"what": ["a", "b"], "k": [5, 10], "mean": [0.1, np.nan], "low": [0.0, np.nan],
+         "high": [0.2, np.nan], "family": ["x", "y"]}
+    )  # fmt: skip
+    shares = pd.DataFrame({"both": [50.0], "one": [30.0], "other": [20.0]}, index=["pair"])
+    drawn = [
+        figures.intervals(table, title="T", xlabel="X (unit)", claim=["a"], reference=0.1),
+        figures.intervals(table, title="T", xlabel="X (unit)", groups="family"),
+        figures.curves(table, title="T", ylabel="Y (unit)"),
+        figures.shares(shares, title="T", xlabel="X (unit)"),
+        figures.histogram(np.array([0, 1, 5, 90]), title="T", xlabel="X (unit)", ylabel="Y (unit)"),
+    ]
+    for figure in drawn:
+        axis = figure.axes[0]
+        assert axis.get_title(loc="left") == "T" and "unit" in axis.get_xlabel() + axis.get_ylabel()
+
+
+@pytest.mark.parametrize("largest", [7, 90, 3000])
+def test_a_name_with_dollars_is_drawn_as_it_is_written(largest: int) -> None:
+    counts = np.array([1, 2, largest])
+    figure = figures.histogram(counts, title="my$data_^$", xlabel="X (unit)", ylabel="Y (unit)")
+    figure.savefig(io.BytesIO())
+    axis = figure.axes[0]
+    words = [axis.get_title(loc="left")]
+    words += [t.get_text() for t in (*axis.get_xticklabels(), *axis.get_xticklabels(minor=True))]
+    assert words[0] == "my$data_^$"
+    assert {"1", "10"} & set(words) and not [word for word in words[1:] if "$" in word]
+
+
+def test_families_stand_in_panels_and_what_is_far_below_is_an_arrow() -> None:
+    table = pd.DataFrame(
+        {"what": ["a", "b", "c", "d"], "family": ["x", "x", "null", "x"],
+         "mean": [0.4, 0.01, 0.38, np.nan], "low": [0.39, 0.0, 0.37, np.nan],
+         "high": [0.41, 0.02, 0.39, np.nan]}
+    )  # fmt: skip
+    figure = figures.families(table, title="T", xlabel="X (unit)", bound=0.45, bound_label="bound")
+    assert figure.get_suptitle() == "T" and figure.axes[-1].get_xlabel() == "X (unit)"
+    drawn = {axis.get_title(loc="left"): axis for axis in figure.axes}
+    names = {kind: [t.get_text() for t in axis.get_yticklabels()] for kind, axis in drawn.items()}
+    assert names == {"x": ["a", "b"], "null": ["c"]}
+    assert figure.axes[0].get_xlim()[0] > 0.3  # the row far below does not stretch the axis
+    assert {t.get_text() for t in drawn["x"].texts} == {"0.400", "0.010", "bound"}

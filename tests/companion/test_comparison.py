@@ -1,0 +1,118 @@
+"""Fresh chapters beside published ones: what is said of equal, near, far and other findings."""
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from companion import comparison, site
+from companion.__main__ import main
+from companion.chapter import RECORD
+from lib.core import InputError
+from trust import again
+
+ASKED = {"dataset": "ml-100k", "k": 20, "seeds": 3, "device": "auto"}
+
+
+def page(folder: Path, claim: str, verdict: str, measures: dict[str, Any], **asked: Any) -> None:
+    record = {
+        "claim": claim, "verdict": verdict, "measures": measures, "parameters": ASKED | asked,
+        "chapter": claim, "reason": "",
+    }  # fmt: skip
+    cell = {"cell_type": "code", "outputs": [{"data": {RECORD: record}}]}
+    path = folder / "ml-100k" / f"{claim}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": [cell]}))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    return tmp_path / site.EXECUTED, tmp_path / site.BUILD / site.EXECUTED
+
+
+def test_the_measure_that_is_furthest_apart_is_told(folders: tuple[Path, Path]) -> None:
+    old, new = folders
+    page(old, "F2", "holds", {"near": [0.5, 0.4, 0.6, 9.0], "far": [2.0, 1.0, 3.0, 9.0]})
+    page(new, "F2", "holds", {"near": [0.52, 0.4, 0.6, 9.0], "far": [3.5, 1.0, 3.0, 9.0]},
+         device="cuda")  # fmt: skip
+    table, others = comparison.compared(*folders)
+    row = table.iloc[0]
+    assert (row["measure"], row["published"], row["now"]) == ("far", 2.0, 3.5)
+    assert row["apart"] == pytest.approx(1.5)
+    assert others == []
+    assert comparison.summary(table).startswith("1 of 1 findings have the published verdict; in 0")
+
+
+def test_nothing_apart_no_interval_and_no_number(folders: tuple[Path, Path]) -> None:
+    old, new = folders
+    nothing = [None, None, None, 0.0]
+    page(old, "F7", "not testable here", {"a": nothing})
+    page(new, "F7", "not testable here", {"a": nothing})
+    page(old, "F2", "holds", {"a": [0.5, 0.5, 0.5, 9.0], "b": nothing})
+    page(new, "F2", "holds", {"a": [0.5, 0.5, 0.5, 9.0], "b": nothing})
+    page(old, "F3", "holds", {"a": [0.5, 0.5, 0.5, 9.0]})
+    page(new, "F3", "holds", {"a": [0.6, 0.5, 0.5, 9.0]})
+    table, _ = comparison.compared(*folders)
+    apart = table.set_index("finding")["apart"]
+    assert (apart["F2"], apart["F3"], apart["F7"]) == (0.0, math.inf, 0.0)
+    assert "in 2 all are equal" in comparison.summary(table)
+
+
+def test_a_number_that_is_gone_is_infinitely_far(folders: tuple[Path, Path]) -> None:
+    page(folders[0], "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
+    page(folders[1], "F2", "holds", {"a": [None, None, None, 0.0]})
+    assert comparison.compared(*folders)[0]["apart"].item() == math.inf
+
+
+def test_other_parameters_are_told_and_not_compared(folders: tuple[Path, Path]) -> None:
+    old, new = folders
+    page(old, "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
+    page(new, "F2", "does not hold", {"a": [0.9, 0.8, 1.0, 9.0]}, k=50)
+    table, others = comparison.compared(*folders)
+    assert table.empty
+    assert others == ["F2 on ml-100k (k 20 and now 50)"]
+    assert comparison.summary(table) == "Nothing was compared."
+
+
+def test_another_verdict_is_a_failure_of_the_command(
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    old, new = folders
+    page(old, "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
+    page(new, "F2", "holds", {"a": [0.55, 0.4, 0.6, 9.0]})
+    assert main(["compare"]) == 0
+    page(old, "F3", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
+    page(new, "F3", "does not hold", {"a": [0.3, 0.2, 0.4, 9.0]})
+    assert main(["compare", "ml-100k"]) == 1
+    assert "1 of 2 findings have the published verdict" in capsys.readouterr().out
+    assert main(["compare", "another"]) == 2
+
+
+def test_the_section_of_trust_counts_verdicts(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "ROOT", tmp_path)
+    old, new = folders
+    for claim, verdict, value in (("F2", "holds", 0.5), ("F3", "does not hold", 0.65)):
+        page(old, claim, "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
+        page(new, claim, verdict, {"a": [value, 0.4, 0.6, 9.0]})
+    (figure,) = again.figures(argparse.Namespace())
+    assert (figure.what, figure.tried, figure.right) == ("verdicts on ml-100k", 2, 1)
+    assert figure.found == (
+        "all measures inside the published intervals: 1, equal: 1; furthest: F3 a, 1.50 half "
+        "intervals"
+    )
+
+
+def test_nothing_in_common_is_one_sentence(folders: tuple[Path, Path]) -> None:
+    page(folders[0], "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
+    with pytest.raises(InputError, match="no finding is judged both") as fault:
+        comparison.compared(*folders)
+    assert "\n" not in str(fault.value)

@@ -1,0 +1,358 @@
+"""Executing chapters: what is written is whole, refuses what it does not know, and repeats."""
+
+import copy
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from companion import data, site
+from companion import execute as execution
+from companion.__main__ import main
+from companion.execute import ChapterError, execute
+from lib.core import InputError
+
+PARAMETERS = 'dataset = "ml-100k"\nk = 20'
+
+
+def write_chapter(folder: Path, *cells: str) -> Path:
+    path = folder / "03-agreement.ipynb"
+    head = new_markdown_cell("(agreement-{dataset})=\n# Agreement on {dataset}")
+    first = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    metadata = {"kernelspec": execution.KERNEL}
+    cells = [head, first, *map(new_code_cell, cells)]
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("done")
+    noisy = 'import sys\nprint("progress", file=sys.stderr)\nprint(dataset, k)'
+    table = "import pandas\npandas.DataFrame([[1]]).style.hide(axis='index')"
+    chapter = write_chapter(folder, noisy, "{dataset}", table)
+    return chapter, execute(chapter, "games/My Set", {"k": 50}, folder / "out" / chapter.name)
+
+
+def test_parameters_are_injected_and_token_is_replaced(done):
+    notebook = nbformat.read(done[1], 4)
+    assert notebook.cells[0].source == "(agreement-my-set)=\n# Agreement on my-set"
+    assert notebook.cells[3].outputs[0].text == "games/My Set 50\n"
+    assert notebook.cells[4].source == "{dataset}"
+
+
+def test_normalised_notebook_has_nothing_of_its_run(done):
+    notebook = nbformat.read(done[1], 4)
+    nbformat.validate(notebook)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert [cell.id for cell in notebook.cells] == [f"cell-0{n}" for n in range(6)]
+    assert all(not {"papermill", "execution"} & set(cell.metadata) for cell in notebook.cells)
+    assert [output.name for output in notebook.cells[3].outputs] == ["stdout"]
+    assert notebook.cells[2].metadata.tags == ["injected-parameters", "hide-input"]
+
+
+def test_second_run_is_no_difference(done):
+    chapter, out = done
+    before = out.read_bytes()
+    execute(chapter, "games/My Set", {"k": 50}, out)
+    assert out.read_bytes() == before
+
+
+def test_failing_cell_is_named_and_last_good_output_stays(tmp_path):
+    chapter = write_chapter(tmp_path, "1", "import sys\nprint('so far')\nraise OSError('a\\nb')")
+    out = tmp_path / "out" / chapter.name
+    out.parent.mkdir()
+    out.write_text("the last good one")
+    with pytest.raises(ChapterError, match=r"^03-agreement on ml-100k .* cell \[4\]: OSError: b\."):
+        execute(chapter, "ml-100k", {}, out)
+    assert out.read_text() == "the last good one"
+    assert "so far" in out.with_suffix(".failed.ipynb").read_text()
+    assert len(list(out.parent.iterdir())) == 2
+
+
+def test_an_interrupt_in_a_cell_is_one_sentence(tmp_path):
+    busy = "from pathlib import Path\nimport time\nPath('here').touch()\ntime.sleep(600)"
+    chapter = write_chapter(tmp_path, busy)
+    words = [
+        sys.executable,
+        "-m",
+        "companion",
+        "execute",
+        chapter.name,
+        "ml-100k",
+        "--out",
+        "out.ipynb",
+    ]
+    process = subprocess.Popen(
+        words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site.ROOT), "TQDM_DISABLE": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        # also where the tests were started so that they do not hear an interrupt
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    while process.poll() is None and not (tmp_path / "here").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate()
+    assert said == "\nInterrupted. What was finished is kept: the command goes on.\n"
+    assert process.returncode == 130
+    assert {path.name for path in tmp_path.iterdir()} == {chapter.name, "here"}
+
+
+def test_success_removes_the_failed_run(tmp_path):
+    chapter = write_chapter(tmp_path)
+    out = tmp_path / chapter.name.replace("03", "04")
+    out.with_suffix(".failed.ipynb").write_text("old")
+    execute(chapter, "ml-100k", {}, out)
+    assert out.is_file() and not out.with_suffix(".failed.ipynb").exists()
+
+
+def test_dead_kernel_is_said(tmp_path):
+    chapter = write_chapter(tmp_path, "import os\nos._exit(1)")
+    with pytest.raises(ChapterError, match="the kernel died"):
+        execute(chapter, "ml-100k", {}, tmp_path / "out.ipynb")
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_unknown_parameter_is_refused_before_anything_runs(tmp_path, capsys):
+    chapter = write_chapter(tmp_path)
+    out = tmp_path / "out.ipynb"
+    with pytest.raises(InputError, match="no parameter 'kk': it accepts dataset, k"):
+        execute(chapter, "ml-100k", {"kk": 1}, out)
+    assert not out.exists()
+    arguments = ["execute", str(chapter), "ml-100k", "--out", str(out), "-p", "kk", "1"]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_missing_chapter_names_those_there_are(tmp_path):
+    write_chapter(tmp_path)
+    with pytest.raises(InputError, match="03-agreement.ipynb"):
+        execute(tmp_path / "99-none.ipynb", "ml-100k", {}, tmp_path / "out.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ml-100k", "ml-100k"), ("a/b/My Data/", "my-data"), ("./x_1", "x_1"),
+        ("ml-100k@k=50,seeds=1", "ml-100k-k-50-seeds-1"),
+        ("a/b@encoder=BAAI/bge-m3", "b-encoder-baai-bge-m3"),
+    ],
+)  # fmt: skip
+def test_slug(name, expected):
+    assert execution.slug(name) == expected
+
+
+@pytest.mark.parametrize("name", ["", "..", "/"])
+def test_slug_refuses_what_names_nothing(name):
+    with pytest.raises(InputError, match="leaves no name"):
+        execution.slug(name)
+
+
+def test_a_variant_is_a_dataset_with_parameters(tmp_path, monkeypatch):
+    assert execution.variant("ml-100k") == ("ml-100k", {})
+    found = execution.variant("ml-100k@k=50,encoder=BAAI/bge-m3")
+    assert found == ("ml-100k", {"k": 50, "encoder": "BAAI/bge-m3"})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine@k=3").mkdir()
+    assert execution.variant("mine@k=3") == ("mine@k=3", {})
+
+
+@pytest.mark.parametrize("name", ["ml-100k@k", "ml-100k@=3", "ml-100k@k=3,", "ml-100k@k="])
+def test_a_variant_without_a_name_or_a_value_is_refused(name):
+    with pytest.raises(InputError, match="NAME=VALUE"):
+        execution.variant(name)
+
+
+@pytest.mark.parametrize("text", ["[" * 3000, "{[]: 1}", "-" * 100_000 + "1", "1\0", "None_"])
+def test_what_python_cannot_read_is_text(text):
+    assert execution.literal(text) == text
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_name_that_no_path_can_have_is_no_directory(name):
+    assert execution.variant(name) == (name, {})
+    with pytest.raises(InputError, match="is unknown"):
+        data.load(name)
+
+
+def test_a_variant_is_executed_with_its_parameters(tmp_path):
+    chapter = write_chapter(tmp_path, "print(dataset, k)")
+    out = execute(chapter, "ml-100k@k=7", {}, tmp_path / "out.ipynb")
+    notebook = nbformat.read(out, 4)
+    assert notebook.cells[-1].outputs[0].text == "ml-100k 7\n"
+    assert "ml-100k-k-7" in notebook.cells[0].source
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "workflow.yml").write_text(
+        "datasets: [ml-100k]\n"
+        "pages: {intro: [executed/scoreboard], reference: [glossary, missing]}\n"
+        "titles: {ml-100k: MovieLens, games: Games}\n"
+    )
+    for name in ("index.md", "glossary.md", "README.md"):
+        (tmp_path / name).write_text(f"# {name}")
+    for name in ("other/01-data", "ml-100k/01-data", "ml-100k/02-views", "games/01-data"):
+        page(tmp_path / "executed", name, "published")
+    return tmp_path
+
+
+def page(folder: Path, name: str, text: str) -> None:
+    path = folder / f"{name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    heading = nbformat.v4.new_markdown_cell(f"# {text} · {path.parent.name}\n\nWhat it is about.")
+    nbformat.write(nbformat.v4.new_notebook(cells=[heading]), path)
+
+
+def said(path: Path) -> str:
+    """What was given to ``page`` as its text."""
+    return nbformat.read(path, 4).cells[0].source.removeprefix("# ").partition(" · ")[0]
+
+
+def test_toc_unfolds_the_chapters_of_each_dataset_in_order(root):
+    page(root / "executed", "scoreboard", "published")
+    page(root / "executed", "games/02-views.failed", "failed")
+    page(root / "executed", "ml-100k/10-diversity", "A question: a · b?")
+    overview, datasets, reference = site.toc(root, root)["parts"]
+    assert overview["chapters"] == [{"file": "executed/scoreboard"}]
+    first, second, other = datasets["chapters"]
+    assert first == {
+        "file": "executed/ml-100k/01-data",
+        "title": "MovieLens",
+        "sections": [
+            {"file": "executed/ml-100k/02-views", "title": "2. published"},
+            {"file": "executed/ml-100k/10-diversity", "title": "10. A question: a · b?"},
+        ],
+    }
+    assert second == {"file": "executed/games/01-data", "title": "Games"}
+    assert other == {"file": "executed/other/01-data", "title": "other"}
+    assert reference["chapters"] == [{"file": "glossary"}]
+
+
+def test_stage_takes_fresh_parts_whole(root, capsys):
+    page(root / "_build" / "executed", "ml-100k/01-data", "fresh")
+    page(root / "chapters", "02-views", "a chapter that was not executed")
+    staged = site.stage(root / "_build" / "site", fresh=True, root=root)
+    assert "the published part stands" in capsys.readouterr().err
+    assert said(staged / "executed/ml-100k/01-data.ipynb") == "published"
+    page(root / "_build" / "executed", "ml-100k/02-views", "fresh")
+    page(root / "_build" / "executed", "ml-100k/03-agreement", "fresh")
+    page(root / "_build" / "executed", "scoreboard", "fresh")
+    page(root / "executed", "scoreboard", "published")
+    staged = site.stage(root / "_build" / "site", fresh=True, root=root)
+    assert said(staged / "executed/ml-100k/01-data.ipynb") == "fresh"
+    assert said(staged / "executed/ml-100k/03-agreement.ipynb") == "fresh"
+    assert said(staged / "executed/games/01-data.ipynb") == "published"
+    assert said(staged / "executed/scoreboard.ipynb") == "fresh"
+    assert (staged / "_toc.yml").is_file() and not (staged / "README.md").exists()
+    site.stage(staged, root=root)
+    assert said(staged / "executed/ml-100k/01-data.ipynb") == "published"
+    assert not (staged / "executed/ml-100k/03-agreement.ipynb").exists()
+    assert said(staged / "executed/scoreboard.ipynb") == "published"
+
+
+def test_stage_touches_only_what_changed(root):
+    staged = site.stage(root / "_build" / "site", root=root)
+    times = {path: path.stat().st_mtime_ns for path in staged.rglob("*.*")}
+    (root / "glossary.md").write_text("# changed")
+    page(staged / "executed", "gone/01-data", "has no source")
+    site.stage(staged, root=root)
+    changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert changed == {"glossary.md"}
+    assert not (staged / "executed/gone/01-data.ipynb").exists()
+
+
+def test_publish_replaces_what_was_executed_and_writes_the_toc(root):
+    page(root / "_build" / "executed", "ml-100k/01-data", "fresh")
+    page(root / "_build" / "executed", "ml-100k/03-agreement.failed", "failed")
+    page(root / "executed", "ml-100k/09-gone", "published")
+    for name in ("01-data", "02-views"):
+        page(root, f"chapters/{name}", "source")
+    site.publish(["ml-100k"], root)
+    part = {path.stem: said(path) for path in (root / "executed/ml-100k").iterdir()}
+    assert part == {"01-data": "fresh", "02-views": "published"}
+    toc = (root / "_toc.yml").read_text()
+    assert "ml-100k/01-data" in toc and "ml-100k/02-views" in toc and "09-gone" not in toc
+    with pytest.raises(InputError, match="make book DATASETS=books"):
+        site.publish(["books"], root)
+
+
+def test_outside_a_clone_the_book_says_so(tmp_path):
+    with pytest.raises(InputError, match="clone"):
+        site.toc(tmp_path, tmp_path / "nowhere")
+
+
+# What is committed.
+
+PUBLISHED = sorted((site.ROOT / "executed").rglob("[!.]*.ipynb"))
+CHAPTERS = sorted((site.ROOT / "chapters").glob("*.ipynb"))
+
+
+def test_every_chapter_is_published_on_ml_100k():
+    chapters = {path.name for path in CHAPTERS if path.name[0].isdigit()}
+    assert {path.name for path in site.executed(site.ROOT / "executed" / "ml-100k")} == chapters
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_published_notebook_was_executed_to_its_end(path):
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert outputs and all(output.output_type != "error" for output in outputs)
+    copied = copy.deepcopy(notebook)
+    execution.normalise(copied, path.parent.name)
+    assert copied == notebook, "not written by companion.execute"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_chapter_is_stored_bare_and_with_parameters(path):
+    cells = nbformat.read(path, 4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert "{dataset}" in cells[0].source or not path.name[0].isdigit()
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_a_chapter_is_short_and_its_figures_have_words(path):
+    cells = nbformat.read(path, 4).cells
+    prose = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert len(prose.split()) < 1500
+    for cell in cells:
+        if cell.cell_type == "code" and re.search(r"^(plots\.\w+\(|figure$)", cell.source, re.M):
+            assert len(cell.metadata["mystnb"]["image"]["alt"]) > 40, cell.source
+
+
+def test_committed_toc_is_what_the_function_makes():
+    assert yaml.safe_load((site.ROOT / "_toc.yml").read_text()) == site.toc(site.ROOT)
+
+
+def nbval(notebook: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "-c",
+         "/dev/null", "--rootdir", notebook.parent, "--nbval-lax", "--nbval-current-env",
+         notebook],
+        capture_output=True, text=True, timeout=120, cwd=notebook.parent,
+    )  # fmt: skip
+
+
+def test_nbval_sees_an_altered_number(tmp_path):
+    checked = "# NBVAL_CHECK_OUTPUT\nprint(f'hits {k * 2}')"
+    out = execute(write_chapter(tmp_path, checked), "ml-100k", {}, tmp_path / "out.ipynb")
+    assert nbval(out).returncode == 0
+    assert "hits 40" in out.read_text()
+    out.write_text(out.read_text().replace("hits 40", "hits 41"))
+    altered = nbval(out)
+    assert altered.returncode == 1
+    assert "hits 41" in altered.stdout

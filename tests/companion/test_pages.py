@@ -1,0 +1,96 @@
+"""What the book's own extension puts on a page, on a book of two small parts."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import bs4
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from companion import execute, site
+
+OWN = 'dataset = "ml-100k"\nk = 20\nseeds = 3'
+PARTS = {
+    "ml-100k": ("ml-100k", "MovieLens-100K", "k = 20\nseeds = 3"),
+    "my-films-k-50": ("data/my films", "my-films-k-50", "k = 50\nseeds = 3"),
+}
+
+
+def write_page(folder: Path, part: str, chapter: str) -> None:
+    dataset, _, given = PARTS[part]
+    cells = [
+        new_markdown_cell(f"# {chapter} · {part}"),
+        new_code_cell(OWN, metadata={"tags": ["parameters"]}),
+        new_code_cell(
+            f"# Parameters\ndataset = {dataset!r}\n{given}\n",
+            metadata={"tags": ["injected-parameters"]},
+        ),
+    ]
+    path = folder / site.EXECUTED / part / f"{chapter}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"kernelspec": execute.KERNEL, "language_info": execute.LANGUAGE}
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    book = tmp_path_factory.mktemp("book") / "site"
+    for name in site.ASSETS:
+        source = site.ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        book.mkdir(exist_ok=True)
+        copy(source, book / name)
+    (book / "index.md").write_text("# First page\n")
+    for part in PARTS:
+        write_page(book, part, "03-agreement")
+    write_page(book, "ml-100k", "04-complementarity")
+    site.write_toc(book)
+    build = [Path(sys.executable).with_name("jupyter-book"), "build", book]
+    built = subprocess.run(
+        [*build, "--path-output", book.parent, "--quiet", "-W", "-n", "--keep-going"],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout + built.stderr
+    return book.parent / "_build" / "html"
+
+
+def bar(html: Path, page: str) -> bs4.Tag:
+    text = (html / site.EXECUTED / f"{page}.html").read_text(encoding="utf-8")
+    found = bs4.BeautifulSoup(text, "html.parser").select_one(".companion-bar")
+    assert found
+    return found
+
+
+def test_a_chapter_leads_to_itself_in_the_other_parts(html):
+    first, second = (bar(html, f"{part}/03-agreement") for part in PARTS)
+    start = "This chapter on: MovieLens-100K · my-films-k-50 · Download"
+    for here in (first, second):
+        assert here.get_text().strip().startswith(start)
+    links = [[a["href"] for a in here.select("a.reference.internal")] for here in (first, second)]
+    assert [found[0] for found in links] == [
+        "../my-films-k-50/03-agreement.html",
+        "../ml-100k/03-agreement.html",
+    ]
+
+
+def test_a_chapter_of_one_part_leads_nowhere_else(html):
+    assert "my-films" not in str(bar(html, "ml-100k/04-complementarity"))
+
+
+def test_the_command_has_what_differs_from_the_chapters_own_parameters(html):
+    start = "papermill chapters/03-agreement.ipynb out.ipynb -p dataset"
+    commands = [bar(html, f"{part}/03-agreement").select_one("pre").text.strip() for part in PARTS]
+    assert commands == [f"{start} ml-100k", f"{start} 'data/my films' -p k 50"]
+
+
+def test_colab_opens_the_notebook_that_installs_first(html):
+    text = (html / site.EXECUTED / "ml-100k" / "03-agreement.html").read_text(encoding="utf-8")
+    page = bs4.BeautifulSoup(text, "html.parser")
+    (link,) = [a["href"] for a in page.select("a[href*='//colab.']")]
+    repository, _, path = link.partition("/github/")[2].partition("/blob/main/")
+    start = nbformat.read(site.ROOT / path, 4)
+    assert f"https://github.com/{repository} " in start.cells[1].source
+    assert all(not cell.outputs for cell in start.cells if cell.cell_type == "code")

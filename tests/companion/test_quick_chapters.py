@@ -1,0 +1,33 @@
+"""The chapters that nbval does not compare, executed from beginning to end with small settings."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from companion.chapter import RECORD
+from companion.execute import execute
+from companion.site import ROOT, workflow
+from lib import claims
+
+PLAN = workflow()["test"]
+CHAPTERS = sorted(path.stem for path in (ROOT / "chapters").glob("[0-9]*.ipynb"))
+
+
+def test_every_chapter_is_compared_or_executed() -> None:
+    assert sorted([*PLAN["checked"], *PLAN["quick"]]) == CHAPTERS
+
+
+@pytest.mark.parametrize("chapter", PLAN["quick"])
+def test_a_chapter_runs_to_its_end_and_judges_its_claims(chapter: str, tmp_path: Path) -> None:
+    settings = {"seeds": 1, **PLAN["quick"][chapter]}
+    out = execute(ROOT / "chapters" / f"{chapter}.ipynb", "ml-100k", settings, tmp_path / "x.ipynb")
+    outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
+    records = [o.data[RECORD] for o in outputs if RECORD in o.get("data", {})]
+    assert [record["claim"] for record in records] == _claims_of(chapter)
+    assert {record["verdict"] for record in records} <= set(claims.VERDICTS)
+    assert any("image/png" in o.get("data", {}) for o in outputs)
+
+
+def _claims_of(chapter: str) -> list[str]:
+    return [claim.id for claim in claims.load().values() if claim.chapter == chapter]

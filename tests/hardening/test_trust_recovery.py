@@ -1,0 +1,110 @@
+"""One kill of each kind that is quick, and what an interrupt says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from companion import __main__ as command
+from companion import execute
+from companion.data.downloads import Source, known_hash
+from companion.site import ROOT
+from lib.core import first_line
+from trust import kills
+from trust.stages import STAGES
+
+
+def test_a_killed_conversion_is_made_again_as_it_would_have_been(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("COMPANION_MIRROR", "COMPANION_OFFLINE", "OMP_NUM_THREADS",
+                 "ARROW_DEFAULT_MEMORY_POOL"):  # fmt: skip
+        monkeypatch.setenv(name, "")  # put back after the test
+    with kills.world() as folder:
+        found = kills.survived(STAGES[1], STAGES[:1], folder, 1, seed=3)
+    assert (found.tried, found.right) == (1, 1), found.found
+
+
+def test_an_interrupt_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_checked", interrupted)
+    assert command.main(["checked"]) == 130
+    assert capsys.readouterr().err == (
+        "\nInterrupted. What was finished is kept: the command goes on.\n"
+    )
+
+
+def test_a_task_that_failed_in_an_interrupt_adds_no_traceback() -> None:
+    script = """
+import asyncio, sys
+from lib import __main__ as command
+
+async def fails():
+    raise OSError("gone")
+
+def interrupted(_):
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(fails())
+    loop.run_until_complete(asyncio.sleep(0))
+    assert task.done()
+    raise KeyboardInterrupt
+
+command._checked = interrupted
+sys.exit(command.main(["checked"]))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 130
+    assert ended.stderr == "\nInterrupted. What was finished is kept: the command goes on.\n"
+
+
+def test_what_a_killed_run_of_a_chapter_left_is_swept(tmp_path: Path) -> None:
+    out, node = tmp_path / "03-x.ipynb", execute.platform.node()
+    gone, living = (tmp_path / f".03-x.{node}.{pid}.running.ipynb" for pid in (2**22 + 1, 1))
+    other = tmp_path / f".04-y.{node}.{2**22 + 1}.running.ipynb"
+    for path in (gone, living, other):
+        path.touch()
+    execute._sweep(out)
+    assert not gone.exists() and living.exists() and other.exists()
+
+
+def test_an_emptied_record_is_no_hash(cache_folder: Path) -> None:
+    source = Source("http://127.0.0.1/x", "folder/x")
+    record = cache_folder / "sources" / "folder" / "x.sha256"
+    record.parent.mkdir(parents=True)
+    record.write_text("")
+    assert known_hash(source) == ""
+
+
+def test_one_run_at_a_time_and_a_killed_one_is_in_nobodys_way(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "companion", "alone", *words]
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    first = start("sh", "-c", "echo here; exec sleep 60")
+    assert first.stdout is not None and first.stdout.readline() == "here\n"
+    second = start("echo", "there")
+    said, complaint = second.communicate()
+    assert (second.returncode, said) == (2, "")
+    assert complaint.strip() == (
+        f"another run is at work in {tmp_path}: wait for it or end it, then run again"
+    )
+    first.kill()
+    first.communicate()
+    assert start("echo", "-n", "there").communicate() == ("there", "")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x0b"])
+def test_what_another_says_is_cut_to_one_line(end: str) -> None:
+    assert first_line(ValueError(f"  no such{end}file")) == "no such"
+    assert first_line(KeyboardInterrupt()) == "KeyboardInterrupt"

@@ -1,0 +1,274 @@
+"""Overlap, composition, oracle and diversity: by hand, against plain Python, and their laws."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import Tiny, random_lists, tiny, worlds
+
+from lib import diagnostics, metrics
+from lib.core import InputError
+
+A = np.array([[0, 1, 2], [3, 4, -1], [-1, -1, -1]], dtype=np.int32)
+B = np.array([[2, 3, 0], [0, 1, 2], [-1, -1, -1]], dtype=np.int32)
+RELEVANT = sp.csr_matrix(
+    np.array([[1, 1, 0, 1, 1], [0, 0, 1, 1, 0], [1, 0, 0, 0, 0]], dtype=np.float32)
+)
+
+
+def same(got: np.ndarray, expected: list[float]) -> None:
+    np.testing.assert_allclose(got, expected, atol=1e-12, rtol=0)
+
+
+def test_three_users_by_hand() -> None:
+    same(diagnostics.jaccard(A, B), [2 / 4, 0, math.nan])
+    table = diagnostics.composition(A, B, RELEVANT)
+    assert table.columns.tolist() == ["both", "a_only", "b_only", "relevant"]
+    assert table.to_numpy().tolist() == [[1, 1, 1, 4], [0, 1, 1, 2], [0, 0, 0, 1]]
+    one, either = diagnostics.complementary(A, B, RELEVANT)
+    assert (one.tolist(), either.tolist()) == ([2, 2, 0], [3, 2, 0])
+    same(diagnostics.oracle([A, B], RELEVANT), [3 / 4, 1, 0])
+    same(diagnostics.best_of_union([A, B], RELEVANT, 2), [2 / 4, 1, 0])
+
+
+def test_popularity_of_hits_by_hand() -> None:
+    table = diagnostics.hit_popularity(A, B, RELEVANT, [1, 3, 7, 15, 31])
+    assert table.columns.tolist() == ["part", "user", "log_popularity", "n"]
+    by_part = {part: rows for part, rows in table.groupby("part", observed=True)}
+    ln2 = math.log(2)
+    for part, popularity, n in (
+        ("both", [1, math.nan, math.nan], [1, 0, 0]),
+        ("a_only", [2, 4, math.nan], [1, 1, 0]),
+        ("b_only", [4, 3, math.nan], [1, 1, 0]),
+    ):
+        rows = by_part[part]
+        assert rows["user"].tolist() == [0, 1, 2]
+        assert rows["n"].tolist() == n
+        same(rows["log_popularity"].to_numpy() / ln2, popularity)
+
+
+@settings(deadline=None, max_examples=150)
+@given(worlds())
+def test_against_plain_python(world: Tiny) -> None:
+    a, b, c = world.lists
+    counts = np.arange(world.n_items) ** 2
+    jaccard, oracle = diagnostics.jaccard(a, b), diagnostics.oracle([a, b, c], world.relevant)
+    table = diagnostics.composition(a, b, world.relevant)
+    popularity = diagnostics.hit_popularity(a, b, world.relevant, counts)
+    bounded = diagnostics.best_of_union([a, b, c], world.relevant, 2)
+    for user in range(world.n_users):
+        in_a, in_b, in_c = (set(world.items(which, user)) for which in range(3))
+        liked = world.liked(user)
+        union = in_a | in_b
+        expected = len(in_a & in_b) / len(union) if union else math.nan
+        assert jaccard[user] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+        parts = [in_a & in_b & liked, (in_a - in_b) & liked, (in_b - in_a) & liked]
+        assert table.loc[user].tolist() == [*map(len, parts), len(liked)]
+        found = len((union | in_c) & liked)
+        for got, hits in ((oracle, found), (bounded, min(found, 2))):
+            expected = hits / len(liked) if liked else math.nan
+            assert got[user] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+        for part, items in zip(diagnostics.PARTS, parts, strict=True):
+            row = popularity[(popularity["part"] == part) & (popularity["user"] == user)].iloc[0]
+            mean = np.mean([math.log1p(counts[i]) for i in items]) if items else math.nan
+            assert row["log_popularity"] == pytest.approx(mean, abs=1e-12, nan_ok=True)
+            assert row["n"] == len(items)
+
+
+@settings(deadline=None, max_examples=100)
+@given(worlds())
+def test_laws(world: Tiny) -> None:
+    a, b, c = world.lists
+    relevant = world.relevant
+    same(diagnostics.jaccard(a, b), diagnostics.jaccard(b, a))
+    same(diagnostics.rbo(a, b), diagnostics.rbo(b, a))
+    forward, mirrored = (diagnostics.composition(*pair, relevant) for pair in ((a, b), (b, a)))
+    swapped = mirrored.rename(columns={"a_only": "b_only", "b_only": "a_only"})
+    pd.testing.assert_frame_equal(forward, swapped[forward.columns])
+    union = diagnostics.oracle([a, b], relevant)
+    hits = forward["both"] + forward["a_only"] + forward["b_only"]
+    same(union * forward["relevant"], np.where(forward["relevant"] > 0, hits, np.nan))
+    one, either = diagnostics.complementary(a, b, relevant)
+    assert (one == forward["a_only"] + forward["b_only"]).all()
+    assert (either == hits).all()
+    known = forward["relevant"] > 0
+    for single in (a, b):
+        assert (union >= metrics.recall(single, relevant))[known].all()
+    assert (diagnostics.oracle([a, b, c], relevant) >= union)[known].all()
+    assert (diagnostics.best_of_union([a, b], relevant, a.shape[1]) <= union)[known].all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(worlds())
+def test_names_of_users_and_items_do_not_matter(world: Tiny) -> None:
+    draw = np.random.default_rng(world.n_items)
+    users, items = draw.permutation(world.n_users), draw.permutation(world.n_items)
+    new_name = np.append(np.argsort(items), -1)
+    a, b = world.lists[:2]
+    other_a, other_b = new_name[a][users], new_name[b][users]
+    other = world.relevant[users][:, items]
+    same(diagnostics.jaccard(other_a, other_b), diagnostics.jaccard(a, b)[users])
+    same(diagnostics.rbo(other_a, other_b), diagnostics.rbo(a, b)[users])
+    same(
+        diagnostics.oracle([other_a, other_b], other),
+        diagnostics.oracle([a, b], world.relevant)[users],
+    )
+    before = diagnostics.composition(a, b, world.relevant).to_numpy()[users]
+    assert (diagnostics.composition(other_a, other_b, other).to_numpy() == before).all()
+    counts = draw.integers(0, 9, world.n_items)
+    same(diagnostics.novelty(other_a, counts[items]), diagnostics.novelty(a, counts)[users])
+    assert diagnostics.gini(other_a, world.n_items) == pytest.approx(
+        diagnostics.gini(a, world.n_items), nan_ok=True
+    )
+
+
+def test_blocks_of_users_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = tiny(2, 50, 30, (6, 9))
+    items = np.random.default_rng(0).standard_normal((30, 4))
+    whole = [diagnostics.jaccard(*world.lists), diagnostics.rbo(*world.lists)]
+    distance = diagnostics.intra_list_distance(world.lists[0], items)
+    monkeypatch.setattr(diagnostics, "_USERS", 7)
+    same(diagnostics.jaccard(*world.lists), whole[0])
+    same(diagnostics.rbo(*world.lists), whole[1])
+    same(diagnostics.intra_list_distance(world.lists[0], items), distance)
+
+
+@pytest.mark.parametrize("largest", [250, 253, 254, 65_533, 65_534, 2**31 - 1])
+def test_large_ids_are_told_apart(largest: int) -> None:
+    a = np.array([[largest, 5, -1], [-1, -1, -1]])
+    same(diagnostics.jaccard(a, a), [1, math.nan])
+    same(diagnostics.jaccard(a, a - [[1, 1, 0], [0, 0, 0]]), [0, math.nan])
+    same(diagnostics.jaccard(a, a[::-1]), [0, 0])
+
+
+def rbo_of(a: list[int], b: list[int], p: float) -> float:
+    """Webber et al. (2010), equation 32, term by term."""
+    short, long = sorted((a, b), key=len)
+    s, l = len(short), len(long)  # noqa: E741
+    if l == 0:
+        return math.nan
+    if s == 0:
+        return 0.0
+
+    def x(d: int) -> int:
+        return len(set(short[:d]) & set(long[:d]))
+
+    total = sum(x(d) / d * p**d for d in range(1, l + 1))
+    total += sum(x(s) * (d - s) / (s * d) * p**d for d in range(s + 1, l + 1))
+    return (1 - p) / p * total + ((x(l) - x(s)) / l + x(s) / s) * p**l
+
+
+@settings(deadline=None, max_examples=100)
+@given(worlds(), st.floats(0.05, 0.98))
+def test_rank_biased_overlap(world: Tiny, p: float) -> None:
+    got = diagnostics.rbo(world.lists[0], world.lists[1], p)
+    for user in range(world.n_users):
+        expected = rbo_of(world.items(0, user), world.items(1, user), p)
+        assert got[user] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_rank_biased_overlap_by_hand() -> None:
+    # agreement 1, 1/2 at p = 1/2: (1 · 1/2 + 1/2 · 1/4) + 1/2 · 1/4
+    same(diagnostics.rbo([[1, 2]], [[1, 3]], p=0.5), [0.75])
+    same(diagnostics.rbo([[1, 2, 3]], [[1, 2, 3]]), [1])
+    same(diagnostics.rbo([[1, 2]], [[3, 4]]), [0])
+    top, bottom = (diagnostics.rbo([[1, 2, 3]], [other])[0] for other in ([1, 8, 9], [7, 8, 3]))
+    assert top > bottom
+
+
+def test_expected_jaccard() -> None:
+    # two items of three: they share one (probability 2/3, 1 of 3) or both (1/3)
+    assert diagnostics.expected_jaccard(2, 3) == pytest.approx(2 / 3 / 3 + 1 / 3)
+    assert diagnostics.expected_jaccard(4, 4) == pytest.approx(1)
+    lists = np.argsort(np.random.default_rng(0).random((40_000, 30)), axis=1)[:, :5]
+    drawn = diagnostics.jaccard(lists[:20_000], lists[20_000:]).mean()
+    assert diagnostics.expected_jaccard(5, 30) == pytest.approx(drawn, abs=0.003)
+    with pytest.raises(InputError, match="give at most as many"):
+        diagnostics.expected_jaccard(5, 4)
+
+
+def test_coverage_and_gini_by_hand() -> None:
+    assert diagnostics.coverage(A, 10) == 0.5
+    assert diagnostics.gini(np.array([[0, 1], [2, 3]]), 4) == pytest.approx(0)
+    assert diagnostics.gini(np.array([[0], [0]]), 4) == pytest.approx(3 / 4)
+    # mean absolute difference over all ordered pairs of (1, 3) / (2 · mean): (2 · 2 / 4) / (2 · 2)
+    assert diagnostics.gini(np.array([[0, 1], [1, -1], [1, -1]]), 2) == pytest.approx(1 / 4)
+    assert math.isnan(diagnostics.gini(np.array([[-1]]), 3))
+
+
+def test_novelty_by_hand() -> None:
+    # counts + 1 are 1, 1, 2, 4 of 8: 3, 3, 2 and 1 bits
+    lists = np.array([[0, 3], [2, -1], [-1, -1]])
+    same(diagnostics.novelty(lists, [0, 0, 1, 3]), [2, 2, math.nan])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(1, 7))
+def test_intra_list_distance_over_all_pairs(seed: int, n_items: int, k: int) -> None:
+    draw = np.random.default_rng(seed)
+    lists = random_lists(draw, 5, n_items, k)
+    items = draw.standard_normal((n_items, 3)) * (draw.random((n_items, 1)) < 0.8)
+    got = diagnostics.intra_list_distance(lists, items)
+    for user, listed in enumerate(lists):
+        vectors = [items[i] / (np.linalg.norm(items[i]) or 1) for i in listed if i >= 0]
+        distances = [1 - v @ w for v, w in combinations(vectors, 2)]
+        expected = np.mean(distances) if distances else math.nan
+        assert got[user] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_effective_rank_of_known_spectra() -> None:
+    draw = np.random.default_rng(0)
+    rotation = np.linalg.qr(draw.standard_normal((40, 5)))[0]
+    assert diagnostics.effective_rank(rotation) == pytest.approx(5)
+    assert diagnostics.effective_rank(rotation.T * 1e-6) == pytest.approx(5)
+    assert diagnostics.effective_rank(np.outer(np.arange(6.0), np.ones(4))) == pytest.approx(1)
+    # singular values 3/4 and 1/4 of their sum
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    spectrum = diagnostics.effective_rank(rotation[:, :2] * [3, 1])
+    assert spectrum == pytest.approx(math.exp(entropy))
+    assert math.isnan(diagnostics.effective_rank(np.zeros((3, 2))))
+
+
+def test_neighbours_leave_oneself_out_by_id() -> None:
+    # items 0 and 1 are the same vector: each is the other's nearest, not its own
+    x = np.array([[1, 0], [2, 0], [0.9, 0.1], [-1, 0.2]], dtype=np.float32)
+    assert diagnostics.neighbours(x, 1).tolist() == [[1], [0], [0], [2]]
+    assert diagnostics.neighbours(x, 3)[3].tolist() == [2, 0, 1]
+
+
+def test_neighbourhood_preservation() -> None:
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((200, 6))
+    rotation = np.linalg.qr(draw.standard_normal((6, 6)))[0]
+    same(diagnostics.neighbourhood_preservation(x, 3 * x @ rotation, 10), [1] * 200)
+    other = diagnostics.neighbourhood_preservation(x, draw.standard_normal((200, 4)), 10)
+    assert other.mean() == pytest.approx(diagnostics.expected_jaccard(10, 199), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: diagnostics.jaccard(A, B[:2]), "3, 2 users"),
+        (lambda: diagnostics.jaccard(A, B[:, :0]), r"\(3, 0\)"),
+        (lambda: diagnostics.composition(A, B[:2], RELEVANT), "3, 2 users"),
+        (lambda: diagnostics.oracle([A + 9, B], RELEVANT), "ids 0 to 4"),
+        (lambda: diagnostics.oracle([], RELEVANT), "at least one"),
+        (lambda: diagnostics.best_of_union([A], RELEVANT, 0), "k = 0"),
+        (lambda: diagnostics.hit_popularity(A, B, RELEVANT, [1, 2]), "2 items"),
+        (lambda: diagnostics.rbo(A, B, p=1), "p = 1"),
+        (lambda: diagnostics.expected_jaccard(0, 4), "k = 0"),
+        (lambda: diagnostics.coverage(A, 3), "item id 4"),
+        (lambda: diagnostics.novelty(A, [1, 2]), "item id 4"),
+        (lambda: diagnostics.intra_list_distance(A, np.full((5, 2), np.nan)), "not finite"),
+        (lambda: diagnostics.effective_rank(np.ones(3)), r"shape \(3,\)"),
+        (lambda: diagnostics.neighbours(np.ones((3, 2)), 3), "3 vectors"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(call: object, named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        call()  # type: ignore[operator]

