@@ -18,7 +18,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -156,13 +157,13 @@ def _is_docstring(node: ast.AST) -> bool:
     )
 
 
-def remember(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value:
+def cached(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value:
     """Return the value that ``make`` gives for ``key``, from the cache where it is there.
 
     Parameters
     ----------
     kind
-        A plain word, the folder the entry lies in ("view", "text", "dataset", …).
+        One of ``KINDS``, the folder that the entry lies in.
     key
         All that decides the value, JSON-able: code version, parameters, digests of inputs.
     make
@@ -171,21 +172,24 @@ def remember(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value
     Raises
     ------
     InputError
-        The cache's folder cannot be written.
+        The cache's folder cannot be written. What ``make`` raises passes through unchanged.
     """
-    name = _name(kind, key)
-    folder = root() / kind / name
+    folder = root() / kind / _name(kind, key)
     found, fault = _read(folder)
     if found is not None:
         return found
     if fault:
         log.warning("cache entry %s is damaged (%s): it is made again", folder, fault)
-    with _Writable(folder.parent), FileLock(folder.parent / f".{name}.lock"):
-        found, _ = _read(folder)
+    with _writing():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.parent / f".{folder.name}.lock").acquire()
+    with lock:
+        found, _ = _read(folder)  # another process may have made it while this one waited
         if found is None:
-            # under the lock, or it could be the sound one that another process has just made
-            shutil.rmtree(folder, ignore_errors=True)
-            _write(folder, key, make())
+            value = make()
+            with _writing():
+                shutil.rmtree(folder, ignore_errors=True)
+                _write(folder, key, value)
             found, fault = _read(folder)
     if found is None:
         raise InputError(
@@ -199,27 +203,16 @@ def _name(kind: str, key: dict[str, Any]) -> str:
     return digest(kind, key)[:32]
 
 
-class _Writable:
+@contextmanager
+def _writing() -> Iterator[None]:
     """Turn a full or read-only disk into one sentence that names the cache and the way out."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as fault:
-            raise self._sentence(fault) from fault
-
-    def __exit__(self, kind: object, fault: object, trace: object) -> None:
-        if isinstance(fault, OSError):
-            raise self._sentence(fault) from fault
-
-    def _sentence(self, fault: OSError) -> InputError:
-        return InputError(
+    try:
+        yield
+    except OSError as fault:
+        raise InputError(
             f"the cache at {root()} cannot be written ({fault.strerror or fault}): "
             "free space there or set COMPANION_CACHE to a writable folder"
-        )
+        ) from fault
 
 
 def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
@@ -348,7 +341,7 @@ def report() -> str:
     table = summary()
     head = f"{root()} (COMPANION_CACHE places it elsewhere)"
     if table.empty:
-        return f"{head}: nothing is kept yet"
+        return f"{head}: nothing is cached yet"
     total = f"{table['MiB'].sum():,.1f} MiB in {table['entries'].sum():,} entries"
     shown = table.assign(
         MiB=table["MiB"].map("{:,.1f}".format), written=table["written"].dt.strftime("%F %R")

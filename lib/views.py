@@ -148,7 +148,7 @@ def fit(
             users, items, info = spec.make(dataset, seed, *source, **settings)
         return {"users": users.numpy(), "items": items.numpy(), "info": info}
 
-    value = cache.remember("view", key, make)
+    value = cache.cached("view", key, make)
     head = {"model": model, "dataset": dataset.name, "seed": seed, "parameters": settings}
     if spec.text:
         head["encoder"] = encoder

@@ -23,7 +23,7 @@ def resampled(
 ) -> dict[str, Resampled]:
     """Return the scores that ``make`` gives for ``key``, from the store where they are there.
 
-    ``key`` and ``make`` are those of ``lib.cache.remember``.
+    ``key`` and ``make`` are those of ``lib.cache.cached``.
     """
 
     def stored() -> cache.Value:
@@ -35,7 +35,7 @@ def resampled(
             "n": [int(score.n) for score in made.values()],
         }
 
-    kept = cache.remember("score", key, stored)
+    kept = cache.cached("score", key, stored)
     columns = (kept["values"], kept["drawn"], kept["n"])
     return {
         name: Resampled(float(value), drawn, n)
@@ -105,7 +105,7 @@ def shared(
         found = ch11_shared_fraction.estimate(text, view, replicate, seed=seed)
         return {"null": found.null} | {name: getattr(found, name) for name in facts}
 
-    value = cache.remember("score", key, make)
+    value = cache.cached("score", key, make)
     return Shared(**value | {"share": Estimate(*value["share"])})
 
 

@@ -124,7 +124,7 @@ def recover(
         found = probes.recover(source, target, split, way, seed=seed)
         return {"guess": found.guess, "info": dict(found.info)}
 
-    kept = cache.remember("map", key, make)
+    kept = cache.cached("map", key, make)
     return Recovery(name, kept["info"], ordered, y, kept["guess"])
 
 
@@ -165,7 +165,7 @@ def rows(
     def make() -> cache.Value:
         return {"rows": probes.bounded(*recoveries, **audience, k=run.k, seed=b.seed)}
 
-    kept: pd.DataFrame = cache.remember("probe", key, make)["rows"]
+    kept: pd.DataFrame = cache.cached("probe", key, make)["rows"]
     kept.insert(0, "seed", b.seed)
     kept.insert(0, "origin", origin)
     return kept

@@ -152,7 +152,7 @@ def sweep(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
 
     key = {"settings": [repr(one) for one in settings], "worlds": worlds}
     code = cache.code_version(compared)
-    table: pd.DataFrame = cache.remember("worlds", key | {"code": code}, make)["table"]
+    table: pd.DataFrame = cache.cached("worlds", key | {"code": code}, make)["table"]
     return table
 
 
@@ -185,7 +185,7 @@ def trained(shared: float, index: int, *, seed: int = 0, k: int = 20, **world: A
 
     key = {"shared": shared, "index": index, "seed": seed, "k": k, "world": world}
     code = cache.code_version(compared)
-    value = cache.remember("worlds", key | {"code": code}, make)
+    value = cache.cached("worlds", key | {"code": code}, make)
     return Trained(value["table"], Estimate(*value["share"]))
 
 
@@ -328,7 +328,7 @@ def probes(worlds: int) -> pd.DataFrame:
         return {"table": pd.DataFrame(rows)}
 
     code = cache.code_version(probes)
-    table: pd.DataFrame = cache.remember("worlds", {"worlds": worlds, "code": code}, make)["table"]
+    table: pd.DataFrame = cache.cached("worlds", {"worlds": worlds, "code": code}, make)["table"]
     return table
 
 
@@ -347,7 +347,7 @@ def calibration(draws: int, noise: float = 0.5) -> pd.DataFrame:
 
     key = {"draws": draws, "noise": noise}
     code = cache.code_version(calibration)
-    table: pd.DataFrame = cache.remember("worlds", key | {"code": code}, make)["table"]
+    table: pd.DataFrame = cache.cached("worlds", key | {"code": code}, make)["table"]
     return table
 
 

@@ -43,7 +43,7 @@ def damages(folder: Path, times: int, seed: int) -> Iterator[Figure]:
     os.environ["COMPANION_CACHE"] = str(folder)
     values = [example(number) for number in range(5)]
     for number, value in enumerate(values):
-        cache.remember("view", {"seed": number}, lambda value=value: value)  # type: ignore[misc]
+        cache.cached("view", {"seed": number}, lambda value=value: value)  # type: ignore[misc]
     for word, harm in DAMAGES.items():
         draw = generator(seed, f"damage: {word}")
         right = named = 0
@@ -52,7 +52,7 @@ def damages(folder: Path, times: int, seed: int) -> Iterator[Figure]:
             with Heard() as heard:
                 try:
                     harm(folder, number, draw)
-                    found = cache.remember("view", {"seed": number}, lambda n=number: values[n])  # type: ignore[misc]
+                    found = cache.cached("view", {"seed": number}, lambda n=number: values[n])  # type: ignore[misc]
                     right += same(found, values[number])
                 except InputError:
                     right += 1

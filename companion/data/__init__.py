@@ -107,4 +107,4 @@ def _remembered(
 ) -> cache.Value:
     code = cache.code_version(readers, amazon, folder, cleaning)
     key = {"dataset": name, "sources": hashes, "k_core": k_core, "code": code}
-    return cache.remember("dataset", key, make)
+    return cache.cached("dataset", key, make)

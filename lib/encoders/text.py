@@ -108,9 +108,9 @@ def _from_file(path: Path, n_items: int) -> np.ndarray:
 
 def _chunk(encoder: str, texts: list[str]) -> np.ndarray:
     key = {"encoder": encoder, "texts": cache.digest(texts), "code": cache.code_version(_vectors)}
-    vectors: np.ndarray = cache.remember(
-        "text", key, lambda: {"vectors": _vectors(encoder, texts)}
-    )["vectors"]
+    vectors: np.ndarray = cache.cached("text", key, lambda: {"vectors": _vectors(encoder, texts)})[
+        "vectors"
+    ]
     return vectors
 
 
@@ -271,9 +271,7 @@ def describe(dataset: Dataset, name: str) -> Matrix:
         The dataset does not have what the description needs.
     """
     key = {"dataset": dataset.name, "encoder": name, "of": description_digest(dataset, name)}
-    found: Matrix = cache.remember("text", key, lambda: {"vectors": MAKERS[name](dataset)})[
-        "vectors"
-    ]
+    found: Matrix = cache.cached("text", key, lambda: {"vectors": MAKERS[name](dataset)})["vectors"]
     return found
 
 

@@ -1,10 +1,11 @@
-"""The cache: what goes in comes out, and nothing damaged is ever believed."""
+"""The cache: what goes in comes out, nothing damaged is believed, and the inventory is right."""
 
 import ast
 import inspect
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,11 +21,7 @@ from safetensors import SafetensorError
 from lib import cache, core, views
 from lib.core import InputError
 
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("COMPANION_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def value() -> cache.Value:
@@ -40,23 +37,23 @@ def never() -> cache.Value:
 
 
 def test_gives_back_what_was_made_and_makes_it_once() -> None:
-    cache.remember("view", {"seed": 1}, value)
-    found = cache.remember("view", {"seed": 1}, never)
+    cache.cached("view", {"seed": 1}, value)
+    found = cache.cached("view", {"seed": 1}, never)
     np.testing.assert_array_equal(found["vectors"], value()["vectors"])
     pd.testing.assert_frame_equal(found["table"], value()["table"])
     assert found["facts"] == {"seconds": 1.5}
 
 
 def test_another_key_is_another_value() -> None:
-    cache.remember("view", {"seed": 1}, value)
-    assert cache.remember("view", {"seed": 2}, lambda: {"x": 3}) == {"x": 3}
+    cache.cached("view", {"seed": 1}, value)
+    assert cache.cached("view", {"seed": 2}, lambda: {"x": 3}) == {"x": 3}
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "manifest"])
 def test_damage_is_found_named_and_mended(
     cache_folder: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cache.remember("view", {"seed": 1}, value)
+    cache.cached("view", {"seed": 1}, value)
     path = next(cache_folder.glob("view/*/arrays.safetensors"))
     raw = bytearray(path.read_bytes())
     if damage == "flip":
@@ -68,25 +65,25 @@ def test_damage_is_found_named_and_mended(
         path.unlink()
     else:
         (path.parent / cache.MANIFEST).write_text("{")
-    found = cache.remember("view", {"seed": 1}, value)
+    found = cache.cached("view", {"seed": 1}, value)
     np.testing.assert_array_equal(found["vectors"], value()["vectors"])
     assert path.parent.name in caplog.text and "damaged" in caplog.text
 
 
 def test_a_failed_make_leaves_nothing(cache_folder: Path) -> None:
     with pytest.raises(AssertionError):
-        cache.remember("view", {"seed": 1}, never)
+        cache.cached("view", {"seed": 1}, never)
     assert len(cache.entries()) == 0
-    assert cache.remember("view", {"seed": 1}, lambda: {"x": 1}) == {"x": 1}
+    assert cache.cached("view", {"seed": 1}, lambda: {"x": 1}) == {"x": 1}
 
 
 def test_a_half_written_draft_of_a_killed_process_is_swept(cache_folder: Path) -> None:
-    cache.remember("view", {"seed": 1}, value)
+    cache.cached("view", {"seed": 1}, value)
     entry = next(cache_folder.glob("view/*/facts.json")).parent
     draft = entry.with_name(f".draft-{entry.name}")
     entry.rename(draft)
     assert len(cache.entries()) == 0
-    cache.remember("view", {"seed": 1}, value)
+    cache.cached("view", {"seed": 1}, value)
     assert not draft.exists() and len(cache.entries()) == 1
 
 
@@ -99,7 +96,7 @@ def _slow_writer(place: str, count: str) -> None:
         time.sleep(0.3)
         return value()
 
-    cache.remember("view", {"seed": 1}, make)
+    cache.cached("view", {"seed": 1}, make)
 
 
 def test_writers_of_one_key_wait_for_each_other(cache_folder: Path, tmp_path: Path) -> None:
@@ -120,7 +117,19 @@ def test_a_cache_that_cannot_be_made_is_one_sentence(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("COMPANION_CACHE", str(tmp_path / "file"))
     with pytest.raises(InputError, match="COMPANION_CACHE"):
-        cache.remember("view", {}, value)
+        cache.cached("view", {}, value)
+
+
+def test_an_error_of_the_maker_passes_through_as_it_was(cache_folder: Path) -> None:
+    fault = FileNotFoundError(2, "No such file or directory", "ratings.csv")
+
+    def make() -> cache.Value:
+        raise fault
+
+    with pytest.raises(FileNotFoundError) as raised:
+        cache.cached("view", {"seed": 1}, make)
+    assert raised.value is fault and cache.entries().empty
+    assert cache.cached("view", {"seed": 1}, lambda: {"x": 1}) == {"x": 1}  # the lock is free
 
 
 def test_digest_sees_values_types_shapes_and_order() -> None:
@@ -151,7 +160,7 @@ def test_code_version_ignores_comments_and_docstrings(tmp_path: Path) -> None:
 
 
 def entry(cache_folder: Path, seed: int) -> Path:
-    cache.remember("view", {"seed": seed}, lambda: {"seed": seed})
+    cache.cached("view", {"seed": seed}, lambda: {"seed": seed})
     return next(
         p.parent for p in cache_folder.glob("view/*/facts.json") if f"{seed}" in p.read_text()
     )
@@ -161,7 +170,7 @@ def test_an_entry_under_another_keys_name_is_not_believed(cache_folder: Path) ->
     one, other = entry(cache_folder, 1), entry(cache_folder, 2)
     (other / "facts.json").replace(one / "facts.json")
     (other / cache.MANIFEST).replace(one / cache.MANIFEST)
-    assert cache.remember("view", {"seed": 1}, lambda: {"seed": "again"}) == {"seed": "again"}
+    assert cache.cached("view", {"seed": 1}, lambda: {"seed": "again"}) == {"seed": "again"}
 
 
 @pytest.mark.parametrize("change", ["unlisted", "unlisted facts"])
@@ -174,14 +183,14 @@ def test_files_that_the_manifest_does_not_name_are_not_believed(
     else:
         (folder / cache.MANIFEST).write_text('{"key": {"seed": 1}, "files": {}}')
         (folder / "facts.json").unlink()
-    assert cache.remember("view", {"seed": 1}, lambda: {"seed": "again"}) == {"seed": "again"}
+    assert cache.cached("view", {"seed": 1}, lambda: {"seed": "again"}) == {"seed": "again"}
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"files": [], "key": 1}', "null", ""])
 def test_a_manifest_of_any_other_form_is_damage(cache_folder: Path, text: str) -> None:
     folder = entry(cache_folder, 1)
     (folder / cache.MANIFEST).write_text(text)
-    assert cache.remember("view", {"seed": 1}, lambda: {"seed": "again"}) == {"seed": "again"}
+    assert cache.cached("view", {"seed": 1}, lambda: {"seed": "again"}) == {"seed": "again"}
 
 
 def test_a_disk_that_is_full_is_one_sentence(
@@ -192,19 +201,19 @@ def test_a_disk_that_is_full_is_one_sentence(
 
     monkeypatch.setattr("safetensors.numpy.save_file", full)
     with pytest.raises(InputError, match="No space left.*free space") as fault:
-        cache.remember("view", {"seed": 1}, value)
+        cache.cached("view", {"seed": 1}, value)
     assert "\n" not in str(fault.value)
     monkeypatch.undo()
     monkeypatch.setenv("COMPANION_CACHE", str(cache_folder))
     assert list(cache_folder.glob("view/[!.]*")) == []
-    assert cache.remember("view", {"seed": 1}, lambda: {"x": 1}) == {"x": 1}
+    assert cache.cached("view", {"seed": 1}, lambda: {"x": 1}) == {"x": 1}
 
 
 def test_the_keys_of_entries_are_read_back_as_they_were(cache_folder: Path) -> None:
     key = {"a": None, "b": [1, 2.5, "é"], "c": {"x": True, "n": float("nan")}, "d": (1, 2),
            "e": np.int64(3), "f": np.float32(0.1), "g": Path("x")}  # fmt: skip
-    cache.remember("view", key, lambda: {"x": 1})
-    assert cache.remember("view", key, never) == {"x": 1}
+    cache.cached("view", key, lambda: {"x": 1})
+    assert cache.cached("view", key, never) == {"x": 1}
 
 
 def test_who_finds_damage_late_removes_no_sound_entry(
@@ -216,7 +225,7 @@ def test_who_finds_damage_late_removes_no_sound_entry(
     (folder / "facts.json").write_text('{"seed": 1}')  # another process made it again
     seen, once = cache._fault, iter([damaged])
     monkeypatch.setattr(cache, "_fault", lambda folder: next(once, None) or seen(folder))
-    assert cache.remember("view", {"seed": 1}, never) == {"seed": 1}
+    assert cache.cached("view", {"seed": 1}, never) == {"seed": 1}
 
 
 MODELS = sorted(views.TRAINED | views.SOLVED)
@@ -224,7 +233,7 @@ MODELS = sorted(views.TRAINED | views.SOLVED)
 
 @pytest.fixture(scope="module")
 def loaded() -> dict[str, set[Path]]:
-    """Return the files of our packages that importing each maker's module loads, as Python tells."""
+    """Return the files of ours that each maker's module loads when Python imports it."""
     modules = {maker.__module__ for model in MODELS for maker in views.makers(model)}
     code = f"""
 import importlib, json, sys
@@ -291,3 +300,64 @@ def test_an_edit_of_a_branch_reaches_the_models_built_on_it_and_no_others(
     }
     assert {"linear", "joint", "rlmrec", "alpharec", "shared-private", "text-mean"} <= changed
     assert not {"lightgcn", "lightgcn-bpr", "mf-bpr", "simgcl"} & changed
+
+
+# the inventory: what the cache holds is told as it is, and what is cleared is gone
+
+VECTORS = np.zeros(2**18, np.float32)  # 1 MiB
+
+
+@pytest.fixture
+def filled(cache_folder: Path) -> Path:
+    for seed in (1, 2):
+        key = {"dataset": "films", "model": "lightgcn", "seed": seed}
+        cache.cached("view", key, lambda: {"vectors": VECTORS})
+    cache.cached("view", {"dataset": "books"}, lambda: {"vectors": VECTORS})
+    cache.cached("text", {"encoder": "minilm"}, lambda: {"vectors": VECTORS})
+    download = cache_folder / "sources" / "shop" / "2018" / "reviews.zip"
+    download.parent.mkdir(parents=True)
+    download.write_bytes(bytes(2**20))
+    Path(f"{download}.lock").touch()
+    return cache_folder
+
+
+def test_summary_counts_by_kind_and_what_it_is_of(filled: Path) -> None:
+    table = cache.summary()
+    assert table[["kind", "of", "entries"]].to_numpy().tolist() == [
+        ["sources", "shop/2018", 1], ["text", "minilm", 1], ["view", "books", 1],
+        ["view", "films", 2],
+    ]  # fmt: skip
+    assert table["MiB"].to_numpy() == pytest.approx([1, 1, 1, 2], abs=0.01)
+    assert list(table["what"]) == ["downloads", "encoded texts", "trained views", "trained views"]
+
+
+def test_every_kind_that_is_kept_is_known() -> None:
+    root = Path(cache.__file__).parent.parent
+    library = [p for package in cache.PACKAGES for p in (root / package).rglob("*.py")]
+    kept = {kind for p in library for kind in re.findall(r'cached\(\s*"(\w+)"', p.read_text())}
+    assert {"view", "worlds"} < kept
+    assert set(cache.KINDS) == kept | {"sources"}
+
+
+def test_a_damaged_entry_is_told_and_counted(filled: Path) -> None:
+    next(filled.glob("text/*/manifest.json")).write_text("{")
+    table = cache.summary().set_index("kind")
+    assert table.loc["text", "of"] == "damaged" and table.loc["text", "entries"] == 1
+
+
+def test_clear_removes_one_kind_or_everything(filled: Path) -> None:
+    assert cache.clear("view") == 3
+    assert set(cache.entries()["kind"]) == {"sources", "text"}
+    assert cache.clear() == 2
+    assert cache.entries().empty and not list(filled.rglob("*.zip"))
+    with pytest.raises(InputError, match="'views' was given; give one of sources, dataset, text"):
+        cache.clear("views")
+
+
+def test_the_report_says_where_how_much_and_how_to_clear(filled: Path) -> None:
+    said = cache.report()
+    assert said.startswith(f"{filled} ") and "5.0 MiB in 5 entries" in said
+    assert re.search(r"view +trained views +films +2 +2\.0 +20\d\d-\d\d-\d\d \d\d:\d\d", said)
+    assert "cache --clear" in said
+    cache.clear()
+    assert "nothing is cached yet" in cache.report()
