@@ -162,13 +162,13 @@ def _export(options: argparse.Namespace) -> None:
     view = views.fit(dataset, options.model, seed=options.seed, **_values(options.parameters))
     found = topk(view.users, view.items, options.k, exclude=dataset.seen)
     keys = list(dataset.items["key"])
-    run = trec.run(
+    run = trec.run_table(
         found.items.numpy(), found.scores.numpy(), keys, f"{options.model}-{options.seed}"
     )
-    judged = trec.judgements(dataset.test, keys)
+    judged = trec.qrels_table(dataset.test, keys)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     for path, table in ((options.out, run), (options.out.with_suffix(".qrels"), judged)):
-        path.write_text(trec.text(table), encoding="utf-8")
+        path.write_text(trec.file_text(table), encoding="utf-8")
         print(path)
 
 
@@ -215,9 +215,9 @@ def _cache(options: argparse.Namespace) -> None:
 
 
 def _template(options: argparse.Namespace) -> None:
-    from companion import template
+    from companion.data import folder
 
-    print(*template.write(options.directory), sep="\n")
+    print(*folder.write_template(options.directory), sep="\n")
     print(f"Put your own rows there, then: python -m companion validate {options.directory}")
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from companion.data import synthetic
-from companion.data.registry import KNOWN
+from companion.data.registry import DATASETS
 
 NAME = "games"
 WORDS = ("quest", "racing", "puzzle", "island", "dragon", "castle", "space", "ocean", "night",
@@ -19,7 +19,7 @@ def write(folder: Path) -> Path:
 
     There are 150 users and 80 items; titles hold markup, which a page must show as text.
     """
-    ratings, items = (folder / source.path for source in KNOWN[NAME].files)
+    ratings, items = (folder / source.path for source in DATASETS[NAME].files)
     dataset = synthetic.world(n_users=150, n_items=80, seed=11).dataset
     pairs = (dataset.train + dataset.valid + dataset.test).tocoo()
     rows = [

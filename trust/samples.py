@@ -120,7 +120,7 @@ def _folder(name: str, other: str, sound: bytes) -> Callable[[Path, bytes], obje
 
 
 def _pair(
-    read_both: Callable[[Path, Path], readers.Raw], first: bytes, second: bytes
+    read_both: Callable[[Path, Path], readers.RawTables], first: bytes, second: bytes
 ) -> Callable[[Path, bytes], object]:
     """Return a reader of two files, whichever of them it is that was spoiled."""
 
@@ -147,7 +147,7 @@ def _dataset(_: Path, content: bytes) -> object:
     return data.load(_words(content))
 
 
-def _checked(raw: readers.Raw) -> readers.Raw:
+def _checked(raw: readers.RawTables) -> readers.RawTables:
     """Return what was read if its texts are texts that can be stored, on one line each."""
     for column in (raw.items["text"], raw.items["key"], raw.interactions["item"]):
         values = column.astype(str)

@@ -61,7 +61,7 @@ class Stage:
 
 def download(_: Path) -> None:
     """Fetch the little dataset's files from the server."""
-    for source in registry.KNOWN[little.NAME].files:
+    for source in registry.DATASETS[little.NAME].files:
         downloads.fetch(source)
 
 

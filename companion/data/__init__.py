@@ -15,7 +15,7 @@ from lib.dataset import Dataset, check
 
 def names() -> list[str]:
     """Return the names of the known datasets."""
-    return [*registry.KNOWN, "synthetic"]
+    return [*registry.DATASETS, "synthetic"]
 
 
 def load(
@@ -55,7 +55,7 @@ def load(
         from companion.data import synthetic  # it builds on this module
 
         return synthetic.world(split=split, split_seed=seed).dataset
-    if name in registry.KNOWN:
+    if name in registry.DATASETS:
         value, facts = _known(name, k_core)
     elif os.path.isdir(name):  # of any words: one of pathlib's raises for some
         value, facts = _own(Path(name), k_core)
@@ -68,7 +68,7 @@ def load(
 
 
 def _known(name: str, k_core: int) -> tuple[cache.Value, dict[str, Any]]:
-    known = registry.KNOWN[name]
+    known = registry.DATASETS[name]
     for source in known.files:
         if downloads.known_hash(source) is None:
             downloads.fetch(source)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from companion.data.readers import Raw, clean
+from companion.data.readers import RawTables, clean
 from lib.core import InputError
 
 LENGTH = 2000  # characters of an item's text that are kept
@@ -28,7 +28,7 @@ _KEY = re.compile(rb'"parent_asin"\s*:\s*"([^"\\]+)"')
 _COLUMNS = ("user_id", "parent_asin", "timestamp")
 
 
-def read(ratings: Path, metadata: Path) -> Raw:
+def read(ratings: Path, metadata: Path) -> RawTables:
     """Read one category: every rating is an interaction, the text is title and description.
 
     Raises
@@ -38,7 +38,7 @@ def read(ratings: Path, metadata: Path) -> Raw:
     """
     interactions, faults = _interactions(ratings)
     items, item_faults = _items(metadata, frozenset(interactions["item"].cat.categories))
-    return Raw(interactions, items, faults | item_faults)
+    return RawTables(interactions, items, faults | item_faults)
 
 
 def _interactions(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:

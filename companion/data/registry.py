@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from companion.data import amazon, readers
-from companion.data.downloads import Source
-from companion.data.readers import Raw
+from companion.data.downloads import RemoteFile
+from companion.data.readers import RawTables
 
 _RECBOLE = "pkg:pypi/recbole@1.2.1#recbole/dataset_example/ml-100k"
 _SEQREC = (
@@ -23,29 +23,29 @@ _AMAZON_2023 = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023"
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownDataset:
     """A dataset with a name.
 
     ``read`` takes the paths of ``files``; ``facts`` are the lines of the card that no file tells.
     """
 
-    files: tuple[Source, ...]
-    read: Callable[..., Raw]
+    files: tuple[RemoteFile, ...]
+    read: Callable[..., RawTables]
     facts: dict[str, Any]
 
 
-def _seqrec(folder: str, sha256: str, **facts: Any) -> Known:
-    source = Source(f"{_SEQREC}/{folder}/proc.zip", f"seqrec/{folder}/proc.zip", sha256)
+def _seqrec(folder: str, sha256: str, **facts: Any) -> KnownDataset:
+    source = RemoteFile(f"{_SEQREC}/{folder}/proc.zip", f"seqrec/{folder}/proc.zip", sha256)
     text = "title; HTML entities resolved"
     common = {"licence": "none stated", "text": text, "stand_in": True}
-    return Known((source,), readers.seqrec, facts | common)
+    return KnownDataset((source,), readers.seqrec, facts | common)
 
 
-def _amazon_2023(category: str) -> Known:
+def _amazon_2023(category: str) -> KnownDataset:
     # the publisher states no hashes: they are recorded at first use
     ratings = f"benchmark/5core/rating_only/{category}.csv.gz"
     items = f"raw/meta_categories/meta_{category}.jsonl.gz"
-    files = tuple(Source(f"{_AMAZON_2023}/{p}", f"amazon_2023/{p}") for p in (ratings, items))
+    files = tuple(RemoteFile(f"{_AMAZON_2023}/{p}", f"amazon_2023/{p}") for p in (ratings, items))
     facts = {
         "origin": f"Amazon Reviews 2023 (McAuley Lab), {category.replace('_', ' ')}: the 5-core "
         "of ratings, and item metadata",
@@ -54,18 +54,18 @@ def _amazon_2023(category: str) -> Known:
         "text": f"title, categories, features, description; the first {amazon.LENGTH} characters",
         "stand_in": False,
     }
-    return Known(files, amazon.read, facts)
+    return KnownDataset(files, amazon.read, facts)
 
 
-KNOWN = {
-    "ml-100k": Known(
+DATASETS = {
+    "ml-100k": KnownDataset(
         (
-            Source(
+            RemoteFile(
                 f"{_RECBOLE}/ml-100k.inter",
                 "ml-100k/ml-100k.inter",
                 "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
             ),
-            Source(
+            RemoteFile(
                 f"{_RECBOLE}/ml-100k.item",
                 "ml-100k/ml-100k.item",
                 "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
@@ -82,14 +82,14 @@ KNOWN = {
             "stand_in": True,
         },
     ),
-    "movietweetings": Known(
+    "movietweetings": KnownDataset(
         (
-            Source(
+            RemoteFile(
                 f"{_MOVIETWEETINGS}/ratings.dat",
                 "movietweetings/ratings.dat",
                 "38677e4a858d3356326dfe0db73cc381c29043a9da4ade8c00a45486e2488c37",
             ),
-            Source(
+            RemoteFile(
                 f"{_MOVIETWEETINGS}/movies.dat",
                 "movietweetings/movies.dat",
                 "fec176ae08802e4a83dbc9e1e081f0d658f4a599f788ff606015f3ee1eb221fb",

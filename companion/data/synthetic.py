@@ -54,7 +54,7 @@ class World:
     """What is true, and what is seen of it.
 
     ``common``, ``semantic`` and ``collaborative`` are the shared factors and those private to each
-    view; ``vectors`` (n_items × width, float32) are the observed text vectors, which are also
+    view; ``vectors`` (n_items × dimension, float32) are the observed text vectors, which are also
     ``dataset.vectors``; ``shared`` is the fraction of the utility's variance that is shared.
     """
 
@@ -96,7 +96,7 @@ def world(
     strength: float = 3.0,
     noise: float = 0.5,
     interactions: float = 20.0,
-    width: int = 64,
+    dimension: int = 64,
     seed: int = 0,
     split: str = "random",
     split_seed: int = 2020,
@@ -116,7 +116,7 @@ def world(
         Standard deviation of the noise in a text vector, whose signal has 1.
     interactions
         Mean number of interactions of a user, at least 5: the sparsity.
-    width
+    dimension
         Width of a text vector, at least ``d_shared + d_private``.
     seed, split, split_seed
         Of the world, and of how its interactions are split.
@@ -126,7 +126,7 @@ def world(
     InputError
         A number outside its range, or a temporal split: the world has no times.
     """
-    _check(n_users, n_items, d_shared, d_private, shared, strength, noise, interactions, width)
+    _check(n_users, n_items, d_shared, d_private, shared, strength, noise, interactions, dimension)
 
     def factors(purpose: str, d: int, variance: float) -> Factors:
         # the product of two standard normals has variance 1, a sum over d of them d
@@ -138,7 +138,7 @@ def world(
     semantic = factors("semantic", d_private, (1 - shared) / 2)
     collaborative = factors("collaborative", d_private, (1 - shared) / 2)
     utility = _utility(strength, (common, semantic, collaborative))
-    vectors = _text_vectors(common.items, semantic.items, width, noise, seed)
+    vectors = _text_vectors(common.items, semantic.items, dimension, noise, seed)
     facts = {
         "name": "synthetic",
         "origin": f"a shared-plus-private world drawn from seed {seed} (companion.data.synthetic)",
@@ -177,18 +177,18 @@ def _drawn(utility: Floats, interactions: float, seed: int) -> sp.csr_matrix:
 
 
 def _text_vectors(
-    common: Floats, semantic: Floats, width: int, noise: float, seed: int
+    common: Floats, semantic: Floats, dimension: int, noise: float, seed: int
 ) -> NDArray[np.float32]:
     signal = np.hstack([common, semantic])
     draw = core.generator(seed, "world text")
-    mixing = np.linalg.qr(draw.standard_normal((width, signal.shape[1])))[0]
+    mixing = np.linalg.qr(draw.standard_normal((dimension, signal.shape[1])))[0]
     mixed = signal @ mixing.T
     mixed /= mixed.std() or 1.0
     return (mixed + noise * draw.standard_normal(mixed.shape)).astype(np.float32)
 
 
 def _observed(drawn: sp.csr_matrix, n_items: int) -> dict[str, object]:
-    """Return the interactions in the form that ``companion.data.assembled`` takes: nothing is removed."""
+    """Return the interactions as ``cleaning.assembled`` takes them: nothing is removed."""
     n_users = drawn.shape[0]
     sizes = {"users": n_users, "items": n_items, "interactions": int(drawn.nnz)}
     keys = pd.Series(np.arange(n_items)).astype(str)
@@ -211,7 +211,7 @@ def _check(
     strength: float,
     noise: float,
     interactions: float,
-    width: int,
+    dimension: int,
 ) -> None:
     wrong = [
         ("n_users", n_users, "1 or more", n_users >= 1),
@@ -222,7 +222,7 @@ def _check(
         ("strength", strength, "0 or more", 0 <= strength < np.inf),
         ("noise", noise, "0 or more", 0 <= noise < np.inf),
         ("interactions", interactions, "from 5 to n_items", 5 <= interactions <= n_items),
-        ("width", width, "d_shared + d_private or more", width >= d_shared + d_private),
+        ("dimension", dimension, "d_shared + d_private or more", dimension >= d_shared + d_private),
     ]
     for name, given, accepted, fits in wrong:
         if not fits:

@@ -17,7 +17,7 @@ from lib.core import InputError
 from lib.metrics import check_items, checked_lists, users_of
 
 
-def run(lists: ArrayLike, scores: ArrayLike, keys: Sequence[str], tag: str) -> pd.DataFrame:
+def run_table(lists: ArrayLike, scores: ArrayLike, keys: Sequence[str], tag: str) -> pd.DataFrame:
     """Return a TREC run: a row per list entry, missing items left out.
 
     Parameters
@@ -57,7 +57,7 @@ def run(lists: ArrayLike, scores: ArrayLike, keys: Sequence[str], tag: str) -> p
     )  # fmt: skip
 
 
-def judgements(relevant: sp.csr_matrix, keys: Sequence[str]) -> pd.DataFrame:
+def qrels_table(relevant: sp.csr_matrix, keys: Sequence[str]) -> pd.DataFrame:
     """Return TREC relevance judgements: a row per relevant pair of user and item.
 
     Parameters
@@ -79,7 +79,7 @@ def judgements(relevant: sp.csr_matrix, keys: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def text(table: pd.DataFrame) -> str:
+def file_text(table: pd.DataFrame) -> str:
     """Return a run or judgements as the lines of their file."""
     lines: str = table.to_csv(sep=" ", header=False, index=False, lineterminator="\n")
     return lines

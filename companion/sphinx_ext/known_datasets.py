@@ -1,4 +1,4 @@
-"""Sphinx extension of this book: ``known-datasets``, the table of what ``companion.data.registry`` states."""
+"""Sphinx extension: ``known-datasets``, the table of the datasets in the registry."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class KnownDatasets(SphinxDirective):
         return box.children
 
     def _lines(self) -> list[str]:
-        from companion.data.registry import KNOWN
+        from companion.data.registry import DATASETS
 
         table = ["| name | what it is | text of an item | licence |", "|---|---|---|---|"]
         files = ["", "The files, and the SHA-256 that each must have:", ""]
-        for name, known in KNOWN.items():
+        for name, known in DATASETS.items():
             facts = known.facts
             what = f"{facts['origin']} {{cite}}`{facts['citation']}`"
             page = f"executed/{name}/01-data"

@@ -130,7 +130,7 @@ def test_recbole_is_found_without_being_imported(tmp_path: Path) -> None:
 
 
 def test_a_damaged_package_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = registry.KNOWN["ml-100k"].files[0]
+    source = registry.DATASETS["ml-100k"].files[0]
     content = bytearray(downloads.fetch(source).read_bytes())
     content[1000] ^= 1
     damaged = tmp_path / "ml-100k.inter"
@@ -173,7 +173,7 @@ def amazon_mirror(tmp_path: Path) -> Path:
         for n in range(11)
     ]
     for source, text in zip(
-        registry.KNOWN["games"].files, (ratings, "\n".join(about)), strict=True
+        registry.DATASETS["games"].files, (ratings, "\n".join(about)), strict=True
     ):
         path = tmp_path / "mirror" / source.path
         path.parent.mkdir(parents=True)
@@ -223,7 +223,7 @@ def test_amazon_2023_keeps_to_the_files_of_its_first_use(
 ) -> None:
     monkeypatch.setenv("COMPANION_MIRROR", str(amazon_mirror))
     before = data.load("games").digest
-    path = amazon_mirror / registry.KNOWN["games"].files[1].path
+    path = amazon_mirror / registry.DATASETS["games"].files[1].path
     with gzip.open(path, "wt") as file:
         file.write(json.dumps({"parent_asin": "B00", "title": "changed"}))
     assert data.load("games").digest == before  # from the cache
@@ -238,11 +238,11 @@ def test_a_mirror_without_the_file_names_it(
     for name in data.names():
         if name in ("ml-100k", "synthetic"):
             continue
-        with pytest.raises(InputError, match=registry.KNOWN[name].files[0].path):
+        with pytest.raises(InputError, match=registry.DATASETS[name].files[0].path):
             data.load(name)
 
 
 def test_every_citation_is_in_the_bibliography() -> None:
     bibliography = (ROOT / "references.bib").read_text()
-    for known in registry.KNOWN.values():
+    for known in registry.DATASETS.values():
         assert f"{{{known.facts['citation']}," in bibliography

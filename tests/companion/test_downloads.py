@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from companion.data import downloads
-from companion.data.downloads import Source
+from companion.data.downloads import RemoteFile
 from lib.core import InputError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -91,10 +91,10 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def source(server: Server, *, known: bool = True, content: bytes = CONTENT) -> Source:
+def source(server: Server, *, known: bool = True, content: bytes = CONTENT) -> RemoteFile:
     server.files["folder/file.bin"] = content
     url = f"{server.address}/folder/file.bin"
-    return Source(url, "folder/file.bin", sha256(CONTENT) if known else None)
+    return RemoteFile(url, "folder/file.bin", sha256(CONTENT) if known else None)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -215,7 +215,7 @@ def mirrored(tmp_path: Path, content: bytes) -> Path:
 def test_a_mirror_is_a_folder_or_a_server(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    public = Source("http://127.0.0.1:9/nobody", "folder/file.bin", sha256(CONTENT))
+    public = RemoteFile("http://127.0.0.1:9/nobody", "folder/file.bin", sha256(CONTENT))
     monkeypatch.setenv("COMPANION_MIRROR", str(mirrored(tmp_path, CONTENT)))
     assert downloads.fetch(public).read_bytes() == CONTENT
     source(server)
@@ -225,7 +225,7 @@ def test_a_mirror_is_a_folder_or_a_server(
 
 
 def test_a_mirror_is_checked_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    public = Source("http://127.0.0.1:9/nobody", "folder/file.bin", sha256(CONTENT))
+    public = RemoteFile("http://127.0.0.1:9/nobody", "folder/file.bin", sha256(CONTENT))
     mirror = mirrored(tmp_path, damaged(CONTENT, "flip"))
     monkeypatch.setenv("COMPANION_MIRROR", str(mirror))
     with pytest.raises(InputError, match="damaged"):
@@ -249,12 +249,12 @@ def test_offline_asks_no_one(server: Server, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_cannot_be_had_is_one_sentence(server: Server) -> None:
     with pytest.raises(InputError, match="answers 404"):
-        downloads.fetch(Source(f"{server.address}/none", "none"))
+        downloads.fetch(RemoteFile(f"{server.address}/none", "none"))
     server.failures = 100
     with pytest.raises(InputError, match="cannot be downloaded"):
         downloads.fetch(source(server))
     with pytest.raises(InputError, match="pip install"):
-        downloads.fetch(Source("pkg:pypi/no-such-package@1.0#a/b", "b"))
+        downloads.fetch(RemoteFile("pkg:pypi/no-such-package@1.0#a/b", "b"))
 
 
 def test_a_cache_that_cannot_be_written_is_named(server: Server, cache_folder: Path) -> None:

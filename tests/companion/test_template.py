@@ -1,30 +1,40 @@
-"""The folder to begin with is whole, and nothing of the reader's is overwritten."""
+"""The example dataset is complete, and no file of the reader's is overwritten."""
 
 from pathlib import Path
 
+import make_template
+import pandas as pd
 import pytest
 
-from companion import data, template
+from companion import data
 from companion.__main__ import main
 from companion.data import folder
 from lib.core import InputError
 
 
 def test_the_example_passes_the_check_and_loses_nothing(tmp_path: Path, cache_folder: Path) -> None:
-    template.write(tmp_path / "mine")
-    assert [said for said in folder.validate(tmp_path / "mine") if "note" not in said[:4]] == []
+    paths = folder.write_template(tmp_path / "mine")
+    assert paths == [tmp_path / "mine" / "interactions.csv", tmp_path / "mine" / "items.csv"]
+    assert folder.validate(tmp_path / "mine") == []
     loaded = data.load(tmp_path / "mine", split="temporal")
-    assert (loaded.n_users, loaded.n_items) == (template.USERS, template.ITEMS)
-    parts = loaded.train.nnz + loaded.valid.nnz + loaded.test.nnz
-    assert parts == template.USERS * template.EACH
+    assert (loaded.n_users, loaded.n_items) == (60, 40)
+    rows = make_template.tables()["interactions.csv"]
+    assert loaded.train.nnz + loaded.valid.nnz + loaded.test.nnz == len(rows)
+    assert loaded.card["text_coverage"] == 1
+    assert loaded.items["text"].is_unique
+
+
+def test_the_committed_files_are_those_of_the_script() -> None:
+    for name, table in make_template.tables().items():
+        pd.testing.assert_frame_equal(pd.read_csv(make_template.FOLDER / name), table)
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text("mine")
     with pytest.raises(InputError, match="nothing is overwritten"):
-        template.write(tmp_path)
+        folder.write_template(tmp_path)
     with pytest.raises(InputError, match="empty folder"):
-        template.write(tmp_path / "items.csv")
+        folder.write_template(tmp_path / "items.csv")
     assert (tmp_path / "items.csv").read_text() == "mine"
 
 

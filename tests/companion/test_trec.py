@@ -18,13 +18,13 @@ KEYS = ["a", "b c", "d"]
 
 def test_a_run_by_hand() -> None:
     lists = np.array([[2, 0], [1, -1]])
-    found = trec.run(lists, [[0.5, 0.25], [1, -np.inf]], KEYS, "ours")
-    assert trec.text(found) == "0 Q0 d 1 0.5 ours\n0 Q0 a 2 0.25 ours\n1 Q0 b_c 1 1.0 ours\n"
+    found = trec.run_table(lists, [[0.5, 0.25], [1, -np.inf]], KEYS, "ours")
+    assert trec.file_text(found) == "0 Q0 d 1 0.5 ours\n0 Q0 a 2 0.25 ours\n1 Q0 b_c 1 1.0 ours\n"
 
 
 def test_judgements_by_hand() -> None:
     relevant = sp.csr_matrix(np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0]]))
-    assert trec.text(trec.judgements(relevant, KEYS)) == "0 0 b_c 1\n0 0 d 1\n2 0 a 1\n"
+    assert trec.file_text(trec.qrels_table(relevant, KEYS)) == "0 0 b_c 1\n0 0 d 1\n2 0 a 1\n"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_judgements_by_hand() -> None:
 )
 def test_wrong_input_is_one_sentence(lists, scores, tag, word) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=word) as fault:
-        trec.run(np.array(lists), scores, KEYS, tag)
+        trec.run_table(np.array(lists), scores, KEYS, tag)
     assert "\n" not in str(fault.value)
 
 
@@ -55,8 +55,8 @@ def test_ranx_reads_the_files_and_finds_our_recall(world: Tiny) -> None:
         keys = [f"item {i}" for i in range(world.n_items)]
         with tempfile.TemporaryDirectory() as folder:
             run, wanted = Path(folder, "ours.trec"), Path(folder, "ours.qrels")
-            run.write_text(trec.text(trec.run(lists, scores, keys, "ours")))
-            wanted.write_text(trec.text(trec.judgements(world.relevant, keys)))
+            run.write_text(trec.file_text(trec.run_table(lists, scores, keys, "ours")))
+            wanted.write_text(trec.file_text(trec.qrels_table(world.relevant, keys)))
             qrels = tool.Qrels.from_file(str(wanted), kind="trec")
             read = tool.Run.from_file(str(run), kind="trec")
         tool.evaluate(qrels, read, f"recall@{k}", make_comparable=True)

@@ -9,7 +9,7 @@ import pytest
 
 from companion import __main__ as command
 from companion import execute
-from companion.data.downloads import Source, known_hash
+from companion.data.downloads import RemoteFile, known_hash
 from companion.site import ROOT
 from lib.core import first_line
 from trust import kills
@@ -74,7 +74,7 @@ def test_what_a_killed_run_of_a_chapter_left_is_swept(tmp_path: Path) -> None:
 
 
 def test_an_emptied_record_is_no_hash(cache_folder: Path) -> None:
-    source = Source("http://127.0.0.1/x", "folder/x")
+    source = RemoteFile("http://127.0.0.1/x", "folder/x")
     record = cache_folder / "sources" / "folder" / "x.sha256"
     record.parent.mkdir(parents=True)
     record.write_text("")
