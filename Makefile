@@ -63,10 +63,11 @@ links: $(READY) ## check the external links of the published book
 	@$(BIN)/python -m companion stage >/dev/null
 	@$(BIN)/jupyter-book build _build/site --path-output . --builder linkcheck --quiet
 
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## ruff, mypy, and which module may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 
 test: lint html ## lint, types, a strict build of the book, pytest, and nbval over published ml-100k chapters
 	@checked="$$($(BIN)/python -m companion checked)"; \
