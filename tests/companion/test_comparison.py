@@ -1,6 +1,5 @@
 """Fresh chapters beside published ones: what is said of equal, near, far and other findings."""
 
-import argparse
 import json
 import math
 from pathlib import Path
@@ -12,7 +11,6 @@ from companion import comparison, site
 from companion.__main__ import main
 from companion.chapter import RECORD
 from lib.core import InputError
-from trust import again
 
 ASKED = {"dataset": "ml-100k", "k": 20, "seeds": 3, "device": "auto"}
 
@@ -93,22 +91,6 @@ def test_another_verdict_is_a_failure_of_the_command(
     assert main(["compare", "ml-100k"]) == 1
     assert "1 of 2 findings have the published verdict" in capsys.readouterr().out
     assert main(["compare", "another"]) == 2
-
-
-def test_the_section_of_trust_counts_verdicts(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(again, "ROOT", tmp_path)
-    old, new = folders
-    for claim, verdict, value in (("F2", "holds", 0.5), ("F3", "does not hold", 0.65)):
-        page(old, claim, "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
-        page(new, claim, verdict, {"a": [value, 0.4, 0.6, 9.0]})
-    (figure,) = again.figures(argparse.Namespace())
-    assert (figure.what, figure.tried, figure.right) == ("verdicts on ml-100k", 2, 1)
-    assert figure.found == (
-        "all measures inside the published intervals: 1, equal: 1; furthest: F3 a, 1.50 half "
-        "intervals"
-    )
 
 
 def test_nothing_in_common_is_one_sentence(folders: tuple[Path, Path]) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pickles_that_run import Attack
+from pickles_that_run import Attack, pickled
 
 from companion.data import pickles
 from lib.core import InputError
-from trust.samples import pickled
 
 TABLE = pd.DataFrame({"n": [1, 2, 3], "text": pd.Series(["a", "b", "c"], dtype=object)})
 TABLE.columns = TABLE.columns.astype(object)

@@ -24,7 +24,9 @@ sys.addaudithook(listen)
 ENCODE = """
 from lib.encoders import text
 from lib.core import InputError
-from trust.samples import SMALL
+from dataclasses import replace
+from companion.data import synthetic
+SMALL = replace(synthetic.world(n_users=30, n_items=20, seed=3).dataset, vectors=None)
 
 for encoder in {encoders}:
     try:

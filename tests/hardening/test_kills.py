@@ -1,0 +1,47 @@
+"""Processes killed at random moments: run again, and the result is that of an undisturbed run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import killed, locked
+from stages import STAGES, Stage, fresh, made, prepared, undisturbed, world
+
+from lib.core import generator
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_killed_stage_runs_again_to_the_same_result(
+    stage: Stage, kills: int, record: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMPANION_MIRROR", "")  # put back after the test
+    with world() as folder:
+        began = prepared(stage, folder / "before")
+        undisturbed(stage, began, folder / "undisturbed")  # what is slow only once
+        seconds, expected = undisturbed(stage, began, folder / "undisturbed")
+        rng = generator(0, f"kills: {stage.name}")
+        faults = []
+        for _ in range(kills):
+            hit, trial = False, folder / "trial"
+            while not hit:
+                fresh(began, trial)
+                whole = bool(rng.random() < 0.7)
+                hit = killed(stage.start, trial, float(rng.uniform(0, seconds)), whole=whole)
+                seconds *= 1 if hit else 0.9  # it takes less now
+            faults += fault_after(stage, trial, expected)
+    what = f"kill -9 during {stage.name}, then run again"
+    record(what, kills, kills - len(faults), "; ".join(sorted(set(faults))))
+
+
+def fault_after(stage: Stage, trial: Path, expected: dict[str, str]) -> list[str]:
+    """Run a stage again where it was disturbed, and say what is wrong after that, if anything."""
+    code = stage.start(trial).finished()
+    if code != 0:
+        return [f"ended with {code}: {(trial / 'log').read_text().strip()[-100:]}"]
+    found = made(trial)
+    other = sorted(p for p in found.keys() | expected.keys() if found.get(p) != expected.get(p))
+    if other:
+        return [f"{'another result' if other[0] in expected else 'left over'}: {other[0]}"]
+    return [f"a lock is still held: {path.name}" for path in locked(trial)[:1]]
