@@ -82,8 +82,8 @@ validate: $(READY) ## nbval over all published chapters of DATASETS (ml-100k)
 bench: $(READY) ## measure speed and memory
 	@$(BIN)/python -m bench
 
-trust: $(READY) ## kill, corrupt, fuzz and compare; SECTIONS="kills hostile" for some of it
-	@$(RUN) python -m trust $(SECTIONS)
+trust: $(READY) ## kill, damage and spoil in earnest: hours
+	@$(RUN) TRUST_INPUTS=20000 TRUST_KILLS=10 pytest tests/hardening
 
 compare: $(READY) ## does what was executed say what is published, finding by finding? (DATASETS)
 	@$(BIN)/python -m companion compare $(DATASETS)

@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from trust import stages
 
 from companion.execute import execute, slug
 from companion.site import ROOT
-from trust import stages
 
 BAD = "<script>alert(1)</script>"
 IMAGE = "<img src=x onerror=alert(1)>"

@@ -37,7 +37,11 @@ CHAPTER = "chapters/01-data.ipynb"
 EXECUTED = Path("executed", NAME, "01-data.ipynb")
 COPIED = ("lib", "companion", "studies", "images", "profiles", "Makefile", "Snakefile",
           "claims.yml", "references.bib", "_config.yml", CHAPTER)  # fmt: skip
-PLAN = {"datasets": [NAME], "fits": {"01-data": {"svd": 1}}, "pages": {"intro": [], "reference": []}}
+PLAN = {
+    "datasets": [NAME],
+    "fits": {"01-data": {"svd": 1}},
+    "pages": {"intro": [], "reference": []},
+}
 
 
 def write_files(mirror: Path) -> None:
@@ -49,7 +53,9 @@ def write_files(mirror: Path) -> None:
         ratings.append(f"U{user:04d},B{item:04d},5.0,{1_600_000_000_000 + 7919 * number}")
     about = []
     for item in range(dataset.n_items):
-        title = f"The {WORDS[item % 9]} of the {WORDS[item // 8 % 9]} <script>alert({item})</script>"
+        title = (
+            f"The {WORDS[item % 9]} of the {WORDS[item // 8 % 9]} <script>alert({item})</script>"
+        )
         about.append(json.dumps({"parent_asin": f"B{item:04d}", "title": title}))
     for source, lines in zip(registry.KNOWN[NAME].files, (ratings, about), strict=True):
         path = mirror / source.path

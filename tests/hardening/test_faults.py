@@ -19,7 +19,7 @@ from stages import CHAPTER, NAME, Stage, everything, fresh, made, project, undis
 
 from companion.site import ROOT
 from lib import cache
-from lib.core import InputError, generator
+from lib.core import generator
 
 SOON = 5.0  # seconds in which an interrupted command has to end
 PYTHON = (sys.executable, "-m", "companion")

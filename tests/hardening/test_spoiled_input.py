@@ -9,7 +9,6 @@ import gzip
 import io
 import json
 import os
-import pickle
 import tempfile
 import zipfile
 from collections import Counter
