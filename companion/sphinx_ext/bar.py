@@ -24,8 +24,8 @@ from sphinx.environment import BuildEnvironment
 from companion.sphinx_ext.project_json import clone_of
 
 ASSETS = Path(__file__).parent / "assets"
-COLAB = "howto/colab.ipynb"
-HOWTO = "howto/rerun"  # what the command on each page needs
+COLAB = "pages/howto/colab.ipynb"
+HOWTO = "pages/howto/rerun"  # what the command on each page needs
 
 
 def chapter_of(page: str) -> tuple[str, str] | None:

@@ -1,6 +1,4 @@
-"""Sphinx directive ``trust``: the last figures of one section of ``trust/results.json``.
-
-A section may be kept in parts, SECTION/PART, which were run at different times.
+"""Sphinx directive ``trust``: the last published figures of one section of the hardening tests.
 
 In a page: a fence ``{trust} kills``. What was measured, by the file, stands under the table.
 """
@@ -16,7 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 from companion.sphinx_ext.project_json import project_json, table
 
 HEAD = ("what", "tried", "right", "found")
-CIRCUMSTANCES = ("date", "commit", "machine", "versions")
+RESULTS = "tests/hardening/results.json"
 
 
 class Figures(SphinxDirective):
@@ -26,35 +24,19 @@ class Figures(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the table of all parts of a section, and under it where each is from."""
-        content = project_json(self, "trust/results.json")
-        parts = [
-            content[key] for key in sorted(content) if key.partition("/")[0] == self.arguments[0]
-        ]
-        if not parts:
+        section = project_json(self, RESULTS).get(self.arguments[0])
+        if not section:
             return [nodes.paragraph(text="Not run yet.")]
-        figures = [figure for part in parts for figure in part["figures"]]
-        rows = [[shown(figure[word]) for word in HEAD] for figure in figures]
-        lines = origins(parts)
-        return [table(HEAD, rows), *(nodes.paragraph(text=line) for line in lines)]
+        rows = [[shown(figure[word]) for word in HEAD] for figure in section["figures"]]
+        return [table(HEAD, rows), nodes.paragraph(text=origin(section))]
 
 
-def origins(parts: list[dict[str, Any]]) -> list[str]:
-    """Return the lines that say when, where and of which commit the figures are.
-
-    One line for parts of the same run; with several lines, each names what it is about.
-    """
-    runs: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for part in parts:
-        runs.setdefault(tuple(part[word] for word in CIRCUMSTANCES), []).append(part)
-    lines = []
-    for (date, commit, machine, versions), of in runs.items():
-        whats = ", ".join(figure["what"] for part in of for figure in part["figures"])
-        minutes = max(1, round(sum(part["seconds"] for part in of) / 60))
-        lines.append(
-            f"{f'{whats}: ' if len(runs) > 1 else ''}{date}, commit {commit}, {minutes} "
-            f"minute{'s' if minutes > 1 else ''} on {machine}; {versions}."
-        )
-    return lines
+def origin(section: dict[str, Any]) -> str:
+    """Return the line that says when, of which commit and where the figures are."""
+    return (
+        f"{section['date']}, commit {section['commit']}, on {section['machine']}; "
+        f"{section['versions']}."
+    )
 
 
 def shown(value: object) -> str:

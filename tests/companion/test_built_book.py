@@ -31,9 +31,9 @@ CHAPTERS = [page for page in PAGES if page.startswith("executed/") and page.coun
 DATASETS = sorted({page.split("/")[1] for page in CHAPTERS})
 # One page of every kind beside the chapters.
 KINDS = [
-    "index.html", "executed/scoreboard.html", "howto/own-data.html", "glossary.html",
-    "notation.html", "api.html", "bibliography.html", "search.html?q=jaccard", "genindex.html",
-    "404.html",
+    "index.html", "executed/scoreboard.html", "pages/howto/own-data.html", "pages/glossary.html",
+    "pages/notation.html", "pages/api.html", "pages/bibliography.html",
+    "search.html?q=jaccard", "genindex.html", "404.html",
 ]  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def test_chapter_tells_how_to_run_it_again_and_offers_its_notebook(visit):
     text = page.locator(".companion-bar").inner_text()
     assert f"papermill chapters/{chapter}.ipynb out.ipynb -p dataset {dataset}" in text
     needs = page.locator(".companion-bar").get_by_role("link", name="what it needs")
-    assert needs.get_attribute("href") == "../../howto/rerun.html"
+    assert needs.get_attribute("href") == "../../pages/howto/rerun.html"
     with page.expect_download() as download:
         page.locator(".companion-bar a.download").click()
     source = (ROOT / BUILD / "site" / CHAPTERS[0]).with_suffix(".ipynb")
