@@ -1,10 +1,10 @@
-"""One content-addressed cache for everything that is costly to make.
+"""One content-addressed cache for everything that is costly to make, and what lies in it.
 
-An entry is a folder named by the digest of what produced it. It is written under a temporary
-name and renamed, so a killed process leaves nothing that could be believed; its files are
-verified against the recorded SHA-256 at every read, so a flipped bit is found, named and made
-again. Writers of one key wait for each other through a file lock, which the operating system
-frees when its holder dies.
+An entry is a folder named by the digest of what produced it: parameters, inputs and code. It is
+written under a temporary name and renamed, so a killed process leaves nothing that could be
+believed; its files are verified against the recorded SHA-256 at every read, so a flipped bit is
+found, named and made again. Writers of one key wait for each other through a file lock, which the
+operating system frees when its holder dies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +29,8 @@ import pandas as pd
 import platformdirs
 import scipy.sparse as sp
 from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from lib.core import InputError
 
@@ -37,17 +39,29 @@ log = logging.getLogger(__name__)
 Value = dict[str, Any]
 """Arrays, data frames and JSON-able facts by name: what an entry can hold."""
 
+KINDS = {
+    "sources": "downloads",
+    "dataset": "datasets after filtering",
+    "text": "encoded texts",
+    "view": "trained views",
+    "map": "maps between views",
+    "probe": "scores of the maps",
+    "weights": "weights chosen on validation items",
+    "fusion": "methods of the fusion chapter",
+    "score": "scores with their resamples or nulls",
+    "worlds": "simulated worlds",
+    "layout": "two-dimensional layouts of items",
+}
+"""What is cached, by the folder that it lies in."""
+
+PACKAGES = ("lib", "companion", "studies")
 MANIFEST, FACTS, ARRAYS = "manifest.json", "facts.json", "arrays.safetensors"
 
 
 def root() -> Path:
     """Return the folder of the cache: ``COMPANION_CACHE``, or the user's cache folder."""
-    place = os.environ.get("COMPANION_CACHE")
-    return (
-        Path(place)
-        if place
-        else Path(platformdirs.user_cache_dir("semantic-collaborative-companion"))
-    )
+    chosen = os.environ.get("COMPANION_CACHE")
+    return Path(chosen or platformdirs.user_cache_dir("semantic-collaborative-companion"))
 
 
 def digest(*parts: Any) -> str:
@@ -79,29 +93,26 @@ def _chunks(part: Any) -> list[bytes | memoryview]:
     return [b"json", json.dumps(part, sort_keys=True, default=str).encode()]
 
 
-PACKAGES = ("lib", "companion", "studies")
+# keys: the version of the code
 
 
 @functools.cache
 def code_version(*makers: ModuleType | Callable[..., Any]) -> str:
     """Return a digest of all code that the makers' results depend on.
 
-    That is each maker's module and every module of ours that it imports, directly or through
-    others, as syntax trees: a comment or a docstring does not count, a statement does. This
-    module is left out: what it returns is verified at every read, whatever code wrote it.
-
-    Parameters
-    ----------
-    makers
-        Modules or functions; of a function, its whole module counts.
+    That is the module of each maker (a module or a function) and every module of ours that it
+    imports, directly or through others, as syntax trees: a comment or a docstring does not count,
+    a statement does. This module is left out: what it returns is verified at every read, whatever
+    code wrote it.
     """
     waiting = [_source_file(maker) for maker in makers]
     trees: dict[Path, str] = {}
     while waiting:
         path = waiting.pop()
         if path not in trees and path != Path(__file__):
-            trees[path], imported = _parsed(path)
-            waiting += imported
+            trees[path], names = _tree(_source(path))
+            found = (_module_file(name) or _module_file(name.rpartition(".")[0]) for name in names)
+            waiting += filter(None, found)
     return digest(sorted(trees.values()))[:16]
 
 
@@ -111,11 +122,8 @@ def _source_file(maker: ModuleType | Callable[..., Any]) -> Path:
     return Path(inspect.getfile(maker))
 
 
-def _parsed(path: Path) -> tuple[str, list[Path]]:
-    """Return a file's syntax tree without docstrings, and the files of ours that it imports."""
-    tree, names = _tree(_source(path))
-    files = [_module_file(name) or _module_file(name.rpartition(".")[0]) for name in names]
-    return tree, [file for file in files if file]
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 @functools.cache
@@ -128,14 +136,10 @@ def _tree(source: str) -> tuple[str, list[str]]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            del body[0]
+        match getattr(node, "body", None):
+            case [ast.Expr(ast.Constant(str())), *_]:
+                del node.body[0]  # type: ignore[attr-defined]
     return ast.dump(tree), names
-
-
-def _source(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
 
 
 def _module_file(name: str) -> Path | None:
@@ -143,18 +147,13 @@ def _module_file(name: str) -> Path | None:
     package, *inner = name.split(".")
     if package not in PACKAGES:
         return None
-    (root,) = importlib.util.find_spec(package).submodule_search_locations  # type: ignore[union-attr,misc]
-    path = Path(root, *inner)
+    (folder,) = importlib.util.find_spec(package).submodule_search_locations  # type: ignore[union-attr,misc]
+    path = Path(folder, *inner)
     found = (path / "__init__.py", path.with_suffix(".py"))
     return next((file for file in found if file.is_file()), None)
 
 
-def _is_docstring(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+# entries: made, written, verified and read
 
 
 def cached(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value:
@@ -208,19 +207,16 @@ def _writing() -> Iterator[None]:
     """Turn a full or read-only disk into one sentence that names the cache and the way out."""
     try:
         yield
-    except OSError as fault:
+    except (OSError, SafetensorError) as fault:
+        reason = getattr(fault, "strerror", None) or fault
         raise InputError(
-            f"the cache at {root()} cannot be written ({fault.strerror or fault}): "
+            f"the cache at {root()} cannot be written ({reason}): "
             "free space there or set COMPANION_CACHE to a writable folder"
         ) from fault
 
 
 def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
-    # safetensors and pyarrow are loaded here: a reader of small facts needs neither
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    # one name per key, under the key's lock: what a killed writer left is swept by the next one
+    # one name per key, under the key's lock: what a killed writer left is removed by the next one
     draft = folder.with_name(f".draft-{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -229,10 +225,7 @@ def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
         tables = {k: v for k, v in value.items() if isinstance(v, pd.DataFrame)}
         facts = {k: v for k, v in value.items() if k not in arrays and k not in tables}
         if arrays:
-            try:
-                save_file(arrays, draft / ARRAYS)
-            except SafetensorError as fault:  # its form of a full disk
-                raise OSError(str(fault)) from fault
+            save_file(arrays, draft / ARRAYS)
         for name, table in tables.items():
             table.to_parquet(draft / f"{name}.parquet", index=False)
         (draft / FACTS).write_text(json.dumps(facts, sort_keys=True))
@@ -256,15 +249,13 @@ def _read(folder: Path) -> tuple[Value | None, str | None]:
         return None, fault
     value: Value = json.loads((folder / FACTS).read_text())
     if (folder / ARRAYS).exists():
-        from safetensors.numpy import load_file
-
         value |= load_file(folder / ARRAYS)
     value |= {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
     return value, None
 
 
 def _fault(folder: Path) -> str | None:
-    """Say what is wrong with an entry, or None: every file is hashed at every read."""
+    """Return what is wrong with an entry, or None; every file is hashed at every read."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         files = manifest["files"]
@@ -287,48 +278,35 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-KINDS = {
-    "sources": "downloads",
-    "dataset": "datasets after filtering",
-    "text": "encoded texts",
-    "view": "trained views",
-    "map": "maps between views",
-    "probe": "scores of the maps",
-    "choice": "weights chosen on validation items",
-    "row": "rows of the fusion chapter",
-    "score": "scores with their resamples or nulls",
-    "worlds": "simulated worlds",
-    "drawing": "drawings of items",
-}
-"""What is kept, by the folder of the cache that it lies in."""
+# the inventory
 
 
 def entries() -> pd.DataFrame:
-    """Return one row per entry of the cache and per downloaded file.
+    """Return a row per entry and per downloaded file.
 
-    ``kind`` is one of ``KINDS``; ``of`` says the dataset, or the encoder of texts; ``MiB`` its
-    size; ``written`` when; ``path`` where.
+    ``kind`` is one of ``KINDS``; ``of`` the dataset or, of texts, their encoder; ``MiB`` the size;
+    ``written`` the time; ``path`` the folder or file.
     """
     sources = root() / "sources"
-    downloads = [
-        ("sources", path.parent.relative_to(sources).as_posix(), path, [path])
-        for path in sorted(sources.rglob("*"))
-        if path.is_file() and path.suffix != ".lock"
-    ]
-    made = [
-        (manifest.parent.parent.name, _of(manifest), manifest.parent, manifest.parent.iterdir())
-        for manifest in sorted(root().glob(f"*/[!.]*/{MANIFEST}"))
-    ]
+    paths = [path for path in sorted(sources.rglob("*")) if path.is_file()]
     rows = [
-        (kind, of, sum(file.stat().st_size for file in files) / 2**20, path.stat().st_mtime, path)
-        for kind, of, path, files in downloads + made
+        ("sources", path.parent.relative_to(sources).as_posix(), *_size_and_time(path, [path]))
+        for path in paths
+        if path.suffix != ".lock"
     ]
+    for manifest in sorted(root().glob(f"*/[!.]*/{MANIFEST}")):
+        folder = manifest.parent
+        rows.append((folder.parent.name, _of(manifest), *_size_and_time(folder, folder.iterdir())))
     table = pd.DataFrame(rows, columns=["kind", "of", "MiB", "written", "path"])
     return table.assign(written=pd.to_datetime(table["written"], unit="s"))
 
 
+def _size_and_time(path: Path, files: Iterable[Path]) -> tuple[float, float, Path]:
+    return sum(file.stat().st_size for file in files) / 2**20, path.stat().st_mtime, path
+
+
 def summary() -> pd.DataFrame:
-    """Return one row per kind and what it is of: how many entries, mebibytes, when the last."""
+    """Return entries, mebibytes and the last time of writing per kind and what it is ``of``."""
     groups = entries().groupby(["kind", "of"])
     table = groups.agg(entries=("path", "size"), MiB=("MiB", "sum"), written=("written", "max"))
     table = table.reindex(list(KINDS), level="kind").reset_index()
@@ -337,7 +315,7 @@ def summary() -> pd.DataFrame:
 
 
 def report() -> str:
-    """Return the summary for people: where the cache is, what is in it, and how to clear it."""
+    """Return where the cache is, what is in it, and how to clear it, as text."""
     table = summary()
     head = f"{root()} (COMPANION_CACHE places it elsewhere)"
     if table.empty:
@@ -355,13 +333,7 @@ def report() -> str:
 
 
 def clear(kind: str | None = None) -> int:
-    """Remove what is kept of one kind, or everything, and return how many entries are gone.
-
-    Raises
-    ------
-    InputError
-        There is no such kind.
-    """
+    """Remove what is cached of one kind, or everything, and return how many entries are gone."""
     if kind is not None and kind not in KINDS:
         raise InputError(
             f"the kind {kind!r} was given; give one of {', '.join(KINDS)}, or none to delete all"

@@ -1,4 +1,7 @@
-"""What every module rests on: the error for people, seeded generators, devices, vectors."""
+"""What every module rests on: the error for people, seeded generators, devices, vector checks.
+
+It needs NumPy alone; torch is loaded by the functions that return something of torch's.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     import torch
 
+Floats = NDArray[np.float64]
+
 
 class InputError(ValueError):
     """What was given, what is accepted and what to do next, in one sentence.
@@ -21,18 +26,17 @@ class InputError(ValueError):
     """
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(spelt(sentence))
+        super().__init__(_printable(sentence))
 
     def _render_traceback_(self) -> list[str]:
         """Tell IPython to show the sentence instead of a traceback."""
         return [f"InputError: {self}"]
 
 
-def spelt(text: str) -> str:
-    r"""Return text with characters spelt out that a terminal obeys or takes for the end of a line.
+def _printable(text: str) -> str:
+    r"""Escape what a terminal would obey, such as \x1b[2J in an untrusted column name.
 
-    A column of a stranger's file may be called anything, such as \x1b[2J. Line feeds stay: they
-    part several sentences.
+    Line feeds stay: they separate several sentences.
     """
     return "".join(
         c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
@@ -40,12 +44,17 @@ def spelt(text: str) -> str:
 
 
 def first_line(fault: BaseException) -> str:
-    r"""Return the first line of what another's error says, its type where it says nothing.
+    r"""Return the first line of another library's error, or its type where it has no message.
 
     Lines end wherever ``str.splitlines`` sees an end, at \r and U+2028 too.
     """
     lines = str(fault).strip().splitlines()
     return lines[0] if lines else type(fault).__name__
+
+
+def offline() -> bool:
+    """Return whether the network must not be used: ``COMPANION_OFFLINE``."""
+    return os.environ.get("COMPANION_OFFLINE", "") not in ("", "0")
 
 
 def _sequence(seed: int, purpose: str) -> np.random.SeedSequence:
@@ -59,7 +68,7 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
 
 
 def torch_generator(seed: int, purpose: str) -> torch.Generator:
-    """Return torch's CPU generator for ``purpose``; draws are moved to the device by the caller.
+    """Return torch's CPU generator for ``purpose``; the caller moves its draws to the device.
 
     Drawing on the CPU keeps one seed's batches and negatives the same on every device.
     """
@@ -67,14 +76,6 @@ def torch_generator(seed: int, purpose: str) -> torch.Generator:
 
     state = _sequence(seed, purpose).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
-
-
-Floats = NDArray[np.float64]
-
-
-def offline() -> bool:
-    """Return whether the network must not be used: ``COMPANION_OFFLINE``."""
-    return os.environ.get("COMPANION_OFFLINE", "") not in ("", "0")
 
 
 def device_of(name: str) -> torch.device:
@@ -90,13 +91,7 @@ def device_of(name: str) -> torch.device:
 
 
 def matrix(x: ArrayLike) -> Floats:
-    """Return vectors as a float64 matrix (n × d).
-
-    Raises
-    ------
-    InputError
-        No matrix, or a value that is not finite.
-    """
+    """Return vectors as a float64 matrix (n × d) and refuse values that are not finite."""
     array = np.asarray(x, dtype=np.float64)
     if array.ndim != 2 or not np.isfinite(array).all():
         raise InputError(
@@ -107,13 +102,7 @@ def matrix(x: ArrayLike) -> Floats:
 
 
 def unit(x: ArrayLike) -> Floats:
-    """Return the rows of ``x`` (n × d) at length 1; a zero row stays zero.
-
-    Raises
-    ------
-    InputError
-        As ``matrix``.
-    """
+    """Return the rows of ``x`` (n × d) at length 1; a zero row stays zero."""
     array = matrix(x)
     norm = np.linalg.norm(array, axis=1, keepdims=True)
     return array / np.where(norm > 0, norm, 1.0)

@@ -140,7 +140,7 @@ def _settled(row: Row) -> bool:
 def _measured(bench: Bench, row: Row) -> dict[str, Any]:
     """Return one seed's values of a row; what its lists score is read from the store if there."""
     able = [source for source in row.sources if not bench.too_large(source)]
-    kept = cache.cached("row", _key(bench, row, able), lambda: _scores(bench, row))
+    kept = cache.cached("fusion", _key(bench, row, able), lambda: _scores(bench, row))
     ks = lengths(bench.run)
     info = [(source.model, bench.view(source)) for source in able]
     seconds = [view.info["seconds"] for _, view in info if "seconds" in view.info]

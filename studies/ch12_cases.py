@@ -301,7 +301,7 @@ def drawing(vectors: ArrayLike, *, seed: int = 0) -> Drawing:
         "code": cache.code_version(_tsne),
         "scikit-learn": importlib.metadata.version("scikit-learn"),
     }
-    value = cache.cached("drawing", key, lambda: _tsne(points, seed))
+    value = cache.cached("layout", key, lambda: _tsne(points, seed))
     return Drawing(value["points"], value["trustworthiness"])
 
 

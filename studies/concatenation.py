@@ -58,7 +58,7 @@ def best_concat(run: Run, views: Sequence[View], grid: ArrayLike | None = None) 
         "grid": None if grid is None else cache.digest(np.asarray(grid)),
         "code": cache.code_version(_chosen),
     }
-    info = cache.cached("choice", key, lambda: _chosen(run, pairs, grid))
+    info = cache.cached("weights", key, lambda: _chosen(run, pairs, grid))
     return _view(fusion.concat(pairs, info["weights"]), info)
 
 

@@ -199,7 +199,7 @@ def test_a_disk_that_is_full_is_one_sentence(
     def full(*_: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    monkeypatch.setattr(cache, "save_file", full)
     with pytest.raises(InputError, match="No space left.*free space") as fault:
         cache.cached("view", {"seed": 1}, value)
     assert "\n" not in str(fault.value)

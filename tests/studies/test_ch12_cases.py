@@ -151,7 +151,7 @@ def test_drawing_is_kept_and_the_same_again(cache_folder: Path) -> None:
     middles = draw.standard_normal((3, 8)) * 5
     vectors = np.repeat(middles, 15, axis=0) + draw.standard_normal((45, 8))
     one = ch12_cases.drawing(vectors)
-    (kept,) = (cache_folder / "drawing").glob("[!.]*")
+    (kept,) = (cache_folder / "layout").glob("[!.]*")
     assert kept.is_dir() and one.points.shape == (45, 2)
     again = ch12_cases._tsne(ch12_cases.unit(vectors).astype(np.float32), 0)
     np.testing.assert_array_equal(again["points"], one.points)
