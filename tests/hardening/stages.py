@@ -57,7 +57,7 @@ def write_files(mirror: Path) -> None:
             f"The {WORDS[item % 9]} of the {WORDS[item // 8 % 9]} <script>alert({item})</script>"
         )
         about.append(json.dumps({"parent_asin": f"B{item:04d}", "title": title}))
-    for source, lines in zip(registry.KNOWN[NAME].files, (ratings, about), strict=True):
+    for source, lines in zip(registry.DATASETS[NAME].files, (ratings, about), strict=True):
         path = mirror / source.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
@@ -80,7 +80,7 @@ def world() -> Iterator[Path]:
 
 def download(_: Path) -> None:
     """Fetch the files."""
-    for source in registry.KNOWN[NAME].files:
+    for source in registry.DATASETS[NAME].files:
         downloads.fetch(source)
 
 
