@@ -1,4 +1,4 @@
-"""The findings of the paper, their rules in ``claims.yml``, and the verdicts that follow."""
+"""The paper's findings, their rules in ``claims.yml``, and the verdicts that these give."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERDICTS = (HOLDS, EXPLAINED, FAILS, UNTESTABLE)
 
 @dataclass(frozen=True)
 class Claim:
-    """One finding: the paper's number, our measures by name, and the rule."""
+    """One finding: the paper's number, our measures by name, and the two parts of its rule."""
 
     id: str
     chapter: str
@@ -42,17 +42,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a rule says of the measures, and the measures themselves."""
+    """One of ``VERDICTS``, the reason for it, and the measures that it rests on."""
 
     claim: Claim
     word: str
     reason: str
     measures: dict[str, Estimate]
-
-    @property
-    def headline(self) -> Estimate:
-        """The estimate that the claim is about."""
-        return self.measures.get(self.claim.headline, Estimate(math.nan, math.nan, math.nan, 0))
 
 
 @cache
@@ -65,13 +60,7 @@ def load() -> dict[str, Claim]:
 
 
 def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
-    """Apply a claim's rule to its measures.
-
-    Raises
-    ------
-    InputError
-        Unknown claim, or measures other than those that the claim names.
-    """
+    """Apply a claim's rule to its measures, which must be those that the claim names."""
     claim = load().get(claim_id)
     if claim is None:
         raise InputError(f"claim {claim_id!r} is not in claims.yml; it has {', '.join(load())}")
@@ -114,20 +103,14 @@ _COMPARISONS: dict[type[ast.AST], Callable[[float, float], bool]] = {
 
 
 def evaluate(rule: str, measures: Mapping[str, Estimate]) -> bool:
-    """Return whether a rule is met; it may hold comparisons, and/or, + − × ÷ and nothing else.
-
-    Raises
-    ------
-    InputError
-        The rule is not of that form or names a measure that is not there.
-    """
+    """Return whether a rule is met; it may hold comparisons, and/or, + − × ÷ and nothing else."""
     try:
         return bool(_value(ast.parse(rule, mode="eval").body, measures))
     except (SyntaxError, TypeError, KeyError, AttributeError, ZeroDivisionError) as fault:
         why = str(fault)
-    except (MemoryError, RecursionError):  # what Python's parser says of very deep nesting
+    except (MemoryError, RecursionError):  # raised by Python's parser at very deep nesting
         why = "it is nested too deeply"
-    raise InputError(f"the rule {rule!r} cannot be evaluated ({why}); mend claims.yml")
+    raise InputError(f"the rule {rule!r} cannot be evaluated ({why}); correct it in claims.yml")
 
 
 def _value(node: ast.AST, measures: Mapping[str, Estimate]) -> Any:

@@ -1,7 +1,7 @@
-"""Who interacted with what, in three disjoint parts, and how interactions are divided into them.
+"""Who interacted with what: the dataset, duplicates, the k-core, and the split into three parts.
 
-Everything works on integer ids and whole arrays. What a split draws depends on the ids and the
-seed alone, never on the order of a file's rows.
+Everything works on integer ids and whole arrays. A split depends on the ids and the seed alone,
+never on the order of a file's rows.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lib import cache, core
-from lib.core import InputError
+from lib import cache
+from lib.core import Floats, InputError, generator
 
 Ints = NDArray[np.integer]
-Floats = NDArray[np.float64]
 KINDS = ("random", "temporal")
 
 
@@ -67,19 +66,10 @@ class Dataset:
 
 
 def earliest(users: Ints, items: Ints, times: Floats | None = None) -> Ints:
-    """Return the rows that stay when a pair that occurs several times is kept once.
+    """Return the row of each pair's earliest interaction, sorted by user, then item.
 
-    Parameters
-    ----------
-    users, items
-        Ids of each interaction, shape (n,).
-    times
-        Seconds of each interaction, shape (n,). The earliest row of a pair stays; without
-        times all rows of a pair are the same interaction.
-
-    Returns
-    -------
-    Row numbers sorted by user, then item.
+    ``users`` and ``items`` are ids and ``times`` seconds, shape (n,) each; without times any row
+    of a pair will do.
     """
     order = np.lexsort((items, users) if times is None else (times, items, users))
     u, i = users[order], items[order]
@@ -89,11 +79,10 @@ def earliest(users: Ints, items: Ints, times: Floats | None = None) -> Ints:
 
 
 def k_core(users: Ints, items: Ints, k: int) -> NDArray[np.bool_]:
-    """Return which interactions (n,) lie in the k-core.
+    """Return which interactions (n,) lie in the k-core; ``k`` ≤ 1 keeps everything.
 
-    The k-core is the largest set of interactions in which every user and every item has at
-    least ``k`` of them (Seidman 1983), reached by removing all that have fewer until none is
-    left. ``k`` ≤ 1 keeps everything.
+    That is the largest set of interactions in which every user and every item has at least ``k``
+    of them (Seidman 1983), reached by removing all that have fewer until none is left.
     """
     inside = np.ones(len(users), dtype=bool)
     if not len(users):
@@ -127,14 +116,8 @@ def part_sizes(counts: Ints) -> Ints:
     return np.stack([train, valid, test], axis=1)
 
 
-def check(kind: str, seed: int) -> None:
-    """Refuse another kind of split, or a seed that is no whole number from 0.
-
-    Raises
-    ------
-    InputError
-        It names what is accepted.
-    """
+def check_split(kind: str, seed: int) -> None:
+    """Refuse an unknown kind of split, or a seed that is not a whole number from 0."""
     if kind not in KINDS:
         raise InputError(f"split {kind!r} is unknown: give one of {', '.join(map(repr, KINDS))}")
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
@@ -142,59 +125,42 @@ def check(kind: str, seed: int) -> None:
 
 
 def assign(interactions: sp.csr_matrix, kind: str, seed: int = 2020) -> NDArray[np.int8]:
-    """Return the part of each interaction: 0 training, 1 validation, 2 test.
+    """Return the part of each interaction, in stored order: 0 training, 1 validation, 2 test.
 
     Each user's interactions are divided 8:1:1 by ``part_sizes``.
 
     Parameters
     ----------
     interactions
-        n_users × n_items with sorted indices; what is stored is the time of each interaction in
-        seconds where ``kind`` is "temporal", and is not looked at otherwise.
+        n_users × n_items with sorted indices. A temporal split reads the stored values, the times
+        in seconds; a random one ignores them.
     kind
-        "random": which go where is drawn uniformly. "temporal": a user's earliest go to
-        training and the latest to test; at equal times the item with the smaller id is earlier.
+        "random": uniformly. "temporal": a user's earliest interactions go to training and the
+        latest to test; at equal times the item with the smaller id is earlier.
     seed
-        Of the random draw: one number per interaction, in the order of users and items.
-
-    Returns
-    -------
-    One number per interaction, in the order in which the matrix stores them.
-
-    Raises
-    ------
-    InputError
-        As ``check``.
+        Of the random split, which draws a number per interaction in the order of users and items.
     """
-    check(kind, seed)
+    check_split(kind, seed)
     counts = np.diff(interactions.indptr)
     users = np.repeat(np.arange(len(counts)), counts)
     if kind == "random":
-        keys = core.generator(int(seed), "split").random(len(users))
+        keys = generator(int(seed), "split").random(len(users))
     else:
         keys = interactions.data
     order = np.lexsort((interactions.indices, keys, users))
-    place = np.empty(len(users), dtype=np.int64)
-    place[order] = np.arange(len(users)) - interactions.indptr[users]  # 0 … count−1 of its user
+    position = np.empty(len(users), dtype=np.int64)
+    position[order] = np.arange(len(users)) - interactions.indptr[users]  # 0 … count−1 of its user
     train, valid, _ = part_sizes(counts).T
-    return (place >= train[users]).astype(np.int8) + (place >= (train + valid)[users])
+    return (position >= train[users]).astype(np.int8) + (position >= (train + valid)[users])
 
 
 def only(
     interactions: sp.csr_matrix, chosen: NDArray[np.bool_], values: NDArray[np.floating]
 ) -> sp.csr_matrix:
-    """Return the chosen interactions with their values, as CSR of the same shape.
+    """Return the chosen interactions as CSR of the same shape, with sorted int32 indices.
 
-    Parameters
-    ----------
-    interactions
-        n_users × n_items with sorted indices.
-    chosen, values
-        One entry per interaction, in the order in which the matrix stores them.
-
-    Returns
-    -------
-    Sorted int32 indices, ``values`` in their own type; a value of 0 stays stored.
+    ``interactions`` has sorted indices; ``chosen`` and ``values`` have an entry per interaction in
+    stored order. Values keep their type, and a value of 0 stays stored.
     """
     n_users = interactions.shape[0]
     users = np.repeat(np.arange(n_users), np.diff(interactions.indptr))

@@ -10,7 +10,7 @@ from typing import Any
 from companion.data import amazon, cleaning, downloads, folder, readers, registry
 from lib import cache
 from lib.core import InputError
-from lib.dataset import Dataset, check
+from lib.dataset import Dataset, check_split
 
 
 def names() -> list[str]:
@@ -47,7 +47,7 @@ def load(
         An unknown name, split or number, files that cannot be had or read, or a temporal split
         of data without times.
     """
-    check(split, seed)  # before anything is downloaded
+    check_split(split, seed)  # before anything is downloaded
     if not isinstance(k_core, int) or isinstance(k_core, bool) or k_core < 0:
         raise InputError(f"k_core {k_core!r} is not a whole number from 0: give one, such as 5")
     name = os.fspath(name)

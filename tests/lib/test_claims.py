@@ -25,7 +25,7 @@ def test_the_four_verdicts() -> None:
     assert explained.reason == "jaccard.high < other.low is not met"
     missing = claims.judge("F2", {"jaccard": at(0.1), "seeds": at(0.4), "other": at(math.nan)})
     assert missing.word == claims.UNTESTABLE
-    assert missing.headline == at(0.1)
+    assert missing.measures["jaccard"] == at(0.1)
 
 
 def test_an_interval_that_touches_the_threshold_does_not_hold() -> None:
@@ -53,7 +53,7 @@ def test_what_a_rule_may_say(rule: str, met: bool) -> None:
      "(" * 199 + "-" * 999 + "1"],
 )  # fmt: skip
 def test_what_a_rule_may_not_say(rule: str) -> None:
-    with pytest.raises(InputError, match="mend claims.yml"):
+    with pytest.raises(InputError, match="correct it in claims.yml"):
         claims.evaluate(rule, {"a": at(0.2)})
 
 
