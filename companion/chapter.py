@@ -1,4 +1,4 @@
-"""What every chapter does: check its parameters, get views and lists, judge, sign off."""
+"""What every chapter does: check its parameters, judge its claims, show and sign off."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import FunctionType, ModuleType
 from typing import Any
@@ -22,7 +22,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from companion.data import load
-from lib import claims, views
+from lib import claims
 from lib.core import InputError, device_of
 from lib.dataset import Dataset
 from lib.stats import Estimate, summary
@@ -38,13 +38,14 @@ STANDARD: dict[str, type] = {
     "encoder": str,
     "device": str,
 }
-Lists = np.ndarray
-Pairs = list[tuple[Lists, Lists]]
 
 
 @dataclass(frozen=True)
-class Run:
-    """One execution of a chapter: its checked parameters, its dataset, and what it asks of them."""
+class Page:
+    """A chapter's page in the making: its name, its checked parameters, and its dataset.
+
+    What the chapter computes is asked of ``studies.context.Run``; here it is judged and shown.
+    """
 
     chapter: str
     parameters: dict[str, Any]
@@ -54,80 +55,6 @@ class Run:
     def dataset(self) -> Dataset:
         """The dataset, loaded once."""
         return load(self.parameters["dataset"], split=self.parameters["split"])
-
-    @property
-    def k(self) -> int:
-        """Length of the lists that the verdict is about."""
-        return int(self.parameters["k"])
-
-    @property
-    def ks(self) -> list[int]:
-        """The lengths that figures show: the paper's 5, 10, 20 and the run's own."""
-        return sorted({k for k in (5, 10, 20, self.k) if k <= self.dataset.n_items})
-
-    @property
-    def seeds(self) -> list[int]:
-        """The training seeds."""
-        first = self.parameters["seed"]
-        return list(range(first, first + self.parameters["seeds"]))
-
-    def fewer(self, most: int) -> Run:
-        """Return the same run with at most so many training seeds, at least one.
-
-        Raises
-        ------
-        InputError
-            ``most`` is below 1.
-        """
-        if most < 1:
-            raise InputError(f"others = {most} was given; give at least 1 seed")
-        return replace(self, parameters=self.parameters | {"seeds": min(most, len(self.seeds))})
-
-    def other(self, seed: int) -> int:
-        """Return the seed that ``seed`` is held against as a null: the next, the last the first."""
-        return seed + 1 if seed != self.seeds[-1] or len(self.seeds) == 1 else self.seeds[0]
-
-    def view(self, model: str, seed: int, **settings: Any) -> views.View:
-        """Return a view with this run's encoder and device."""
-        p = self.parameters
-        return views.fit(
-            self.dataset, model, seed=seed, encoder=p["encoder"], device=p["device"], **settings
-        )
-
-    def lists(self, model: str, seed: int, k: int | None = None) -> Lists:
-        """Return the test lists of a model (n_users × k; the longest k of the run by default)."""
-        length = k or max(self.ks)
-        if (model, seed, length) not in self._lists:
-            found = views.lists(self.view(model, seed), self.dataset, length)
-            self._lists[model, seed, length] = found
-        return self._lists[model, seed, length]
-
-    @cached_property
-    def _lists(self) -> dict[tuple[str, int, int], Lists]:
-        return {}
-
-    def pairs(self) -> dict[str, Pairs]:
-        """Return the lists to compare, one pair per seed: the two views first, then the nulls."""
-        semantic = {s: self.lists("linear", s) for s in self._every_seed}
-        collaborative = {s: self.lists("lightgcn", s) for s in self._every_seed}
-        svd = {s: self.lists("svd", s) for s in self.seeds}
-        popular = self.lists("popularity", 0)
-        return {
-            "semantic and collaborative": [(semantic[s], collaborative[s]) for s in self.seeds],
-            "collaborative, two seeds": [
-                (collaborative[self.other(s)], collaborative[s]) for s in self.seeds
-            ],
-            "semantic, two seeds": [(semantic[self.other(s)], semantic[s]) for s in self.seeds],
-            "SVD and collaborative": [(svd[s], collaborative[s]) for s in self.seeds],
-            "popularity and collaborative": [(popular, collaborative[s]) for s in self.seeds],
-            "random and collaborative": [
-                (self.lists("random", s), collaborative[s]) for s in self.seeds
-            ],
-        }
-
-    @property
-    def _every_seed(self) -> set[int]:
-        return set(self.seeds) | {self.other(s) for s in self.seeds}
 
     def judge(self, claim_id: str, measures: Mapping[str, Estimate]) -> claims.Verdict:
         """Judge a claim, show its measures, and leave a record in the notebook."""
@@ -154,8 +81,8 @@ class Run:
         return verdict
 
 
-def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Run:
-    """Check the parameters in a notebook's namespace and return the run.
+def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
+    """Check the parameters in a notebook's namespace and return the page.
 
     Parameters
     ----------
@@ -189,34 +116,24 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Run:
         value = given.get(name)
         if type(value) is not kind:
             raise InputError(f"{name} = {value!r} was given; it must be of type {kind.__name__}")
-    run = Run(chapter, given)
-    _check(run)
-    return run
+    page = Page(chapter, given)
+    _check(page)
+    return page
 
 
-def _check(run: Run) -> None:
-    p = run.parameters
+def _check(page: Page) -> None:
+    p = page.parameters
     device_of(p["device"])
     if p["seed"] < 0 or not 1 <= p["seeds"] <= 100:
         raise InputError(
             f"seed = {p['seed']} and seeds = {p['seeds']} were given; seed must be ≥ 0 and seeds "
             "from 1 to 100"
         )
-    if not 1 <= p["k"] <= run.dataset.n_items:
+    if not 1 <= p["k"] <= page.dataset.n_items:
         raise InputError(
-            f"k = {p['k']} was given; dataset {run.dataset.name!r} accepts 1 to "
-            f"{run.dataset.n_items} (its number of items)"
+            f"k = {p['k']} was given; dataset {page.dataset.name!r} accepts 1 to "
+            f"{page.dataset.n_items} (its number of items)"
         )
-
-
-def cut(pairs: Pairs, k: int) -> Pairs:
-    """Return the pairs with lists of length ``k``: a shorter list is the start of a longer one."""
-    return [(a[:, :k], b[:, :k]) for a, b in pairs]
-
-
-def mean_over(pairs: Pairs, measure: Callable[[Lists, Lists], np.ndarray]) -> np.ndarray:
-    """Return per-user values of a measure of two lists, averaged over the pairs (n_users)."""
-    return np.mean([measure(a, b) for a, b in pairs], axis=0)
 
 
 def interval(value: Estimate) -> str:
@@ -284,13 +201,13 @@ def download(table: pd.DataFrame, name: str) -> HTML:
     )
 
 
-def stands_for(run: Run) -> HTML:
-    """Return one line on what data and text this run speaks of, and what they stand in for."""
-    card, p = run.dataset.card, run.parameters
+def stands_for(page: Page) -> HTML:
+    """Return one line on what data and text this page speaks of, and what they stand in for."""
+    card, p = page.dataset.card, page.parameters
     notes = [
-        f"Dataset <b>{html.escape(run.dataset.name)}</b>: {run.dataset.n_users:,} users, "
-        f"{run.dataset.n_items:,} items, {card['split']} split, "
-        f"{len(run.seeds)} training seed(s), lists of {run.k}."
+        f"Dataset <b>{html.escape(page.dataset.name)}</b>: {page.dataset.n_users:,} users, "
+        f"{page.dataset.n_items:,} items, {card['split']} split, "
+        f"{p['seeds']} training seed(s), lists of {p['k']}."
     ]
     if card.get("stand_in"):
         notes.append("It stands in for the paper's Amazon 2023 data.")
@@ -328,13 +245,13 @@ def _peak() -> int:
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
 
 
-def colophon(run: Run) -> HTML:
+def colophon(page: Page) -> HTML:
     """Return how this page was made: parameters, versions, device, seconds and memory."""
     rows = {
-        **{name: str(value) for name, value in run.parameters.items()},
-        "device used": str(device_of(run.parameters["device"])),
-        "dataset digest": run.dataset.digest[:16],
-        "seconds": f"{time.perf_counter() - run.started:.0f}",
+        **{name: str(value) for name, value in page.parameters.items()},
+        "device used": str(device_of(page.parameters["device"])),
+        "dataset digest": page.dataset.digest[:16],
+        "seconds": f"{time.perf_counter() - page.started:.0f}",
         "peak memory": f"{_peak() / 2**30:.1f} GiB",
         "processors": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pandas as pd
 from torch.nn.functional import normalize
 
-from companion.chapter import Run
 from lib import cache, probes
 from lib.core import Floats, InputError, device_of, matrix
 from lib.encoders import text
@@ -20,6 +19,7 @@ from lib.probes import Recovery, maps
 from lib.probes import splits as item_splits
 from lib.probes.splits import ItemSplit
 from studies.ch06_tables import Fits
+from studies.context import Run
 
 PROJECTED, RAW = "semantic view", "raw text"
 """What maps start from: the text after the semantic view's projection, and before it."""

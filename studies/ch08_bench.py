@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from companion.chapter import Run
 from lib import cache, views
 from lib.core import InputError
 from lib.topk import TopK, topk
 from lib.views import View
+from studies.context import Run
 
 Part = Literal["valid", "test"]
 Vectors = tuple[torch.Tensor, torch.Tensor]

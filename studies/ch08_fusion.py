@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from companion.chapter import Run
 from lib import cache, views
 from lib.core import InputError
 from lib.diagnostics import best_of_union
@@ -23,6 +22,7 @@ from lib.stats import Estimate, relative_gain
 from lib.views import View
 from studies.ch08_bench import Bench, Made, Row, Source, TooLargeError
 from studies.ch08_rows import ALIGNMENT, BOTH, FAMILIES, FUSION, LIGHTGCN, NULL, SINGLE, TEXT
+from studies.context import Run
 
 WIDEST = 128
 """The width up to which vectors, and views whose lists are fused, compete in F8."""

@@ -162,7 +162,7 @@ def _even(sources: tuple[Source, ...], bench: Bench) -> Made:
 
 def _weighted(sources: tuple[Source, ...], bench: Bench) -> Made:
     """Make the concatenation whose weights, in tenths, have the best validation recall."""
-    found = best_concat(bench.run, [bench.view(source) for source in sources])
+    found = best_concat(bench.run.dataset, [bench.view(source) for source in sources])
     trials = found.info["trials"] + _trials_of(bench, sources)
     words = _in_words(sources, found.info["weights"])
     return Made(

@@ -16,7 +16,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from companion.chapter import Run
 from lib import views
 from lib.core import InputError, generator
 from lib.dataset import Dataset, only
@@ -24,6 +23,7 @@ from lib.metrics import Bools, Floats, Ints, recall, restricted, users_of
 from lib.topk import topk
 from lib.views import View
 from studies.concatenation import even_concat
+from studies.context import Run
 
 COUNTS = (1, 2, 3, 5)
 UNCUT = "uncut"

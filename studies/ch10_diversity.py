@@ -25,7 +25,6 @@ from scipy.stats import rankdata
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from companion.chapter import Run
 from lib import cache, fusion, views
 from lib.core import Floats, InputError, generator, matrix
 from lib.diagnostics import effective_rank, gini, intra_list_distance, jaccard, neighbours, novelty
@@ -37,6 +36,7 @@ from lib.probes.splits import random as random_items
 from lib.stats import Estimate
 from lib.views import View
 from studies import cached
+from studies.context import Run
 
 WEIGHTS = (0, 0.01, 0.1, 1, 10)
 """Weights of the alignment loss that are compared; 0.1 is the model's own."""

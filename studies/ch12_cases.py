@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 from torch.nn.functional import normalize
 
-from companion.chapter import Run
 from lib import cache
 from lib.core import InputError, generator, unit
 from lib.dataset import Dataset
@@ -27,6 +26,7 @@ from lib.encoders import text
 from lib.metrics import Bools, Floats, Ints, Lists, count, places, relevant_pairs, users_of
 from lib.stats import ratio, summary
 from studies.ch10_diversity import NEIGHBOURS, neighbourhood
+from studies.context import Run
 
 STRATA = ("hot", "mid", "cold")
 LABEL = 60  # characters of a title or text that are shown

@@ -18,7 +18,6 @@ import torch
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from companion.chapter import Run
 from lib import claims, fusion, metrics
 from lib.diagnostics import oracle
 from lib.metrics import Lists, recall
@@ -29,6 +28,7 @@ from lib.views import View
 from studies import cached
 from studies import measures as findings
 from studies.ch13_choices import CHOICES, HALVES, JOINT, Choice
+from studies.context import Run
 from studies.measures import MEASURES, Evidence, Measures
 
 Views = tuple[View, View]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from companion.chapter import Run
+from companion.data import load
 from lib import fusion, views
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -28,6 +28,7 @@ from lib.stats import Estimate, relative_gain
 from lib.views import View
 from studies.ch14_thinning import thinned
 from studies.concatenation import best_concat, even_concat
+from studies.context import Run
 
 SHARES = (1.0, 0.1, 0.5, 0.25)  # of the training interactions; the rule needs the first two
 COLLABORATIVE, TEXT = "LightGCN", "text"
@@ -93,7 +94,9 @@ class Trials:
 
     def fused(self, parts: Sequence[Make], grid: Floats | None = None) -> Floats:
         """Return each user's recall of norm-concat with the best weights (n_users)."""
-        return self.recall(lambda s: best_concat(self.run, [make(s) for make in parts], grid))
+        return self.recall(
+            lambda s: best_concat(self.run.dataset, [make(s) for make in parts], grid)
+        )
 
     def jaccard(self, parts: Sequence[Make]) -> Floats:
         """Return the Jaccard of two views' lists, the mean over the seeds (n_users)."""
@@ -167,7 +170,8 @@ def of_split(run: Run, split: str, epochs: int) -> Comparison | None:
     """Return the comparison on a split of the run's data; None where it needs times unknown."""
     if split == "temporal" and run.dataset.times is None:
         return None
-    other = Run(run.chapter, run.parameters | {"split": split})
+    data = load(run.parameters["dataset"], split=split)
+    other = Run(data, {**run.parameters, "split": split}, epochs=run.epochs)
     return compared(Trials(other, other.dataset, epochs))
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from companion.chapter import Run
 from lib import cache, fusion
 from lib.core import InputError
+from lib.dataset import Dataset
 from lib.encoders.training import validation_score, validation_users
 from lib.views import View
 
@@ -35,7 +35,7 @@ def even_concat(views: Sequence[View]) -> View:
     return _view(fusion.concat(_pairs(views)), {"weights": [1 / len(views)] * len(views)})
 
 
-def best_concat(run: Run, views: Sequence[View], grid: ArrayLike | None = None) -> View:
+def best_concat(dataset: Dataset, views: Sequence[View], grid: ArrayLike | None = None) -> View:
     """Return the views side by side with the weights, in tenths, of best validation recall.
 
     The choice is made now or read from the store. ``grid`` is what to try in place of tenths, one
@@ -52,22 +52,22 @@ def best_concat(run: Run, views: Sequence[View], grid: ArrayLike | None = None) 
     """
     pairs = _pairs(views)
     key = {
-        "dataset": run.dataset.name,
-        "data": run.dataset.digest,
+        "dataset": dataset.name,
+        "data": dataset.digest,
         "views": cache.digest(*chain.from_iterable(pairs)),
         "grid": None if grid is None else cache.digest(np.asarray(grid)),
         "code": cache.code_version(_chosen),
     }
-    info = cache.cached("weights", key, lambda: _chosen(run, pairs, grid))
+    info = cache.cached("weights", key, lambda: _chosen(dataset, pairs, grid))
     return _view(fusion.concat(pairs, info["weights"]), info)
 
 
-def _chosen(run: Run, pairs: Sequence[Pair], grid: ArrayLike | None) -> cache.Value:
-    subset = validation_users(run.dataset)
+def _chosen(dataset: Dataset, pairs: Sequence[Pair], grid: ArrayLike | None) -> cache.Value:
+    subset = validation_users(dataset)
 
     def score(found: fusion.Vectors) -> float:
         users, items = map(torch.from_numpy, found)
-        return validation_score(run.dataset, users, items, subset)
+        return validation_score(dataset, users, items, subset)
 
     choice = fusion.choose_weights(pairs, score, grid)
     return {

@@ -26,6 +26,7 @@ from lib.probes.splits import ItemSplit
 from lib.stats import Estimate
 
 Measures = Mapping[str, Score]
+Measure = Callable[[Lists, Lists], Floats]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Evidence:
         """Return for each seed the lists of the view whose recall is better on average."""
         return [max(pair, key=lambda one: np.nanmean(recall(one, self.relevant)))
                 for pair in self.pairs]  # fmt: skip
+
+
+def mean_over(pairs: Sequence[tuple[Lists, Lists]], measure: Measure) -> Floats:
+    """Return per-user values of a measure of two lists, the mean over the pairs (n_users)."""
+    return np.mean([measure(a, b) for a, b in pairs], axis=0)
 
 
 def ratio(found: Evidence) -> Mapping[str, Totals]:

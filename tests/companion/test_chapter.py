@@ -26,8 +26,8 @@ GIVEN = {
 
 
 @pytest.fixture
-def run(small: Dataset) -> chapter.Run:
-    made = chapter.Run("03-agreement", dict(GIVEN))
+def page(small: Dataset) -> chapter.Page:
+    made = chapter.Page("03-agreement", dict(GIVEN))
     made.__dict__["dataset"] = small
     return made
 
@@ -55,33 +55,21 @@ def test_a_wrong_parameter_is_one_sentence(change: dict[str, Any], word: str) ->
 
 
 def test_what_a_notebook_holds_besides_parameters_is_passed_over() -> None:
-    namespace = GIVEN | {"chapter": chapter, "_": 1, "In": [], "get_ipython": len, "Run": Run}
+    namespace = GIVEN | {
+        "chapter": chapter,
+        "_": 1,
+        "In": [],
+        "get_ipython": len,
+        "Page": chapter.Page,
+    }
     assert chapter.begin("03-agreement", namespace).parameters == GIVEN
 
 
-Run = chapter.Run
-
-
-def test_a_seed_is_held_against_another(run: chapter.Run) -> None:
-    assert run.seeds == [0, 1] and [run.other(s) for s in run.seeds] == [1, 0]
-    alone = replace(run, parameters=run.parameters | {"seeds": 1, "seed": 4})
-    assert alone.seeds == [4] and alone.other(4) == 5
-
-
-def test_pairs_have_one_pair_a_seed_and_lists_are_cut(run: chapter.Run) -> None:
-    pairs = run.pairs()
-    assert {len(of) for of in pairs.values()} == {2}
-    (a, b), _ = chapter.cut(pairs["semantic and collaborative"], 3)
-    assert a.shape == b.shape == (run.dataset.n_users, 3)
-    again = chapter.cut(pairs["collaborative, two seeds"], 3)
-    np.testing.assert_array_equal(again[0][0], again[1][1])
-
-
 def test_judge_leaves_a_record_and_the_box_has_no_number(
-    run: chapter.Run, capsys: pytest.CaptureFixture[str]
+    page: chapter.Page, capsys: pytest.CaptureFixture[str]
 ) -> None:
     low, high = Estimate(0.1, 0.09, 0.11, 60), Estimate(0.5, 0.4, 0.6, 60)
-    verdict = run.judge("F2", {"jaccard": low, "seeds": high, "other": high})
+    verdict = page.judge("F2", {"jaccard": low, "seeds": high, "other": high})
     assert verdict.word == claims.HOLDS
     box = str(chapter.verdict_box(verdict).data)
     words = re.sub(r"<[^>]*>|F\d+", "", box.split("Why")[0])
@@ -89,12 +77,12 @@ def test_judge_leaves_a_record_and_the_box_has_no_number(
 
 
 def test_judge_shows_measures_that_are_described_in_the_same_words(
-    run: chapter.Run, monkeypatch: pytest.MonkeyPatch
+    page: chapter.Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[dict[str, str]] = []
     monkeypatch.setattr(chapter, "display", lambda bundle, **_: shown.append(bundle))
     names = claims.load()["F7b"].measures
-    run.judge("F7b", {name: Estimate(i, i, i, 9) for i, name in enumerate(names)})
+    page.judge("F7b", {name: Estimate(i, i, i, 9) for i, name in enumerate(names)})
     values = [f"{i:.4f} [{i:.4f}, {i:.4f}]" for i in range(len(names))]
     assert all(value in shown[0]["text/html"] for value in values)
 
@@ -111,9 +99,9 @@ def test_a_card_is_shown_as_text() -> None:
     assert "<script>" not in shown and "1,234" in shown
 
 
-def test_a_name_is_shown_as_text(run: chapter.Run) -> None:
-    run.__dict__["dataset"] = replace(run.dataset, name="<script>")
-    assert "<script>" not in str(chapter.stands_for(run).data)
+def test_a_name_is_shown_as_text(page: chapter.Page) -> None:
+    page.__dict__["dataset"] = replace(page.dataset, name="<script>")
+    assert "<script>" not in str(chapter.stands_for(page).data)
 
 
 def test_intervals_are_words() -> None:

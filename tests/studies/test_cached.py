@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from companion import chapter
 from lib import fusion
 from lib.dataset import Dataset
 from lib.probes import maps
@@ -25,6 +24,7 @@ from studies import (
     concatenation,
     measures,
 )
+from studies.context import Run
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -32,14 +32,12 @@ GIVEN = {"dataset": "small", "split": "random", "seed": 0, "seeds": 1, "k": 5,
          "encoder": "dataset", "device": "cpu"}  # fmt: skip
 
 
-def run_of(dataset: Dataset, **change: object) -> chapter.Run:
-    made = chapter.Run("08-fusion", GIVEN | change)
-    made.__dict__["dataset"] = dataset
-    return made
+def run_of(dataset: Dataset, **change: object) -> Run:
+    return Run(dataset, GIVEN | change)
 
 
 @pytest.fixture
-def run(small: Dataset) -> chapter.Run:
+def run(small: Dataset) -> Run:
     return run_of(small)
 
 
@@ -118,7 +116,7 @@ def test_maps_are_fitted_once_and_scored_on_held_out_and_training_items(
 
 
 def test_rows_of_the_fusion_chapter_are_ranked_once(
-    run: chapter.Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("LightGCN", "Borda count", "RLMRec-Con", "norm-concat, weight on validation")
     able = [row for row in ch08_rows.rows() if row.name in names]
@@ -134,25 +132,23 @@ def test_rows_of_the_fusion_chapter_are_ranked_once(
 
 
 def test_weights_are_chosen_once_for_each_views_grid_and_data(
-    run: chapter.Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     views = [run.view(model, 0, epochs=1) for model in ("linear", "lightgcn")]
     chosen = counted(monkeypatch, fusion, "choose_weights")
-    first, again = (concatenation.best_concat(run, views) for _ in range(2))
+    first, again = (concatenation.best_concat(run.dataset, views) for _ in range(2))
     assert len(chosen) == 1 and first.info == again.info
     assert first.users.equal(again.users) and first.items.equal(again.items)
-    even = concatenation.best_concat(run, views, [[0.5, 0.5]])
+    even = concatenation.best_concat(run.dataset, views, [[0.5, 0.5]])
     assert len(chosen) == 2 and even.info["weights"] == [0.5, 0.5]
-    concatenation.best_concat(run, views[::-1])
-    concatenation.best_concat(run, [View(views[0].users, -views[0].items, {}), views[1]])
+    concatenation.best_concat(run.dataset, views[::-1])
+    concatenation.best_concat(run.dataset, [View(views[0].users, -views[0].items, {}), views[1]])
     assert len(chosen) == 4
-    concatenation.best_concat(run_of(replace(run.dataset, valid=run.dataset.test)), views)
+    concatenation.best_concat(replace(run.dataset, valid=run.dataset.test), views)
     assert len(chosen) == 5
 
 
-def test_ranks_of_spaces_are_computed_once(
-    run: chapter.Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ranks_of_spaces_are_computed_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = ch10_diversity.effective_ranks(
         [space.items for space in ch10_diversity.spaces(run, 1).values()]
     )

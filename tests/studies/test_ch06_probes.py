@@ -9,7 +9,6 @@ import pytest
 from sklearn.metrics import r2_score
 
 from companion import figures
-from companion.chapter import Run
 from lib import probes
 from lib.core import InputError, generator
 from lib.dataset import Dataset
@@ -18,6 +17,7 @@ from lib.probes import splits as item_splits
 from lib.probes.splits import ItemSplit
 from studies import ch06_probes
 from studies import ch06_tables as tables
+from studies.context import Run
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 GIVEN = {
@@ -28,9 +28,7 @@ NAN = float("nan")
 
 
 def run_of(dataset: Dataset, **change: Any) -> Run:
-    made = Run("07-shift", GIVEN | change)
-    made.__dict__["dataset"] = dataset
-    return made
+    return Run(dataset, GIVEN | change)
 
 
 @pytest.fixture

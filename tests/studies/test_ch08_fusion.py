@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from companion import chapter
 from lib import claims, views
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -17,6 +16,7 @@ from lib.metrics import recall
 from studies import ch08_bench, ch08_fusion, ch08_rows, ch08_tables
 from studies.ch08_bench import Bench, Made, Row, Source
 from studies.ch08_fusion import Scored
+from studies.context import Run
 
 EPOCHS = 1
 GIVEN = {
@@ -25,10 +25,8 @@ GIVEN = {
 }  # fmt: skip
 
 
-def run_of(dataset: Dataset, **change: object) -> chapter.Run:
-    made = chapter.Run("08-fusion", GIVEN | change)
-    made.__dict__["dataset"] = dataset
-    return made
+def run_of(dataset: Dataset, **change: object) -> Run:
+    return Run(dataset, GIVEN | change)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,16 +39,16 @@ def one_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def run(small: Dataset) -> chapter.Run:
+def run(small: Dataset) -> Run:
     return run_of(small)
 
 
 @pytest.fixture(scope="module")
-def scored(run: chapter.Run, one_cache: Path) -> dict[str, Scored]:
+def scored(run: Run, one_cache: Path) -> dict[str, Scored]:
     return {one.row.name: one for one in ch08_fusion.score(run, ch08_rows.rows(), epochs=EPOCHS)}
 
 
-def test_every_row_gives_lists_that_mask_what_was_seen(run: chapter.Run) -> None:
+def test_every_row_gives_lists_that_mask_what_was_seen(run: Run) -> None:
     one = Bench(run, 0, epochs=EPOCHS)
     for row in ch08_rows.rows():
         made = row.make(one)
@@ -70,7 +68,7 @@ def test_rows_have_names_of_their_own_and_stand_in_every_family() -> None:
 
 
 def test_test_items_decide_nothing(
-    run: chapter.Run, small_with_other_test: Dataset, scored: dict[str, Scored]
+    run: Run, small_with_other_test: Dataset, scored: dict[str, Scored]
 ) -> None:
     names = [name for name, one in scored.items() if one.trials > 1]
     able = [row for row in ch08_rows.rows() if row.name in names]
@@ -99,7 +97,7 @@ def test_trials_are_counted(scored: dict[str, Scored]) -> None:
 
 
 def test_widths_seconds_and_parameters_are_those_of_the_views(
-    run: chapter.Run, scored: dict[str, Scored]
+    run: Run, scored: dict[str, Scored]
 ) -> None:
     assert scored["norm-concat, equal weights"].widths == (128,)
     assert scored["Borda count"].widths == (64, 64)
@@ -276,7 +274,7 @@ def test_pages_show_intervals_and_choices(few: list[Scored]) -> None:
 
 
 def test_the_bound_is_no_lower_than_either_view_or_interleaving(
-    run: chapter.Run, scored: dict[str, Scored]
+    run: Run, scored: dict[str, Scored]
 ) -> None:
     most = np.nanmean(ch08_fusion.bound(run, epochs=EPOCHS))
     for name in ("text, projected", "LightGCN", "interleaving"):

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion import chapter
 from companion.data import synthetic
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -17,6 +16,7 @@ from lib.metrics import recall
 from lib.stats import ratio
 from lib.views import View, lists
 from studies import ch09_long_tail, concatenation
+from studies.context import Run
 
 seeds_of = st.integers(0, 10**6)
 GIVEN = {
@@ -35,10 +35,8 @@ def data() -> Dataset:
 
 
 @pytest.fixture
-def run(data: Dataset) -> chapter.Run:
-    made = chapter.Run("09-long-tail", dict(GIVEN))
-    made.__dict__["dataset"] = data
-    return made
+def run(data: Dataset) -> Run:
+    return Run(data, dict(GIVEN))
 
 
 def pairs(matrix: sp.csr_matrix) -> set[tuple[int, int]]:
@@ -210,7 +208,7 @@ def test_pooled_sums_over_seeds_and_a_user_in_no_group_is_undefined() -> None:
 
 @pytest.mark.usefixtures("cache_folder")
 def test_histories_are_scored_on_the_groups_and_charge_nobody_with_lost_items(
-    run: chapter.Run,
+    run: Run,
 ) -> None:
     found = ch09_long_tail.recall_by_history(run, epochs=2)
     names = {
@@ -246,7 +244,7 @@ def test_histories_are_scored_on_the_groups_and_charge_nobody_with_lost_items(
 
 
 @pytest.mark.usefixtures("cache_folder")
-def test_unseen_items_are_scored_alone_and_among_all(run: chapter.Run) -> None:
+def test_unseen_items_are_scored_alone_and_among_all(run: Run) -> None:
     found = ch09_long_tail.recall_of_unseen(run, epochs=2)
     alone = {name for name, among in found if among == ch09_long_tail.UNSEEN}
     every = {name for name, among in found if among == ch09_long_tail.ALL}
@@ -265,7 +263,7 @@ def test_unseen_items_are_scored_alone_and_among_all(run: chapter.Run) -> None:
 
 
 @pytest.mark.usefixtures("cache_folder")
-def test_altered_views_are_trained_on_what_is_left(run: chapter.Run) -> None:
+def test_altered_views_are_trained_on_what_is_left(run: Run) -> None:
     """A user cut to one item has that item's text as its whole profile."""
     cut = ch09_long_tail.cut_users(run.dataset, seed=0)
     view = ch09_long_tail.retrained(run, cut.dataset, 0, epochs=1)["text mean"]
@@ -275,11 +273,11 @@ def test_altered_views_are_trained_on_what_is_left(run: chapter.Run) -> None:
 
 
 @pytest.mark.usefixtures("cache_folder")
-def test_concats_rank_by_the_weighted_mean_of_the_cosines(run: chapter.Run) -> None:
+def test_concats_rank_by_the_weighted_mean_of_the_cosines(run: Run) -> None:
     views = [run.view(model, 0, epochs=2) for model in ("linear", "lightgcn")]
     unit = torch.nn.functional.normalize
     cosines = [unit(v.users) @ unit(v.items).T for v in views]
-    even, best = concatenation.even_concat(views), concatenation.best_concat(run, views)
+    even, best = concatenation.even_concat(views), concatenation.best_concat(run.dataset, views)
     for view in (even, best):
         w = view.info["weights"]
         mean = sum(a * c for a, c in zip(w, cosines, strict=True))
@@ -295,13 +293,14 @@ def test_concats_rank_by_the_weighted_mean_of_the_cosines(run: chapter.Run) -> N
 
 
 @pytest.mark.usefixtures("cache_folder")
-def test_the_weight_and_the_better_view_do_not_look_at_the_test(run: chapter.Run) -> None:
+def test_the_weight_and_the_better_view_do_not_look_at_the_test(run: Run) -> None:
     other = replace(run)
     order = np.random.default_rng(1).permutation(run.dataset.n_users)
     other.__dict__["dataset"] = replace(run.dataset, test=run.dataset.test[order])
     views = [run.view(model, 0, epochs=2) for model in ("linear", "lightgcn")]
     assert (
-        concatenation.best_concat(run, views).info == concatenation.best_concat(other, views).info
+        concatenation.best_concat(run.dataset, views).info
+        == concatenation.best_concat(other.dataset, views).info
     )
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tiny import random_lists
 
 from companion import figures
-from companion.chapter import Run
 from lib import diagnostics
 from lib.core import InputError
 from lib.dataset import Dataset
 from lib.probes.scores import estimate, mean
 from studies import ch10_diversity
+from studies.context import Run
 
 LISTS = np.array([[0, 1], [0, 2], [0, 1]])
 """Three users; item 3 of the catalogue is nobody's."""
@@ -140,9 +140,7 @@ def test_changes_by_hand() -> None:
 
 def make(small: Dataset, seeds: int) -> Run:
     given = {"seed": 0, "seeds": seeds, "k": 5, "encoder": "minilm", "device": "cpu"}
-    run = Run("10-diversity", given)
-    run.__dict__["dataset"] = small
-    return run
+    return Run(small, given)
 
 
 @pytest.mark.usefixtures("cache_folder")

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import pairwise_distances
 
 from companion import figures
-from companion.chapter import Run
 from lib import diagnostics
 from lib.core import InputError
 from lib.dataset import Dataset
 from studies import ch12_cases
+from studies.context import Run
 
 TITLES = ["<script>alert(1)</script>", "$9 & $10", "", "x" * 70]
 
@@ -92,9 +92,7 @@ def test_cold_recall_by_hand() -> None:
 
 def make(dataset: Dataset) -> Run:
     given = {"seed": 0, "seeds": 2, "k": 5, "encoder": "minilm", "device": "cpu"}
-    run = Run("12-cases", given)
-    run.__dict__["dataset"] = dataset
-    return run
+    return Run(dataset, given)
 
 
 def test_cold_cases_have_hits_and_misses_alike(small: Dataset) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from companion import chapter, figures
+from companion import figures
 from lib import claims
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -19,6 +19,7 @@ from studies import ch13_choices, ch13_effects
 from studies import ch13_protocol as report
 from studies.ch13_choices import CHOICES, FINDINGS
 from studies.ch13_effects import REALISED, Bench, table
+from studies.context import Run
 
 GIVEN = {
     "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 5,
@@ -28,8 +29,7 @@ BY_NAME = {choice.name: choice for choice in CHOICES}
 
 
 def bench_of(dataset: Dataset, **parameters: int) -> Bench:
-    run = chapter.Run("13-protocol", GIVEN | parameters)
-    run.__dict__["dataset"] = dataset
+    run = Run(dataset, GIVEN | parameters)
     return Bench(run, 2)
 
 

@@ -11,7 +11,6 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from tiny import Tiny, worlds
 
-from companion.chapter import Run
 from lib import views
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -23,6 +22,7 @@ from studies import ch14_open_questions
 from studies.ch14_open_questions import Trials
 from studies.ch14_thinning import thinned
 from studies.concatenation import best_concat
+from studies.context import Run
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -197,9 +197,7 @@ GIVEN: dict[str, Any] = {
 
 
 def run_of(dataset: Dataset, **changes: Any) -> Run:
-    made = Run("14-open-questions", GIVEN | changes)
-    made.__dict__["dataset"] = dataset
-    return made
+    return Run(dataset, GIVEN | changes)
 
 
 def trials_of(dataset: Dataset, trained: Dataset | None = None, **changes: Any) -> Trials:
@@ -219,7 +217,7 @@ def test_a_comparison_is_of_what_it_says(small: Dataset) -> None:
     single = [recall(trials.lists(trials.view("linear", s)), small.test) for s in (0, 1)]
     np.testing.assert_array_equal(found.singles["text"], np.mean(single, axis=0))
     fused = [
-        best_concat(trials.run, [trials.view(m, s) for m in ("lightgcn", "linear")]) for s in (0, 1)
+        best_concat(small, [trials.view(m, s) for m in ("lightgcn", "linear")]) for s in (0, 1)
     ]
     by_hand = np.mean([recall(trials.lists(view), small.test) for view in fused], axis=0)
     np.testing.assert_array_equal(found.fused, by_hand)
@@ -230,7 +228,7 @@ def test_a_comparison_is_of_what_it_says(small: Dataset) -> None:
     np.testing.assert_allclose(
         ch14_open_questions.gains(found)["over the better view"].mean, expected
     )
-    two = [best_concat(trials.run, [trials.view("lightgcn", s), trials.view("lightgcn", 1 - s)])
+    two = [best_concat(small, [trials.view("lightgcn", s), trials.view("lightgcn", 1 - s)])
            for s in (0, 1)]  # fmt: skip
     by_hand = np.mean([recall(trials.lists(view), small.test) for view in two], axis=0)
     np.testing.assert_array_equal(found.seeds, by_hand)
@@ -318,7 +316,7 @@ def test_costs_count_both_halves(small: Dataset) -> None:
 def test_a_grid_limits_the_weights(small: Dataset) -> None:
     trials = trials_of(small, seeds=1)
     parts = [trials.view("lightgcn", 0), trials.view("linear", 0)]
-    found = best_concat(trials.run, parts, simplex(2, 1))
+    found = best_concat(trials.run.dataset, parts, simplex(2, 1))
     assert found.info["weights"] in ([0, 1], [1, 0])
 
 

@@ -1,0 +1,164 @@
+"""The run context: a dataset, its seeds and settings, and every view and list made once.
+
+A study asks the run for views and lists. They are made at the first call and stay as long as the
+run does; views stay on disk as well (``lib.cache``). This module imports ``lib`` alone: how a
+chapter is worded decides no result, so it must be part of no cache key.
+
+Shapes: lists are n_users × k item ids, best first, −1 where there are fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from lib import views
+from lib.core import InputError
+from lib.dataset import Dataset
+from lib.encoders.training import VALIDATION_K
+from lib.metrics import Lists, recall
+from lib.views import View
+
+Part = Literal["valid", "test"]
+Pairs = list[tuple[Lists, Lists]]
+"""Two lists for every user, one pair a training seed."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What one execution of a chapter computes with.
+
+    ``parameters`` are the chapter's (``companion.chapter.begin``): split, seed, seeds, k, encoder
+    and device are read here. ``epochs`` is the most that a view is trained for; None leaves it to
+    the model. ``learned`` is the dataset that views learn from where it is not ``dataset``, on
+    which they are judged: see ``learning_from``.
+    """
+
+    dataset: Dataset
+    parameters: Mapping[str, Any]
+    epochs: int | None = None
+    learned: Dataset | None = None
+
+    @property
+    def k(self) -> int:
+        """Length of the lists that the verdict is about."""
+        return int(self.parameters["k"])
+
+    @property
+    def ks(self) -> list[int]:
+        """The lengths that figures show: the paper's 5, 10, 20 and the run's own."""
+        return sorted({k for k in (5, 10, 20, self.k) if k <= self.dataset.n_items})
+
+    @property
+    def seeds(self) -> list[int]:
+        """The training seeds."""
+        first = self.parameters["seed"]
+        return list(range(first, first + self.parameters["seeds"]))
+
+    @property
+    def encoder(self) -> str:
+        """The text encoder."""
+        return str(self.parameters["encoder"])
+
+    @property
+    def device(self) -> str:
+        """The device that models are trained on: auto, cpu or cuda."""
+        return str(self.parameters["device"])
+
+    def other(self, seed: int) -> int:
+        """Return the seed that serves as the null of ``seed``: the next, of the last the first."""
+        return seed + 1 if seed != self.seeds[-1] or len(self.seeds) == 1 else self.seeds[0]
+
+    def fewer(self, most: int) -> Run:
+        """Return the same run with at most so many training seeds, at least one."""
+        if most < 1:
+            raise InputError(f"others = {most} was given; give at least 1 seed")
+        return replace(self, parameters={**self.parameters, "seeds": min(most, len(self.seeds))})
+
+    def learning_from(self, dataset: Dataset) -> Run:
+        """Return the same run whose views learn from another dataset of the same users and items.
+
+        Lists still leave out what this run's dataset has as training and, at test, validation
+        items: candidates stay the same.
+        """
+        return replace(self, learned=dataset)
+
+    def view(self, model: str, seed: int, **settings: Any) -> View:
+        """Return a view of this run's encoder, device and epochs, unless ``settings`` say else."""
+        given = {"encoder": self.encoder} | settings
+        if self.epochs is not None and model in views.TRAINED:
+            given = {"epochs": self.epochs} | given
+        source = self.learned or self.dataset
+
+        def make() -> View:
+            return views.fit(source, model, seed=seed, device=self.device, **given)
+
+        return self.once(("view", model, seed, *sorted(given.items())), make)
+
+    def views(self, model: str, *, other: bool = False, **settings: Any) -> list[View]:
+        """Return a model's view of every seed, or of every seed's ``other``."""
+        seeds = map(self.other, self.seeds) if other else self.seeds
+        return [self.view(model, seed, **settings) for seed in seeds]
+
+    def lists(
+        self, model: str, seed: int, k: int | None = None, *, part: Part = "test", **settings: Any
+    ) -> Lists:
+        """Return a model's lists of length ``k``, by default the run's.
+
+        A shorter list is the start of a longer one, so that a view is ranked once for all lengths.
+        """
+        length = self.k if k is None else k
+        key = ("lists", model, seed, part, *sorted(settings.items()))
+        made: Lists | None = self._made.get(key)
+        if made is None or made.shape[1] < length:
+            made = self.lists_of(self.view(model, seed, **settings), max(length, *self.ks), part)
+            self._made[key] = made
+        return made[:, :length]
+
+    def lists_of(self, view: View, k: int | None = None, part: Part = "test") -> Lists:
+        """Return the lists of a view that is no model's own, such as a concatenation."""
+        return views.lists(view, self.dataset, self.k if k is None else k, part=part)
+
+    def validation(self, view: View) -> float:
+        """Return Recall@20 on validation items, the mean over users."""
+        found = self.lists_of(view, min(VALIDATION_K, self.dataset.n_items), "valid")
+        return float(np.nanmean(recall(found, self.dataset.valid)))
+
+    def pairs(self, k: int | None = None) -> dict[str, Pairs]:
+        """Return the lists to compare, one pair a seed: the two views first, then the nulls."""
+
+        def every(model: str, *, other: bool = False) -> list[Lists]:
+            return [self.lists(model, self.other(s) if other else s, k) for s in self.seeds]
+
+        semantic, collaborative = every("linear"), every("lightgcn")
+        firsts = {
+            "semantic and collaborative": semantic,
+            "collaborative, two seeds": every("lightgcn", other=True),
+            "semantic, two seeds": every("linear", other=True),
+            "SVD and collaborative": every("svd"),
+            "popularity and collaborative": [self.lists("popularity", 0, k)] * len(self.seeds),
+            "random and collaborative": every("random"),
+        }
+        return {
+            name: list(
+                zip(of, semantic if name == "semantic, two seeds" else collaborative, strict=True)
+            )
+            for name, of in firsts.items()
+        }
+
+    def once(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """Return what ``make`` gives, made at the first call for ``key`` and kept with the run."""
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
+
+    @cached_property
+    def _made(self) -> dict[tuple[Any, ...], Any]:
+        return {}
