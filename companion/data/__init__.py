@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from companion.data import amazon, cleaning, downloads, folder, readers, registry
+from companion.data import amazon, cleaning, downloads, folder, readers, synthetic
+from companion.data.registry import DATASETS
 from lib import cache
 from lib.core import InputError
 from lib.dataset import Dataset, check_split
 
 
+class _Source(NamedTuple):
+    """What makes a dataset: the lines of its card that no count gives, and its raw tables."""
+
+    facts: dict[str, Any]
+    read: Callable[[], cleaning.RawTables]
+    need_text: bool
+
+
 def names() -> list[str]:
     """Return the names of the known datasets."""
-    return [*registry.DATASETS, "synthetic"]
+    return [*DATASETS, "synthetic"]
 
 
 def load(
@@ -26,13 +35,13 @@ def load(
     A pair that occurs several times is kept once, at its earliest; then users and items with
     fewer than ``k_core`` interactions are removed until none is left; then each user's
     interactions are split 8:1:1. Ids are numbered in the order of the original keys. The cleaned
-    form is kept in the cache; a second call reads it from there.
+    form is cached; a second call reads it from there.
 
     Parameters
     ----------
     name
         One of ``names()``, or a directory with two tables, ``interactions`` and ``items``
-        (``companion.data.folder``), whose dataset bears its name.
+        (``companion.data.folder``), whose name becomes the dataset's.
     seed
         Of the random split.
     split
@@ -49,62 +58,56 @@ def load(
     """
     check_split(split, seed)  # before anything is downloaded
     if not isinstance(k_core, int) or isinstance(k_core, bool) or k_core < 0:
-        raise InputError(f"k_core {k_core!r} is not a whole number from 0: give one, such as 5")
+        raise InputError(f"k_core must be a whole number from 0, such as 5, got {k_core!r}")
     name = os.fspath(name)
     if name == "synthetic":
-        from companion.data import synthetic  # it builds on this module
-
         return synthetic.world(split=split, split_seed=seed).dataset
-    if name in registry.DATASETS:
-        value, facts = _known(name, k_core)
-    elif os.path.isdir(name):  # of any words: one of pathlib's raises for some
-        value, facts = _own(Path(name), k_core)
+    if name in DATASETS:
+        source = _known(name)
+    elif os.path.isdir(name):  # not pathlib's, which raises for some names
+        source = _own(Path(name))
     else:
         raise InputError(
             f"dataset {name!r} is unknown: give one of {', '.join(names())}, or a directory with "
             "interactions and items"
         )
-    return cleaning.assembled(facts["name"], value, facts, split=split, seed=seed)
+
+    def clean() -> cache.Value:
+        return cleaning.clean_interactions(source.read(), k_core, need_text=source.need_text)
+
+    key = {
+        "dataset": source.facts["name"],
+        "sources": source.facts["sha256"],
+        "k_core": k_core,
+        "code": cache.code_version(readers, amazon, folder, cleaning),
+    }
+    cleaned = cache.cached("dataset", key, clean)
+    return cleaning.split_dataset(cleaned, source.facts, split=split, seed=seed)
 
 
-def _known(name: str, k_core: int) -> tuple[cache.Value, dict[str, Any]]:
-    known = registry.DATASETS[name]
-    for source in known.files:
-        if downloads.known_hash(source) is None:
-            downloads.fetch(source)
-    hashes = {source.path: downloads.known_hash(source) for source in known.files}
+def _known(name: str) -> _Source:
+    """Return a dataset of the registry; only files whose hash is not known are fetched yet."""
+    known = DATASETS[name]
+    for file in known.files:
+        if downloads.known_hash(file) is None:
+            downloads.fetch(file)
+    hashes = {file.path: downloads.known_hash(file) for file in known.files}
+    facts = {"name": name, "url": [file.url for file in known.files]} | known.facts
+    return _Source(
+        facts | {"sha256": hashes},
+        lambda: known.read(*(downloads.fetch(file) for file in known.files)),
+        need_text=True,
+    )
 
-    def make() -> cache.Value:
-        raw = known.read(*(downloads.fetch(source) for source in known.files))
-        return cleaning.cleaned(raw, k_core, need_text=True)
 
-    urls = [source.url for source in known.files]
-    facts = {"name": name, "url": urls} | known.facts | {"sha256": hashes}
-    return _remembered(name, hashes, k_core, make), facts
-
-
-def _own(directory: Path, k_core: int) -> tuple[cache.Value, dict[str, Any]]:
-    name = directory.resolve().name
-    files = folder.tables(directory)
-    hashes = {path.name: downloads.file_hash(path) for path in files}
+def _own(directory: Path) -> _Source:
+    """Return a reader's own dataset."""
     facts = {
-        "name": name,
+        "name": directory.resolve().name,
         "origin": "a directory of the reader's own",
         "licence": "none stated",
         "text": "the text columns of its items",
         "stand_in": False,
-        "sha256": hashes,
+        "sha256": {path.name: downloads.file_hash(path) for path in folder.tables(directory)},
     }
-
-    def make() -> cache.Value:
-        return cleaning.cleaned(folder.read(directory), k_core, need_text=False)
-
-    return _remembered(name, hashes, k_core, make), facts
-
-
-def _remembered(
-    name: str, hashes: Mapping[str, str | None], k_core: int, make: Callable[[], cache.Value]
-) -> cache.Value:
-    code = cache.code_version(readers, amazon, folder, cleaning)
-    key = {"dataset": name, "sources": hashes, "k_core": k_core, "code": code}
-    return cache.cached("dataset", key, make)
+    return _Source(facts, lambda: folder.read(directory), need_text=False)

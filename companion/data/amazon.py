@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from companion.data.readers import RawTables, clean
+from companion.data.cleaning import RawTables, clean_text
 from lib.core import InputError
 
 LENGTH = 2000  # characters of an item's text that are kept
@@ -102,7 +102,7 @@ def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, 
             about = json.loads(line)
             key = about["parent_asin"]
             if key in wanted:
-                rows.append((key, clean(_flat(about.get("title"))), _text(about)))
+                rows.append((key, clean_text(_flat(about.get("title"))), _text(about)))
         except (ValueError, KeyError, TypeError, AttributeError):
             broken += 1
         if len(rows) == ROWS:
@@ -143,7 +143,7 @@ def _bar(path: Path) -> dict[str, Any]:
 
 
 def _text(about: dict[str, Any]) -> str:
-    parts = [clean(_flat(about.get(field))) for field in FIELDS]
+    parts = [clean_text(_flat(about.get(field))) for field in FIELDS]
     return ". ".join(part for part in parts if part)[:LENGTH].strip()
 
 

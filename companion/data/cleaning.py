@@ -1,31 +1,66 @@
-"""From what a dataset's files say to what is split: pairs once, the k-core, ids from 0."""
+"""From a dataset's raw tables to a ``Dataset``: clean texts, unique pairs, k-core, ids, parts."""
 
 from __future__ import annotations
 
-from typing import Any
+import html
+import re
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from companion.data.readers import RawTables
 from lib import cache
 from lib.core import InputError
 from lib.dataset import Dataset, Ints, assign, earliest, only
 from lib.dataset import k_core as in_k_core
 
-LINES = ("before", "removed", "after", "k_core", "sparsity", "text_coverage")
-"""The lines of a dataset's card that ``cleaned`` counts."""
+COUNTS = ("before", "removed", "after", "k_core", "sparsity", "text_coverage")
+"""The lines of a dataset's card that cleaning counts, in their order."""
+
+# control characters, and halves of surrogate pairs, which no file can store as UTF-8
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def cleaned(raw: RawTables, k_core: int, *, need_text: bool) -> cache.Value:
+class RawTables(NamedTuple):
+    """The content of a dataset's files, before any cleaning.
+
+    ``interactions`` has the columns ``user``, ``item`` (the original keys, as text) and, where
+    known, ``time`` (seconds). ``items`` has a row per described item: ``key``, ``text`` ("" where
+    missing) and what else the source has (``title``, ``genres``, ``year``). ``faults`` counts
+    what could not be read, by its reason.
+    """
+
+    interactions: pd.DataFrame
+    items: pd.DataFrame
+    faults: dict[str, int]
+
+
+def clean_text(text: str) -> str:
+    """Return a text without HTML entities, repeated spaces, line breaks and control characters.
+
+    Entities may be encoded twice (``&amp;amp;``). Tags stay: they are text until a page shows
+    them, which has to escape them.
+    """
+    while "&" in text and (plain := html.unescape(text)) != text:
+        text = plain
+    plain = " ".join(text.split())
+    return plain if plain.isprintable() else " ".join(_UNPRINTABLE.sub("", plain).split())
+
+
+def clean_texts(texts: pd.Series) -> pd.Series:
+    """Return ``clean_text`` of each text, with the same index."""
+    return pd.Series([clean_text(text) for text in texts], index=texts.index, dtype="str")
+
+
+def clean_interactions(raw: RawTables, k_core: int, *, need_text: bool) -> cache.Value:
     """Keep each pair once, take the k-core, and number users and items in the order of keys.
 
     Parameters
     ----------
     raw
-        What the files say.
+        The tables that were read.
     k_core
         Fewest interactions of a user and of an item.
     need_text
@@ -33,8 +68,8 @@ def cleaned(raw: RawTables, k_core: int, *, need_text: bool) -> cache.Value:
 
     Returns
     -------
-    ``indptr`` and ``indices`` of the interactions (n_users × n_items, sorted), their ``times``
-    where known, ``items`` (row = id), and ``counts`` for the card.
+    What ``split_dataset`` takes: ``indptr`` and ``indices`` of the interactions (n_users ×
+    n_items, sorted), their ``times`` (seconds) where known, ``items`` (row = id), and ``counts``.
 
     Raises
     ------
@@ -47,8 +82,8 @@ def cleaned(raw: RawTables, k_core: int, *, need_text: bool) -> cache.Value:
     times = table["time"].to_numpy(np.float64) if "time" in table else None
     rows = np.arange(len(table))
     if need_text:
-        texts = raw.items.loc[raw.items["text"] != "", "key"]
-        rows = rows[table["item"].isin(texts).to_numpy()]
+        described = raw.items.loc[raw.items["text"] != "", "key"]
+        rows = rows[table["item"].isin(described).to_numpy()]
     once = rows[earliest(users[rows], items[rows], None if times is None else times[rows])]
     core = once[in_k_core(users[once], items[once], k_core)]
     if not len(core):
@@ -61,72 +96,75 @@ def cleaned(raw: RawTables, k_core: int, *, need_text: bool) -> cache.Value:
         "duplicate pairs": len(rows) - len(once),
         f"interactions outside the {k_core}-core": len(once) - len(core),
     }
-    value = _renumbered(users[core], items[core], item_keys, raw.items)
-    after = _sizes(len(value["indptr"]) - 1, len(value["items"]), len(core))
-    value["counts"] = {
-        "before": _sizes(len(user_keys), len(item_keys), len(table)),
-        "removed": removed,
-        "after": after,
-        "k_core": k_core,
-        "sparsity": 1 - len(core) / (after["users"] * after["items"]),
-        "text_coverage": float((value["items"]["text"] != "").mean()),
-    }
+    before = _sizes(len(user_keys), len(item_keys), len(table))
+    _, user_ids = np.unique(users[core], return_inverse=True)  # what is left, from 0
+    left, item_ids = np.unique(items[core], return_inverse=True)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(user_ids))]).astype(np.int32)
+    about = _described(raw.items, item_keys[left])
+    value = counted(indptr, item_ids.astype(np.int32), about, before, removed, k_core)
     return value if times is None else value | {"times": times[core]}
 
 
-def assembled(
-    name: str,
-    value: cache.Value,
+def counted(
+    indptr: Ints,
+    indices: Ints,
+    items: pd.DataFrame,
+    before: dict[str, int] | None = None,
+    removed: dict[str, int] | None = None,
+    k_core: int = 0,
+) -> cache.Value:
+    """Return interactions in the form of ``clean_interactions``, with the counts of the card.
+
+    ``indptr`` and ``indices`` are those of a CSR matrix, n_users × n_items with sorted indices;
+    by default nothing was removed.
+    """
+    after = _sizes(len(indptr) - 1, len(items), len(indices))
+    sparsity = 1 - len(indices) / (after["users"] * after["items"])
+    coverage = float((items["text"] != "").mean())
+    counts = (before or after, removed or {}, after, k_core, sparsity, coverage)
+    counts_by_line = dict(zip(COUNTS, counts, strict=True))
+    return {"indptr": indptr, "indices": indices, "items": items, "counts": counts_by_line}
+
+
+def split_dataset(
+    cleaned: cache.Value,
     facts: dict[str, Any],
     *,
     split: str,
     seed: int,
     vectors: NDArray[np.float32] | None = None,
 ) -> Dataset:
-    """Return the dataset of cleaned interactions, split, with its card.
+    """Split cleaned interactions, and return the dataset with its card.
 
     Parameters
     ----------
-    value
-        ``indptr`` and ``indices`` of n_users × n_items interactions with sorted indices,
-        ``times`` (seconds) where known, ``items``, and ``counts`` for the card.
+    cleaned
+        What ``clean_interactions`` returns.
     facts
-        Further lines of the card.
+        The name, and further lines of the card.
+    vectors
+        n_items × d, in place of texts.
 
     Raises
     ------
     InputError
         An unknown split, or a temporal one of data without times.
     """
-    if split == "temporal" and "times" not in value:
+    times, items = cleaned.get("times"), cleaned["items"]
+    if split == "temporal" and times is None:
         raise InputError(
-            f"dataset {name} has no times, which split='temporal' needs: use split='random'"
+            f"dataset {facts['name']} has no times, which split='temporal' needs: use "
+            "split='random'"
         )
-    items = value["items"]
-    shape = (len(value["indptr"]) - 1, len(items))
-    ones = np.ones(len(value["indices"]), dtype=np.float32)
-    times = value.get("times")
-    stored = (ones if times is None else times, value["indices"], value["indptr"])
-    interactions = sp.csr_matrix(stored, shape=shape)
+    ones = np.ones(len(cleaned["indices"]), dtype=np.float32)
+    stored = (ones if times is None else times, cleaned["indices"], cleaned["indptr"])
+    interactions = sp.csr_matrix(stored, shape=(len(cleaned["indptr"]) - 1, len(items)))
     part = assign(interactions, split, seed)
     train, valid, test = (only(interactions, part == p, ones) for p in range(3))
-    known = None if times is None else only(interactions, part == 0, times)
-    counts = {line: value["counts"][line] for line in LINES}
-    card = facts | counts | {"split": split, "seed": int(seed)}
-    return Dataset(name, train, valid, test, items, card, known, vectors)
-
-
-def _renumbered(
-    users: Ints, items: Ints, keys: NDArray[np.object_], described: pd.DataFrame
-) -> cache.Value:
-    """Number what is left from 0, in the same order; interactions are sorted by user and item."""
-    _, row = np.unique(users, return_inverse=True)
-    kept, column = np.unique(items, return_inverse=True)
-    return {
-        "indptr": np.concatenate([[0], np.cumsum(np.bincount(row))]).astype(np.int32),
-        "indices": column.astype(np.int32),
-        "items": _described(described, keys[kept]),
-    }
+    train_times = None if times is None else only(interactions, part == 0, times)
+    card = facts | {line: cleaned["counts"][line] for line in COUNTS}
+    card |= {"split": split, "seed": int(seed)}
+    return Dataset(facts["name"], train, valid, test, items, card, train_times, vectors)
 
 
 def _numbered(keys: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
@@ -136,9 +174,9 @@ def _numbered(keys: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
     order = np.argsort(words.to_numpy(object), kind="stable")
     if words.str.fullmatch(r"[0-9]{1,18}").all():
         order = order[np.argsort(words.to_numpy(object)[order].astype(np.int64), kind="stable")]
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    return place[codes], words.to_numpy(object)[order]
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[codes], words.to_numpy(object)[order]
 
 
 def _described(items: pd.DataFrame, keys: NDArray[np.object_]) -> pd.DataFrame:
@@ -148,8 +186,8 @@ def _described(items: pd.DataFrame, keys: NDArray[np.object_]) -> pd.DataFrame:
     few = few.assign(row=np.flatnonzero(again), length=-few["text"].str.len())
     best = few.sort_values(["key", "length", "text"]).drop_duplicates("key")["row"]
     once = np.sort(np.concatenate([np.flatnonzero(~again), best.to_numpy(np.int64)]))
-    place = pd.Index(items["key"].iloc[once]).get_indexer(keys)
-    return items.iloc[once[place]].reset_index(drop=True)  # texts are large: copied this once
+    rows = pd.Index(items["key"].iloc[once]).get_indexer(keys)
+    return items.iloc[once[rows]].reset_index(drop=True)  # texts are large: copied only here
 
 
 def _sizes(users: int, items: int, interactions: int) -> dict[str, int]:

@@ -8,18 +8,17 @@ RecBole's atomic files (``.inter``, ``.item``), whose types in the header are un
 
 from __future__ import annotations
 
-import csv
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from companion.data.readers import RawTables, cleaned, decoded
+from companion.data.cleaning import RawTables, clean_texts
+from companion.data.tables import Table, read_table
 from lib import dataset
-from lib.core import InputError, first_line
+from lib.core import InputError
 
 SUFFIXES = {
     "interactions": (".parquet", ".csv", ".tsv", ".inter"),
@@ -40,13 +39,6 @@ class Findings(NamedTuple):
     interactions: pd.DataFrame | None  # where they can be read, whatever else is wrong
     fatal: list[str]
     notes: list[str]
-
-
-class _Table(NamedTuple):
-    path: Path
-    columns: pd.DataFrame  # all text, "" where empty
-    kinds: dict[str, str]  # "text" or "number" where the file says so
-    broken: dict[int, str]  # number and fault of the data rows that could not be read
 
 
 def tables(directory: Path) -> tuple[Path, Path]:
@@ -118,10 +110,10 @@ def inspect(directory: Path) -> Findings:
     """Read a directory's tables and collect every fault instead of stopping at the first."""
     fatal: list[str] = []
     notes: list[str] = []
-    found: dict[str, _Table] = {}
+    found: dict[str, Table] = {}
     for stem in SUFFIXES:
         try:
-            found[stem] = _read_table(_table_path(directory, stem))
+            found[stem] = read_table(_table_path(directory, stem))
         except InputError as fault:
             fatal.append(str(fault))
     interactions = items = None
@@ -155,92 +147,11 @@ def _table_path(directory: Path, stem: str) -> Path:
     return paths[0]
 
 
-def _read_table(path: Path) -> _Table:
-    import pyarrow as pa
-
-    try:
-        return _read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
-    except (pa.ArrowException, OSError, csv.Error, UnicodeDecodeError) as fault:
-        raise InputError(
-            f"{path} cannot be read as {path.suffix[1:]} ({first_line(fault)}): save it again"
-        ) from None
-
-
-def _read_text(path: Path) -> _Table:
-    import pyarrow as pa
-    from pyarrow import csv as arrow_csv
-
-    text = decoded(path).lstrip("\r\n")  # an empty first line is no header
-    quoted = path.suffix in (".csv", ".tsv")  # RecBole's files know no quotes
-    comma = "," if path.suffix == ".csv" else "\t"
-    first = text.partition("\n")[0].rstrip("\r")
-    header = next(csv.reader([first], delimiter=comma), []) if quoted else first.split(comma)
-    names = _names(path, header)
-    broken: dict[int, str] = {}
-
-    def skip(row: Any) -> str:
-        broken[row.number - 1] = f"{row.actual_columns} fields instead of {row.expected_columns}"
-        return "skip"
-
-    table = arrow_csv.read_csv(
-        pa.BufferReader(text.encode()),
-        arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-        arrow_csv.ParseOptions(
-            delimiter=comma,
-            quote_char='"' if quoted else False,
-            newlines_in_values=quoted,
-            invalid_row_handler=skip,
-        ),
-        arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        ),
-    )
-    told = {"token_seq": "text", "float": "number", "float_seq": "number"}
-    types = (name.partition(":")[2] for name in header)
-    kinds = {name: told[kind] for name, kind in zip(names, types, strict=True) if kind in told}
-    return _Table(path, table.to_pandas(), kinds, broken)
-
-
-def _read_parquet(path: Path) -> _Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from pyarrow import parquet
-
-    table = parquet.read_table(path)
-    columns, kinds = {}, {}
-    for name, column in zip(_names(path, table.column_names), table.columns, strict=True):
-        kind = column.type
-        if pa.types.is_list(kind) and _is_words(kind.value_type):
-            column = pc.binary_join(column.cast(pa.list_(pa.string())), ", ")
-        elif pa.types.is_nested(kind) or pa.types.is_binary(kind):
-            continue
-        elif not _is_words(kind):
-            kinds[name] = "number"
-        columns[name] = column.cast(pa.string()).fill_null("").to_pandas()
-    return _Table(path, pd.DataFrame(columns), kinds, {})
-
-
-def _is_words(kind: Any) -> bool:
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _names(path: Path, header: Iterable[str]) -> list[str]:
-    names = [name.partition(":")[0].strip() for name in header]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise InputError(f"{path} has the column {min(twice)!r} twice: rename one of them")
-    return names
-
-
-def _column(table: _Table, accepted: tuple[str, ...]) -> str | None:
+def _column(table: Table, accepted: tuple[str, ...]) -> str | None:
     return next((name for name in table.columns if name.lower() in accepted), None)
 
 
-def _needed(table: _Table, accepted: tuple[str, ...], fatal: list[str]) -> str | None:
+def _needed(table: Table, accepted: tuple[str, ...], fatal: list[str]) -> str | None:
     name = _column(table, accepted)
     if name is None:
         there = ", ".join(map(str, table.columns)) or "none"
@@ -251,7 +162,7 @@ def _needed(table: _Table, accepted: tuple[str, ...], fatal: list[str]) -> str |
     return name
 
 
-def _interactions(table: _Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | None:
+def _interactions(table: Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | None:
     user, item = _needed(table, USER, fatal), _needed(table, ITEM, fatal)
     time = _column(table, TIME)
     columns = {"user": table.columns[user]} if user else {}
@@ -275,7 +186,7 @@ def _interactions(table: _Table, fatal: list[str], notes: list[str]) -> pd.DataF
     return rows
 
 
-def _seconds(table: _Table, name: str, fatal: list[str]) -> pd.Series:
+def _seconds(table: Table, name: str, fatal: list[str]) -> pd.Series:
     column = table.columns[name]
     seconds = pd.to_numeric(column, errors="coerce").astype(np.float64)
     if seconds.abs().median() > 1e11:  # as seconds, after the year 5000
@@ -296,21 +207,23 @@ def _seconds(table: _Table, name: str, fatal: list[str]) -> pd.Series:
     return seconds
 
 
-def _items(table: _Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | None:
+def _items(table: Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | None:
     key = _needed(table, ITEM, fatal)
     if key is None:
         return None
     whole = table.columns[key] != ""
     _tell_broken(table, whole, notes)
     columns = table.columns[whole]
-    texts = [cleaned(columns[name]) for name in columns if name != key and _is_text(table, name)]
+    texts = [
+        clean_texts(columns[name]) for name in columns if name != key and _is_text(table, name)
+    ]
     text = pd.Series("", index=columns.index, dtype="str")
     for part in texts:
         text = text + part.where((text == "") | (part == ""), ". " + part)
     rows = pd.DataFrame({"key": columns[key], "text": text})
     title = _column(table, TITLE)
     if title:
-        rows["title"] = cleaned(columns[title])
+        rows["title"] = clean_texts(columns[title])
     duplicates = int(rows.duplicated("key").sum())
     if duplicates:
         again = _counted(duplicates, "item")
@@ -318,7 +231,7 @@ def _items(table: _Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | 
     return rows
 
 
-def _is_text(table: _Table, name: str) -> bool:
+def _is_text(table: Table, name: str) -> bool:
     if name in table.kinds:
         return table.kinds[name] == "text"
     values = table.columns[name]
@@ -328,7 +241,7 @@ def _is_text(table: _Table, name: str) -> bool:
     return not another_id and not numbers and not values.str.fullmatch(_ADDRESS).all()
 
 
-def _tell_broken(table: _Table, whole: pd.Series, notes: list[str]) -> None:
+def _tell_broken(table: Table, whole: pd.Series, notes: list[str]) -> None:
     empty = int((~whole).sum())
     if empty:
         notes.append(

@@ -121,7 +121,7 @@ class _Unpickler(pickle._Unpickler):
         return super().find_class(module, name)
 
 
-def table(data: bytes, name: str) -> pd.DataFrame:
+def unpickle_table(data: bytes, name: str) -> pd.DataFrame:
     """Return the pandas table in a stranger's pickle without running anything of theirs.
 
     Raises

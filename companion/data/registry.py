@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from companion.data import amazon, readers
+from companion.data.cleaning import RawTables
 from companion.data.downloads import RemoteFile
-from companion.data.readers import RawTables
 
 _RECBOLE = "pkg:pypi/recbole@1.2.1#recbole/dataset_example/ml-100k"
 _SEQREC = (

@@ -29,8 +29,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from companion.data import cleaning
-from companion.data.cleaning import assembled
+from companion.data.cleaning import counted, split_dataset
 from lib import core
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -148,8 +147,11 @@ def world(
         "vectors": True,
         "shared": shared,
     }
-    value = _observed(_drawn(utility, interactions, seed), n_items)
-    dataset = assembled("synthetic", value, facts, split=split, seed=split_seed, vectors=vectors)
+    drawn = _drawn(utility, interactions, seed)
+    keys = pd.Series(np.arange(n_items)).astype(str)
+    items = pd.DataFrame({"key": keys, "text": pd.Series("", index=keys.index, dtype="str")})
+    cleaned = counted(drawn.indptr, drawn.indices, items)
+    dataset = split_dataset(cleaned, facts, split=split, seed=split_seed, vectors=vectors)
     return World(common, semantic, collaborative, vectors, dataset, shared, strength)
 
 
@@ -185,21 +187,6 @@ def _text_vectors(
     mixed = signal @ mixing.T
     mixed /= mixed.std() or 1.0
     return (mixed + noise * draw.standard_normal(mixed.shape)).astype(np.float32)
-
-
-def _observed(drawn: sp.csr_matrix, n_items: int) -> dict[str, object]:
-    """Return the interactions as ``cleaning.assembled`` takes them: nothing is removed."""
-    n_users = drawn.shape[0]
-    sizes = {"users": n_users, "items": n_items, "interactions": int(drawn.nnz)}
-    keys = pd.Series(np.arange(n_items)).astype(str)
-    sparsity = 1 - drawn.nnz / (n_users * n_items)
-    counts: tuple[object, ...] = (sizes, {}, sizes, 0, sparsity, 0.0)
-    return {
-        "indptr": drawn.indptr,
-        "indices": drawn.indices,
-        "items": pd.DataFrame({"key": keys, "text": pd.Series("", index=keys.index, dtype="str")}),
-        "counts": dict(zip(cleaning.LINES, counts, strict=True)),
-    }
 
 
 def _check(

@@ -93,7 +93,7 @@ def test_seeds_and_splits_differ_in_the_parts_alone() -> None:
 
 def test_a_second_call_reads_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
     first = data.load("ml-100k").digest
-    monkeypatch.setattr(readers, "atomic", None)
+    monkeypatch.setattr(readers, "read_table", None)
     monkeypatch.setattr(downloads, "fetch", None)
     assert data.load("ml-100k").digest == first
 

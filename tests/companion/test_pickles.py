@@ -34,7 +34,7 @@ class Call:
 def test_a_table_in_a_pickle_is_read() -> None:
     table = pd.DataFrame({"ItemID": [1, 2], "Title": pd.Series(["a", None], dtype=object)})
     table.columns = table.columns.astype(object)
-    found = pickles.table(pickled(table), "table.pkl")
+    found = pickles.unpickle_table(pickled(table), "table.pkl")
     pd.testing.assert_frame_equal(found, table)
 
 
@@ -46,7 +46,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run(
     attack = Attack(mark)
     bad = attack if inside == "alone" else pd.DataFrame({"a": pd.Series([attack], dtype=object)})
     with pytest.raises(InputError, match=r"asks for 'posix\.system'"):
-        pickles.table(pickled(bad), "bad.pkl")
+        pickles.unpickle_table(pickled(bad), "bad.pkl")
     assert not mark.exists()
 
 
@@ -63,13 +63,13 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run(
 )
 def test_other_pickles_are_refused_in_a_sentence(data: bytes) -> None:
     with pytest.raises(InputError) as fault:
-        pickles.table(data, "x.pkl")
+        pickles.unpickle_table(data, "x.pkl")
     assert "\n" not in str(fault.value)
 
 
 def test_a_name_in_a_pickle_with_a_line_in_it_is_one_sentence() -> None:
     with pytest.raises(InputError) as fault:
-        pickles.table(b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.", "table.pkl")
+        pickles.unpickle_table(b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.", "table.pkl")
     assert "\n" not in str(fault.value)
 
 
@@ -77,7 +77,7 @@ def test_numbers_and_texts_come_back() -> None:
     numbers = pd.DataFrame({k: np.arange(3).astype(k) for k in ("i4", "u1", "f8", "?")})
     numbers.columns = numbers.columns.astype(object)
     for table in (TABLE, numbers):
-        found = pickles.table(pickled(table), "t.pkl")
+        found = pickles.unpickle_table(pickled(table), "t.pkl")
         pd.testing.assert_frame_equal(found, table)
         assert all(type(block.values) is np.ndarray for block in found._mgr.blocks)
 
@@ -107,7 +107,7 @@ def test_no_number_in_a_pickle_takes_memory(bomb: bytes) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(InputError):
-            pickles.table(bomb, "t.pkl")
+            pickles.unpickle_table(bomb, "t.pkl")
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -121,7 +121,7 @@ def test_a_shape_that_its_content_does_not_fill_is_refused(length: bytes) -> Non
     for place in (first, SOUND.index(shape, first + 1)):
         spoilt = SOUND[: place + 3] + length + SOUND[place + 4 :]
         with pytest.raises(InputError, match="no pickle that can be read"):
-            pickles.table(spoilt, "t.pkl")
+            pickles.unpickle_table(spoilt, "t.pkl")
 
 
 @pytest.mark.parametrize(
@@ -137,4 +137,4 @@ def test_a_shape_that_its_content_does_not_fill_is_refused(length: bytes) -> Non
 def test_calls_that_choose_memory_are_refused(call: Call) -> None:
     table = pd.DataFrame({"a": pd.Series([call], dtype=object)})
     with pytest.raises(InputError):
-        pickles.table(pickled(table), "t.pkl")
+        pickles.unpickle_table(pickled(table), "t.pkl")
