@@ -210,7 +210,7 @@ READERS = (
     Reader("Amazon 2023 CSV and JSON lines", _pair(amazon.read, RATINGS, METADATA),
            (RATINGS, METADATA)),
     Reader("gzip of JSON lines", _file("m.jsonl.gz", _packed), (gzip.compress(METADATA),)),
-    Reader("pickled table", lambda _, content: pickles.table(content, "table.pkl"),
+    Reader("pickled table", lambda _, content: pickles.unpickle_table(content, "table.pkl"),
            (*[pickled(LISTS)] * 3, *map(pickled, HOSTILE))),
     Reader("zip of pickles", _file("proc.zip", lambda path: _checked(readers.seqrec(path))),
            (_saved(_archive),)),
