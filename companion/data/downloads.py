@@ -1,39 +1,34 @@
-"""Where bytes come from: an installed package, a mirror, or a download that is checked.
+"""Where bytes come from: an installed package, a mirror, or a download that is verified.
 
-A file is believed only if its SHA-256 is the one that is known for it: stated here in the code,
-or, where its publisher states none, recorded when it was first used.
+A file is trusted only if its SHA-256 is the known one: stated in the registry or, where the
+publisher states none, recorded when the file was first used. A download is written beside its
+place and moved there when it is complete and verified.
 
 ``COMPANION_MIRROR``
     A folder, or the address of a server, that holds the files under ``RemoteFile.path``. If it is
     set, nothing is requested from the public addresses.
 ``COMPANION_OFFLINE``
-    Anything but nothing and 0: never use the network.
+    If it is set to anything but 0, the network is never used.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import hashlib
 import importlib.metadata
-import itertools
-import logging
 import os
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from lib import cache
 from lib.core import InputError, offline
 
-if TYPE_CHECKING:
-    import requests
-
-ATTEMPTS = 5  # tries in a row that bring no byte before a download is given up
-PAUSE = 1.0  # seconds before the second try; twice as long before each further one
+ATTEMPTS = 5  # attempts in a row that bring no byte before a download is given up
+PAUSE = 1.0  # seconds before the second attempt; twice as long before each further one
 CHUNK = 2**20
 
 
@@ -51,34 +46,32 @@ class RemoteFile:
     sha256: str | None = None
 
 
-class _BrokenError(Exception):
-    """A download that stopped, and that another try may bring further."""
+def known_hash(file: RemoteFile) -> str | None:
+    """Return the SHA-256 that the file must have, or None where it was never used."""
+    record = _record(file)
+    if file.sha256 or not record.exists():
+        return file.sha256
+    return (record.read_text().split() or [""])[0]  # no file has the hash of an emptied record
 
 
-def known_hash(source: RemoteFile) -> str | None:
-    """Return the SHA-256 that the file must have, or None where it was never seen."""
-    record = _record(source)
-    if source.sha256 or not record.exists():
-        return source.sha256
-    return (record.read_text().split() or [""])[0]  # an emptied record is no file's hash
-
-
-def fetch(source: RemoteFile) -> Path:
-    """Return the path of the file, fetched if need be and checked against its SHA-256.
+def fetch(file: RemoteFile) -> Path:
+    """Return the path of the file, which is downloaded if need be and has the known SHA-256.
 
     Raises
     ------
     InputError
-        The file cannot be had, or is not the one that is known.
+        The file cannot be had, or is not the known one.
     """
-    if source.url.startswith("pkg:"):
-        return _checked(source, _packaged(source))
     mirror = os.environ.get("COMPANION_MIRROR", "")
     try:
-        if mirror and "://" not in mirror:
-            return _mirrored(source, Path(mirror))
-        address = f"{mirror.rstrip('/')}/{source.path}" if mirror else source.url
-        return _downloaded(source, address)
+        if file.url.startswith("pkg:"):
+            return _verified(file, _packaged(file))
+        _target(file).parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{_target(file)}.lock"):
+            if mirror and "://" not in mirror:
+                return _verified(file, _mirrored(file, Path(mirror)))
+            address = f"{mirror.rstrip('/')}/{file.path}" if mirror else file.url
+            return _downloaded(file, address)
     except OSError as fault:
         raise InputError(
             f"{fault.filename or cache.root()} cannot be read or written "
@@ -93,42 +86,40 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _target(source: RemoteFile) -> Path:
-    return cache.root() / "sources" / source.path
+def _target(file: RemoteFile) -> Path:
+    return cache.root() / "sources" / file.path
 
 
-def _record(source: RemoteFile) -> Path:
-    target = _target(source)
-    return target.with_name(target.name + ".sha256")
+def _record(file: RemoteFile) -> Path:
+    return _beside(_target(file), ".sha256")
 
 
-def _checked(source: RemoteFile, path: Path) -> Path:
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _verified(file: RemoteFile, path: Path, origin: str = "") -> Path:
     """Return the path if its file is the known one; record its hash where none is known."""
-    found, known = file_hash(path), known_hash(source)
+    found, known = file_hash(path), known_hash(file)
     if known is None:
-        record = _record(source)  # one name for all: the caller holds the file's lock
-        draft = record.with_name(record.name + ".draft")
-        draft.write_text(f"{found}  {source.url}\n")
-        draft.replace(record)
+        draft = _beside(_record(file), ".draft")  # one name for all: the caller holds the lock
+        draft.write_text(f"{found}  {file.url}\n")
+        draft.replace(_record(file))
+    elif found != known and file.sha256 is None:
+        raise InputError(
+            f"{origin or path} is not the file that was first used, whose SHA-256 is {known}: "
+            f"get that one, or delete {_record(file)} to accept the new one"
+        )
     elif found != known:
-        raise InputError(_changed(source, path))
+        raise InputError(
+            f"{origin or path} is damaged or another file, as its SHA-256 is not {known}: "
+            f"get the one of {file.url}"
+        )
     return path
 
 
-def _changed(source: RemoteFile, where: Path | str) -> str:
-    if source.sha256 is None:
-        return (
-            f"{where} is not the file that was first used, whose SHA-256 is {known_hash(source)}: "
-            f"get that one, or delete {_record(source)} to accept the new one"
-        )
-    return (
-        f"{where} is damaged or another file, as its SHA-256 is not {source.sha256}: "
-        f"get the one of {source.url}"
-    )
-
-
-def _packaged(source: RemoteFile) -> Path:
-    name, _, rest = source.url.removeprefix("pkg:pypi/").partition("@")
+def _packaged(file: RemoteFile) -> Path:
+    name, _, rest = file.url.removeprefix("pkg:pypi/").partition("@")
     version, _, inside = rest.partition("#")
     try:
         path = Path(str(importlib.metadata.distribution(name).locate_file(inside)))
@@ -142,136 +133,96 @@ def _packaged(source: RemoteFile) -> Path:
     return path
 
 
-def _mirrored(source: RemoteFile, mirror: Path) -> Path:
-    path = mirror / source.path
+def _mirrored(file: RemoteFile, mirror: Path) -> Path:
+    path = mirror / file.path
     if not path.is_file():
         raise InputError(
-            f"the mirror {mirror} (COMPANION_MIRROR) has no {source.path}: put the file of "
-            f"{source.url} there, or unset COMPANION_MIRROR to download it"
+            f"the mirror {mirror} (COMPANION_MIRROR) has no {file.path}: put the file of "
+            f"{file.url} there, or unset COMPANION_MIRROR to download it"
         )
-    target = _target(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
-        return _checked(source, path)
+    return path
 
 
-def _downloaded(source: RemoteFile, address: str) -> Path:
-    import pooch
-
-    target, part = _target(source), _target(source).with_name(_target(source).name + ".part")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
-        known = known_hash(source)
-        if target.exists() and known in (None, file_hash(target)):
-            return _checked(source, target)
-        if offline():
-            raise InputError(
-                f"no sound {source.path} is in the cache and COMPANION_OFFLINE is set: unset it, "
-                f"or set COMPANION_MIRROR to a folder with the file of {source.url}"
-            )
-        pooch.get_logger().setLevel(logging.WARNING)
-        # pooch's own temporary file lies here, so that the next try sweeps what a killed one left
-        draft = target.with_name(f".draft-{target.name}")
-        shutil.rmtree(draft, ignore_errors=True)
-        try:
-            whole = pooch.retrieve(
-                address,
-                known_hash=known and f"sha256:{known}",
-                fname=target.name,
-                path=draft,
-                downloader=functools.partial(_download, part=part),
-            )
-            os.replace(whole, target)
-        except InputError:
-            raise
-        except ValueError:  # pooch: another hash than the known one; nothing of it was kept
-            raise InputError(_changed(source, address)) from None
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        return _checked(source, target)
+def _downloaded(file: RemoteFile, address: str) -> Path:
+    target = _target(file)
+    with contextlib.suppress(InputError):  # what was damaged in the cache is downloaded again
+        if target.exists():
+            return _verified(file, target)
+    if offline():
+        raise InputError(
+            f"no intact {file.path} is in the cache and COMPANION_OFFLINE is set: unset it, "
+            f"or set COMPANION_MIRROR to a folder with the file of {file.url}"
+        )
+    part, version = _beside(target, ".part"), _beside(target, ".part.version")
+    _download(address, part, version)
+    try:
+        _verified(file, part, origin=address).replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+        version.unlink(missing_ok=True)
+    return target
 
 
-def _download(url: str, output_file: str, _pooch: object = None, *, part: Path) -> None:
-    """Download as pooch's downloaders do, but go on where an earlier try stopped."""
-    idle = 0
-    for _ in itertools.count():
-        before = part.stat().st_size if part.exists() else 0
-        try:
-            _continue(url, part)
-            break
-        except _BrokenError as fault:
-            after = part.stat().st_size if part.exists() else 0
-            idle = 0 if after > before else idle + 1
-            if idle == ATTEMPTS:
-                raise InputError(
-                    f"{url} cannot be downloaded ({fault}): check the network and run again, which "
-                    "goes on where this stopped, or set COMPANION_MIRROR to a folder with the files"
-                ) from None
-            time.sleep(PAUSE * 2**idle)
-    part.replace(output_file)
-    _mark(part).unlink(missing_ok=True)
-
-
-def _mark(part: Path) -> Path:
-    """Return the file that says which version of the download ``part`` is the start of."""
-    return part.with_name(part.name + ".version")
-
-
-def _continue(url: str, part: Path) -> None:
-    """Append what is missing of ``url`` to ``part``; start over where the file has changed."""
+def _download(url: str, part: Path, version: Path) -> None:
+    """Download to ``part``; go on where an earlier attempt, or an earlier run, stopped."""
     import requests
     import urllib3
 
-    have = part.stat().st_size if part.exists() and _mark(part).exists() else 0
-    headers = {"Accept-Encoding": "identity"}
-    if have:
-        # If-Range: a server whose file is another by now sends all of it
-        headers |= {"Range": f"bytes={have}-", "If-Range": _mark(part).read_text()}
-    try:
-        with requests.get(url, headers=headers, stream=True, timeout=(10, 60)) as answer:
-            if answer.status_code == 416:  # nothing after what we have, so it is not a beginning
-                part.unlink()
-                raise _BrokenError("the server has less than was downloaded")
-            if 400 <= answer.status_code < 500 and answer.status_code not in (408, 429):
+    idle = 0
+    while True:
+        before = _size(part)
+        try:
+            return _attempt(url, part, version)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as fault:
+            idle = 0 if _size(part) > before else idle + 1
+            if idle == ATTEMPTS:
                 raise InputError(
-                    f"{url} answers {answer.status_code} {answer.reason}: the file is not there; "
-                    "set COMPANION_MIRROR to a folder that has it"
-                )
-            answer.raise_for_status()
-            _append(answer, part, have)
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as fault:
-        raise _BrokenError(type(fault).__name__) from fault
+                    f"{url} cannot be downloaded ({type(fault).__name__}): check the network and "
+                    "run again, which goes on where this stopped, or set COMPANION_MIRROR to a "
+                    "folder with the files"
+                ) from None
+            time.sleep(PAUSE * 2**idle)
 
 
-def _append(answer: requests.Response, part: Path, have: int) -> None:
+def _attempt(url: str, part: Path, version: Path) -> None:
+    """Append what is missing to ``part``; start over where the server's file has changed.
+
+    ``version`` holds what If-Range needs, a strong ETag or the date of the file that ``part`` is
+    the start of: a server whose file has changed since sends all of it.
+    """
+    import requests
     from tqdm import tqdm
 
-    goes_on = answer.status_code == 206
-    if goes_on and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-        part.unlink(missing_ok=True)
-        raise _BrokenError("the server sent another part than was asked for")
-    start = have if goes_on else 0
-    length = answer.headers.get("Content-Length")
-    total = start + int(length) if length else None
-    with part.open("ab" if goes_on else "wb") as file:
-        if not goes_on:
-            _note_version(answer, part)
-        with tqdm(
-            total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=None
-        ) as bar:
-            # raw: a .gz must stay one, whatever the server says of its encoding
-            for chunk in answer.raw.stream(CHUNK, decode_content=False):
-                file.write(chunk)
-                bar.update(len(chunk))
-    if total is not None and part.stat().st_size != total:
-        raise _BrokenError(f"the connection ended after {part.stat().st_size} of {total} bytes")
+    mark = version.read_text() if version.exists() else ""
+    have = _size(part) if mark else 0
+    headers = {"Accept-Encoding": "identity"}
+    headers |= {"Range": f"bytes={have}-", "If-Range": mark} if have else {}
+    with requests.get(url, headers=headers, stream=True, timeout=(10, 60)) as answer:
+        status, told = answer.status_code, answer.headers
+        if status in (206, 416) and not told.get("Content-Range", "").startswith(f"bytes {have}-"):
+            part.unlink(missing_ok=True)
+            raise requests.RequestException("another part than was asked for")
+        if 400 <= status < 500 and status not in (408, 429):
+            raise InputError(
+                f"{url} answers {status} {answer.reason}: the file is not there; set "
+                "COMPANION_MIRROR to a folder that has it"
+            )
+        answer.raise_for_status()
+        start = have if status == 206 else 0
+        total = start + int(told["Content-Length"]) if "Content-Length" in told else None
+        with part.open("ab" if start else "wb") as file:
+            if not start:  # after the old content is gone
+                tag = told.get("ETag", "W/")
+                version.write_text(told.get("Last-Modified", "") if tag.startswith("W/") else tag)
+            bar = tqdm.wrapattr(
+                file, "write", total=total, initial=start, desc=part.stem, disable=None
+            )
+            with bar as out:
+                # raw: a .gz stays one, whatever encoding the server declares
+                shutil.copyfileobj(answer.raw, out, CHUNK)
+    if total is not None and _size(part) != total:
+        raise requests.ConnectionError(f"{_size(part)} of {total} bytes")
 
 
-def _note_version(answer: requests.Response, part: Path) -> None:
-    """Keep what If-Range needs: a strong ETag or the date; with neither, never go on."""
-    tag = answer.headers.get("ETag", "")
-    version = answer.headers.get("Last-Modified") if tag.startswith("W/") or not tag else tag
-    if version:
-        _mark(part).write_text(version)
-    else:
-        _mark(part).unlink(missing_ok=True)
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
