@@ -3,16 +3,12 @@
 Small by default, so that ``make test`` runs the harness too; ``make trust`` tries in earnest.
 """
 
-from __future__ import annotations
-
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +17,7 @@ import torch
 from companion.site import BUILD, ROOT
 
 RESULTS = ROOT / BUILD / "hardening.json"
-Record = Callable[..., None]
+_TABLE: dict[str, dict[str, dict[str, Any]]] = {}
 
 
 @pytest.fixture
@@ -33,52 +29,42 @@ def inputs() -> int:
 @pytest.fixture
 def kills() -> int:
     """Kills of each stage."""
-    number = int(os.environ.get("TRUST_KILLS", "0"))
-    return number or pytest.skip("takes minutes: make trust")
+    return int(os.environ.get("TRUST_KILLS", "0")) or pytest.skip("takes minutes: make trust")
 
 
 @pytest.fixture(autouse=True)
-def own_cache(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}.items():
-        monkeypatch.setenv(name, value)
+def own_cache(cache_folder: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("TQDM_DISABLE", "1")
 
 
 @pytest.fixture
-def record(request: pytest.FixtureRequest) -> Record:
+def record(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Give a function that keeps one line of the table: what, how often tried, how often right."""
     section = request.node.path.stem.removeprefix("test_")
 
     def keep(what: str, tried: int, right: int, found: str = "") -> None:
         line = {"what": what, "tried": tried, "right": right, "found": found}
         _TABLE.setdefault(section, {})[what] = line
-        assert right == tried, f"{what}: {right} of {tried}; {found}"
+        assert right == tried, line
 
     return keep
 
 
-_TABLE: dict[str, dict[str, dict[str, Any]]] = {}
-
-
 @pytest.fixture(scope="session", autouse=True)
 def table() -> Iterator[None]:
-    """Write what was recorded beside the sections of earlier runs."""
+    """Write what was recorded, and when and where, beside the sections of earlier runs."""
     yield
-    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    for section, lines in _TABLE.items():
-        kept[section] = circumstances() | {"figures": list(lines.values())}
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def circumstances() -> dict[str, str]:
-    """Return when and where this runs: date, commit, machine, versions."""
     asked = ["git", "rev-parse", "--short=12", "HEAD"]
     commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
     capability = torch.backends.cpu.get_cpu_capability()  # decides the last digits of sums
-    version = importlib.metadata.version
-    return {
+    circumstances = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": commit.stdout.strip() or "unknown",
         "machine": f"{platform.machine()} with {capability}, {os.cpu_count()} processors",
-        "versions": f"Python {platform.python_version()}, torch {version('torch')}",
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
     }
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    kept |= {s: {**circumstances, "figures": [*of.values()]} for s, of in _TABLE.items()}
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

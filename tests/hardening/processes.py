@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,77 +17,43 @@ from filelock import FileLock, Timeout
 PATIENCE = 300.0  # seconds after which a run counts as hanging
 LINGER = 15.0  # seconds after which a process whose parent was killed counts as an orphan
 
-# work is forked from a server that has imported everything and done nothing: a fork of a process
-# that has worked, whose libraries hold threads and locks, may hang
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["stages"])
+Start = Callable[[Path], subprocess.Popen[bytes]]
 
 
-class Process:
-    """A process that was started, however it was."""
+def command(*words: str, begun: bool = False, **environment: str) -> Start:
+    """Return what starts a command in a folder, with that folder's cache.
 
-    def __init__(
-        self, child: multiprocessing.process.BaseProcess | subprocess.Popen[bytes]
-    ) -> None:
-        assert child.pid is not None
-        self.child, self.pid = child, child.pid
+    ``begun``: it says so in its log once it has imported everything, which is waited for.
+    """
 
-    def wait(self, seconds: float) -> int | None:
-        """Return the exit code as soon as it has ended, or None after so many seconds."""
-        if isinstance(self.child, subprocess.Popen):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return self.child.wait(seconds)
-            return None
-        self.child.join(seconds)
-        return self.child.exitcode
-
-    def finished(self) -> int | None:
-        """Return the exit code, or None where it hangs and had to be killed."""
-        code = self.wait(PATIENCE)
-        if code is None:
-            kill(family(self.pid))
-            self.wait(LINGER)
-        return code
-
-
-Start = Callable[[Path], Process]
-
-
-def forked(work: Callable[[Path], object]) -> Start:
-    """Return what starts a module's function in a folder, in a process that has imported all."""
-
-    def start(folder: Path) -> Process:
-        child = SERVER.Process(target=_work, args=(work, folder, dict(os.environ)))
-        child.start()
-        return Process(child)
-
-    return start
-
-
-def _work(work: Callable[[Path], object], folder: Path, environment: dict[str, str]) -> None:
-    os.setsid()
-    with (folder / "log").open("w") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    os.environ |= environment | {"COMPANION_CACHE": str(folder / "cache")}
-    os.chdir(folder)
-    work(folder)
-
-
-def command(*words: str, **environment: str) -> Start:
-    """Return what starts a command in a folder, with that folder's cache."""
-
-    def start(folder: Path) -> Process:
+    def start(folder: Path) -> subprocess.Popen[bytes]:
         # hears an interrupt even where the tests were started under nohup
         signal.signal(signal.SIGINT, signal.default_int_handler)
         given = os.environ | {"COMPANION_CACHE": str(folder / "cache")} | environment
         with (folder / "log").open("w") as log:
-            return Process(subprocess.Popen(
+            process = subprocess.Popen(
                 words, cwd=folder, env=given, stdout=log, stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL, start_new_session=True,
-            ))  # fmt: skip
+            )  # fmt: skip
+        while begun and not (folder / "log").stat().st_size and process.poll() is None:
+            time.sleep(0.01)
+        return process
 
     return start
+
+
+def python(step: Callable[[], object]) -> Start:
+    """Return what runs a function of ``stages`` in a folder."""
+    code = f"import stages; print('begun', flush=True); stages.{step.__name__}()"
+    return command(sys.executable, "-c", code, begun=True, PYTHONPATH=os.pathsep.join(sys.path))
+
+
+def finished(process: subprocess.Popen[bytes]) -> int | None:
+    """Return the exit code, or None where it hangs and had to be killed."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(PATIENCE)
+    kill(family(process.pid))
+    return None
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -107,33 +73,28 @@ def kill(processes: list[psutil.Process]) -> None:
             process.kill()
 
 
-def killed(start: Start, folder: Path, seconds: float, *, whole: bool) -> bool:
-    """Start, wait, kill (all, or only the youngest process), and say if it was still at work."""
-    process = start(folder)
-    process.wait(seconds)
-    alive = family(process.pid)
-    kill(alive if whole else alive[-1:])
-    code = process.finished()
-    leftover = psutil.wait_procs(alive, timeout=LINGER)[1]
-    kill(leftover)
-    return bool(alive) and not leftover and code != 0
+def interrupt(processes: list[psutil.Process]) -> None:
+    """Interrupt a process group as Ctrl-C does."""
+    for process in processes[:1]:
+        os.killpg(process.pid, signal.SIGINT)
 
 
-def interrupted(start: Start, folder: Path, seconds: float) -> float | None:
-    """Start, wait, interrupt as Ctrl-C does, and return the seconds until all of it has ended.
+def disturbed(
+    start: Start, folder: Path, seconds: float, strike: Callable[[list[psutil.Process]], None]
+) -> float | None:
+    """Start, wait, strike its processes, and return the seconds until all of them have ended.
 
-    None where it had ended before.
+    None where the work had ended before, or outlives the process that was struck.
     """
     process = start(folder)
-    process.wait(seconds)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
     alive, began = family(process.pid), time.perf_counter()
-    if not alive:
-        process.finished()
-        return None
-    os.killpg(process.pid, signal.SIGINT)
-    process.finished()
-    kill(psutil.wait_procs(alive, timeout=LINGER)[1])
-    return time.perf_counter() - began
+    strike(alive)
+    code = finished(process)
+    leftover = psutil.wait_procs(alive, timeout=LINGER)[1]
+    kill(leftover)
+    return time.perf_counter() - began if alive and code != 0 and not leftover else None
 
 
 def locked(folder: Path) -> list[Path]:

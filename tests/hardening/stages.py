@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from processes import Start, command, forked
+from processes import Start, command, finished, python
 
 from companion import data, execute
 from companion.data import downloads, registry, synthetic
@@ -78,49 +78,54 @@ def world() -> Iterator[Path]:
             server.kill()
 
 
-def download(_: Path) -> None:
+def download() -> None:
     """Fetch the files."""
     for source in registry.DATASETS[NAME].files:
         downloads.fetch(source)
 
 
-def convert(_: Path) -> None:
+def convert() -> None:
     """Clean what was downloaded, and cache it."""
     data.load(NAME)
 
 
-def encode(_: Path) -> None:
+def encode() -> None:
     """Encode the texts in several chunks."""
     text.CHUNK = 16
     text.encode(data.load(NAME), "minilm")
 
 
-def train(_: Path) -> None:
+def train() -> None:
     """Train a view."""
     views.fit(data.load(NAME), "lightgcn", device="cpu", epochs=EPOCHS, patience=EPOCHS)
 
 
-def everything(folder: Path) -> None:
+def everything() -> None:
     """Download, convert, encode and train."""
     for step in (download, convert, encode, train):
-        step(folder)
+        step()
 
 
-def run_chapter(folder: Path, under: str = "_build") -> None:
+def run_chapter(under: str = "_build") -> None:
     """Execute the chapter, as a fresh run or, under ".", as a published one."""
-    execute.execute(folder / CHAPTER, NAME, {}, folder / under / EXECUTED)
+    execute.execute(Path(CHAPTER), NAME, {}, under / EXECUTED)
+
+
+def publish_chapter() -> None:
+    """Execute the chapter as a published one."""
+    run_chapter(".")
 
 
 def make(target: str) -> Start:
     """Return what runs a target of the Makefile with this environment's Python."""
 
-    def start(folder: Path) -> object:
+    def start(folder: Path) -> subprocess.Popen[bytes]:
         (folder / ".venv").unlink(missing_ok=True)
         (folder / ".venv").symlink_to(sys.prefix)
         ready = ("-o", ".venv/.companion-ready")
         return command("make", "--silent", *ready, target, PYTHONPATH=str(folder))(folder)
 
-    return start  # type: ignore[return-value]
+    return start
 
 
 class Stage(NamedTuple):
@@ -131,14 +136,14 @@ class Stage(NamedTuple):
     before: tuple[Start, ...] = ()
 
 
-STEPS = [forked(step) for step in (download, convert, encode, train, run_chapter)]
+STEPS = [python(step) for step in (download, convert, encode, train, run_chapter)]
 STAGES = (
     Stage("download", STEPS[0]),
     Stage("conversion", STEPS[1], (*STEPS[:1],)),
     Stage("encoding", STEPS[2], (*STEPS[:2],)),
     Stage("training", STEPS[3], (*STEPS[:3],)),
     Stage("chapter", STEPS[4], (*STEPS[:2],)),
-    Stage("html", make("html"), (forked(partial(run_chapter, under=".")),)),
+    Stage("html", make("html"), (python(publish_chapter),)),
     Stage("book", make("book")),
 )
 
@@ -149,7 +154,7 @@ def prepared(stage: Stage, folder: Path) -> Path:
     if stage.name in ("chapter", "html", "book"):
         project(folder)
     for start in stage.before:
-        assert start(folder).finished() == 0, (folder / "log").read_text()
+        assert finished(start(folder)) == 0, (folder / "log").read_text()
     return folder
 
 
@@ -175,7 +180,7 @@ def undisturbed(stage: Stage, began: Path, folder: Path) -> tuple[float, dict[st
     """Return the seconds a stage takes when it is left alone, and what it makes."""
     fresh(began, folder)
     started = time.perf_counter()
-    assert stage.start(folder).finished() == 0, (folder / "log").read_text()
+    assert finished(stage.start(folder)) == 0, (folder / "log").read_text()
     return time.perf_counter() - started, made(folder)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from processes import command, forked, interrupted, locked
+from processes import command, disturbed, finished, interrupt, locked, python
 from stages import CHAPTER, NAME, Stage, everything, fresh, made, project, undisturbed, world
 
 from companion.site import ROOT
@@ -90,7 +90,7 @@ def test_a_damaged_entry_is_never_believed(
         first, other = rng.permutation(sorted(entries))[:2]
         DAMAGES[word](Path(first), Path(other), rng)
         found = [cache.cached("view", {"n": n}, lambda n=n: values[n]) for n in range(3)]  # type: ignore[misc]
-        right += all(map(_same, found, values))
+        right += [*map(_digest, found)] == [*map(_digest, values)]
     named = sum(record.levelno == logging.WARNING for record in caplog.records)
     record(f"cache entry with {word}, asked for again", times, right,
            f"{named} named as damaged and made again")  # fmt: skip
@@ -102,19 +102,18 @@ def _value(number: int) -> cache.Value:
     return {"users": rng.random((7, 3), dtype=np.float32), "table": table, "info": {"n": number}}
 
 
-def _same(one: cache.Value, other: cache.Value) -> bool:
-    arrays = one["users"].tobytes() == other["users"].tobytes()
-    return arrays and one["table"].equals(other["table"]) and one["info"] == other["info"]
+def _digest(value: cache.Value) -> str:
+    return cache.digest(value["users"], value["table"], value["info"])
 
 
 def test_two_builds_at_once_in_one_empty_cache(place: Path, record: Any) -> None:
-    stage = Stage("everything", forked(everything))
+    stage = Stage("everything", python(everything))
     (place / "before").mkdir()
     _, expected = undisturbed(stage, place / "before", place / "alone")
     right = 0
     for _ in range(4):
         folder = fresh(place / "before", place / "both")
-        ended = [process.finished() for process in [stage.start(folder) for _ in range(2)]]
+        ended = [finished(process) for process in [stage.start(folder) for _ in range(2)]]
         right += ended == [0, 0] and made(folder) == expected
     record("two builds at once in one empty cache", 4, right)
 
@@ -133,11 +132,12 @@ def test_an_interrupt_is_one_sentence_and_the_command_runs_again(
     rng, right, waits = generator(0, f"interrupts: {name}"), 0, list[float]()
     while len(waits) < 3:
         trial = fresh(began, place / "trial")
-        took = interrupted(stage.start, trial, float(rng.uniform(0.2, 0.9)) * seconds)
+        moment = float(rng.uniform(0.2, 0.9)) * seconds
+        took = disturbed(stage.start, trial, moment, interrupt)
         if took is None:  # it had ended before
             continue
         plain = "Traceback" not in (trial / "log").read_text()
-        again = stage.start(trial).finished()
+        again = finished(stage.start(trial))
         right += plain and again == 0 and made(trial) == expected and not locked(trial)
         waits.append(took)
     record(f"{name} interrupted: one sentence, then run again", 3, right)
@@ -160,7 +160,7 @@ def test_a_full_disk_is_one_sentence_and_the_command_runs_again(place: Path, rec
 
 def test_a_read_only_cache_is_read_and_what_it_lacks_is_refused(place: Path, record: Any) -> None:
     (place / "whole").mkdir()
-    assert command(*FIT, PYTHONPATH=str(ROOT))(place / "whole").finished() == 0
+    assert finished(command(*FIT, PYTHONPATH=str(ROOT))(place / "whole")) == 0
     right = 0
     for word in ("sound", "damaged", "missing"):
         folder = Path(shutil.copytree(place / "whole", place / word))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import killed, locked
+from processes import disturbed, finished, kill, locked
 from stages import STAGES, Stage, fresh, made, prepared, undisturbed, world
 
 from lib.core import generator
@@ -24,12 +24,13 @@ def test_a_killed_stage_runs_again_to_the_same_result(
         rng = generator(0, f"kills: {stage.name}")
         faults = []
         for _ in range(kills):
-            hit, trial = False, folder / "trial"
-            while not hit:
+            took, trial = None, folder / "trial"
+            while took is None:
                 fresh(began, trial)
-                whole = bool(rng.random() < 0.7)
-                hit = killed(stage.start, trial, float(rng.uniform(0, seconds)), whole=whole)
-                seconds *= 1 if hit else 0.9  # it takes less now
+                last = None if rng.random() < 0.7 else -1  # all processes, or the youngest alone
+                moment = float(rng.uniform(0, seconds))
+                took = disturbed(stage.start, trial, moment, lambda alive, n=last: kill(alive[n:]))
+                seconds *= 1 if took else 0.9  # it takes less now
             faults += fault_after(stage, trial, expected)
     what = f"kill -9 during {stage.name}, then run again"
     record(what, kills, kills - len(faults), "; ".join(sorted(set(faults))))
@@ -37,7 +38,7 @@ def test_a_killed_stage_runs_again_to_the_same_result(
 
 def fault_after(stage: Stage, trial: Path, expected: dict[str, str]) -> list[str]:
     """Run a stage again where it was disturbed, and say what is wrong after that, if anything."""
-    code = stage.start(trial).finished()
+    code = finished(stage.start(trial))
     if code != 0:
         return [f"ended with {code}: {(trial / 'log').read_text().strip()[-100:]}"]
     found = made(trial)
