@@ -1,14 +1,14 @@
 """How two or more recommendation lists differ, what their union could give, how diverse they are.
 
-Lists are n_users × k integers, best first, −1 where there is no item, no item twice in a row of
-them; relevant items are a sparse n_users × n_items matrix (see ``lib.metrics``). Values come per
-user, NaN where they are undefined; ``lib.stats`` summarises them.
+Lists are n_users × k integers, best first, −1 where there is no item, no item twice in a row;
+relevant items are a sparse n_users × n_items matrix (see ``lib.metrics``, which also says what is
+refused with an InputError). Values come per user, NaN where they are undefined; ``lib.stats``
+summarises them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from lib.metrics import (
     checked_lists,
     count,
     filled,
-    places_of,
+    positions_of,
     relevant_pairs,
     same_users,
     share,
@@ -39,60 +39,21 @@ _USERS = 16384
 """Users whose lists are compared at once: one column of theirs fills a first-level cache."""
 
 
-def jaccard(a: ArrayLike, b: ArrayLike) -> Floats:
-    """Return |a ∩ b| / |a ∪ b| of each user's two lists (n_users), NaN where both are empty.
+# overlap
 
-    Raises
-    ------
-    InputError
-        Lists that are no n_users × k integers with k ≥ 1, or of different users.
-    """
+
+def jaccard(a: ArrayLike, b: ArrayLike) -> Floats:
+    """Return |a ∩ b| / |a ∪ b| of each user's two lists (n_users), NaN where both are empty."""
     first, second = same_users(a, b)
-    (common,) = common_at(first, second, [max(first.shape[1], second.shape[1])])
+    common = _common(first, second)
     with np.errstate(invalid="ignore"):
         return common / (filled(first) + filled(second) - common)
-
-
-def rbo(a: ArrayLike, b: ArrayLike, p: float = 0.9) -> Floats:
-    """Return each user's rank-biased overlap, extrapolated (n_users), NaN where both are empty.
-
-    RBO_ext of Webber, Moffat and Zobel (ACM TOIS 28(4), 2010), equation 32, which also serves
-    lists of different lengths: the agreement at the last depth seen is taken to go on for ever.
-    The first d places carry the more of the weight the smaller ``p`` is: at p = 0.9 the first ten
-    carry 86 %. Two equal lists have 1, two lists without a common item 0.
-
-    Raises
-    ------
-    InputError
-        As ``jaccard``, or ``p`` not between 0 and 1, both excluded.
-    """
-    if not 0 < p < 1:
-        raise InputError(f"p = {p} was given; give a persistence between 0 and 1, such as 0.9")
-    first, second = same_users(a, b)
-    depths = max(first.shape[1], second.shape[1])
-    common = common_at(first, second, range(1, depths + 1))  # X_d
-    short, long = np.sort([filled(first), filled(second)], axis=0)
-    depth = np.arange(1, depths + 1)[:, None]
-    weight = p**depth
-    at_short = np.take_along_axis(common, np.maximum(short - 1, 0)[None], axis=0)[0]
-    at_long = np.take_along_axis(common, np.maximum(long - 1, 0)[None], axis=0)[0]
-    short_agreement = at_short / np.maximum(short, 1)
-    seen = np.where(depth <= long, common / depth * weight, 0.0).sum(axis=0)
-    beyond = np.where((depth > short) & (depth <= long), (depth - short) / depth * weight, 0.0)
-    head = (1 - p) / p * (seen + short_agreement * beyond.sum(axis=0))
-    tail = ((at_long - at_short) / np.maximum(long, 1) + short_agreement) * p**long
-    return np.where(long > 0, head + tail, np.nan)
 
 
 def expected_jaccard(k: int, n_items: int) -> float:
     """Return the expected Jaccard of two lists of ``k`` items drawn at random from ``n_items``.
 
     The overlap x is hypergeometric, so the expectation is Σ P(x) · x / (2k − x).
-
-    Raises
-    ------
-    InputError
-        ``k`` is below 1 or beyond the catalogue.
     """
     from scipy.stats import hypergeom
 
@@ -103,92 +64,85 @@ def expected_jaccard(k: int, n_items: int) -> float:
     return float(np.sum(hypergeom.pmf(x, n_items, k, k) * x / (2 * k - x)))
 
 
+def _common(a: Lists, b: Lists) -> Ints:
+    """Return how many items each user's two lists share (n_users).
+
+    Comparing whole columns of many users beats sorting the rows up to lists of about a hundred,
+    and needs no catalogue.
+    """
+    # narrow integers compare faster; unsigned, no item (−1) is the largest number there is, and in
+    # ``b`` the one before it, so that no item never equals no item
+    largest = max(a.max(initial=0), b.max(initial=0))
+    narrow = np.min_scalar_type(int(largest) + 2)
+    nothing = np.iinfo(narrow).max
+    left, right = (np.empty((x.shape[1], min(_USERS, len(x))), dtype=narrow) for x in (a, b))
+    equal = np.empty(left.shape, dtype=np.bool_)
+    common = np.zeros(len(a), dtype=np.min_scalar_type(b.shape[1]))
+    for start in range(0, len(a), _USERS):
+        users = slice(start, start + _USERS)
+        n = len(a[users])
+        for lists, columns in ((a, left), (b, right)):
+            columns[:, :n] = lists[users].astype(narrow).T  # narrow first: transposing is slow
+        right[right == nothing] -= 1
+        for column in right:
+            np.equal(left[:, :n], column[:n], out=equal[:, :n])
+            common[users] += np.bitwise_or.reduce(equal[:, :n], axis=0).view(np.uint8)
+    return common.astype(np.intp)
+
+
+# hits by list
+
+
 def composition(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> pd.DataFrame:
-    """Return who found each user's hits: counts ``both``, ``a_only``, ``b_only``, ``relevant``.
+    """Return which list found each user's hits: ``both``, ``a_only``, ``b_only``, ``relevant``.
 
-    One row per user, the index being the user; ``relevant`` is |relevant|.
-
-    Raises
-    ------
-    InputError
-        As ``lib.metrics.hits``.
+    Counts, one row per user, the index being the user; ``relevant`` is |relevant|.
     """
     pairs, users, (in_a, in_b) = _found([a, b], relevant)
-    table = parts(in_a, in_b, users, pairs)
-    return pd.DataFrame(table, index=pd.RangeIndex(pairs.shape[0], name="user"))
+    both = count(in_a & in_b, users, pairs)
+    counts = {
+        "both": both,
+        "a_only": count(in_a, users, pairs) - both,
+        "b_only": count(in_b, users, pairs) - both,
+        "relevant": np.diff(pairs.indptr).astype(np.intp),
+    }
+    return pd.DataFrame(counts, index=pd.RangeIndex(pairs.shape[0], name="user"))
 
 
 def complementary(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> tuple[Floats, Floats]:
     """Return each user's hits found by one list only, and by either (two columns of n_users).
 
     For ``lib.stats.ratio``: the complementary hit ratio pools hits over users.
-
-    Raises
-    ------
-    InputError
-        As ``lib.metrics.hits``.
     """
     pairs, users, (in_a, in_b) = _found([a, b], relevant)
     one, either = count(in_a ^ in_b, users, pairs), count(in_a | in_b, users, pairs)
     return one.astype(np.float64), either.astype(np.float64)
 
 
-def oracle(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Floats:
-    """Return each user's recall of the union of N lists (n_users), NaN where nothing is relevant.
+def hits_by_count(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Ints:
+    """Return how many of each user's relevant items exactly 0, 1, … N of the N lists hold.
 
-    The union is not cut, so it may hold up to N · k items against a single list's k; see
-    ``best_of_union``.
-
-    Raises
-    ------
-    InputError
-        No list, or as ``lib.metrics.hits``.
+    n_users × N + 1; rows add up to |relevant|. With two lists, columns 1 and 2 are the hits of one
+    only and of both (``composition``).
     """
     pairs, users, found = _found(lists, relevant)
-    return share(count(np.logical_or.reduce(found), users, pairs), pairs)
-
-
-def best_of_union(lists: Sequence[ArrayLike], relevant: sp.csr_matrix, k: int) -> Floats:
-    """Return each user's recall of the best ``k`` items of the union of N lists (n_users).
-
-    The bound of every fusion that returns k items of the lists: min(hits in the union, k) /
-    |relevant|.
-
-    Raises
-    ------
-    InputError
-        No list, ``k`` below 1, or as ``lib.metrics.hits``.
-    """
-    check_k(k)
-    pairs, users, found = _found(lists, relevant)
-    return share(np.minimum(count(np.logical_or.reduce(found), users, pairs), k), pairs)
+    n_counts = len(found) + 1
+    cells = users * n_counts + np.sum(found, axis=0)
+    return np.bincount(cells, minlength=pairs.shape[0] * n_counts).reshape(-1, n_counts)
 
 
 def hit_popularity(
     a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix, train_counts: ArrayLike
 ) -> pd.DataFrame:
-    """Return how popular each user's hits are, by who found them.
+    """Return how popular each user's hits are, by which list found them.
 
-    Parameters
-    ----------
-    train_counts
-        Training interactions of each item (n_items).
-
-    Returns
-    -------
-    DataFrame
-        A row per part and user: ``part`` (both, a_only, b_only), ``user``, ``log_popularity`` (mean
-        ln(1 + count) of the hits, NaN without one), ``n`` (hits). Every part has every user in
-        order, so that columns of two parts stand user by user.
-
-    Raises
-    ------
-    InputError
-        As ``lib.metrics.hits``, or counts of another catalogue.
+    ``train_counts`` are each item's training interactions (n_items). A row per part and user:
+    ``part`` (both, a_only, b_only), ``user``, ``log_popularity`` (mean ln(1 + count) of the hits,
+    NaN without one), ``n`` (hits). Every part has every user in order, so that columns of two
+    parts stand user by user.
     """
     pairs, users, (in_a, in_b) = _found([a, b], relevant)
-    counts = _counts(train_counts, pairs.shape[1])
-    popularity = np.log1p(counts)[pairs.indices]
+    popularity = np.log1p(_counts(train_counts, pairs.shape[1]))[pairs.indices]
     n_users = pairs.shape[0]
     total, n = [], []
     for chosen in (in_a & in_b, in_a & ~in_b, in_b & ~in_a):
@@ -201,14 +155,54 @@ def hit_popularity(
     return pd.DataFrame({"part": part, **columns, "n": np.concatenate(n)})
 
 
-def coverage(lists: ArrayLike, n_items: int) -> float:
-    """Return the share of the catalogue that stands in at least one user's list.
+def _found(
+    lists: Sequence[ArrayLike], relevant: sp.csr_matrix
+) -> tuple[sp.csr_matrix, Ints, list[Bools]]:
+    """Return the relevant pairs, their users, and which pairs each of the lists holds (n_pairs)."""
+    pairs = relevant_pairs(relevant)
+    users = users_of(pairs)
+    return pairs, users, [positions_of(one, pairs, users) >= 0 for one in same_users(*lists)]
 
-    Raises
-    ------
-    InputError
-        Lists that are no n_users × k integers with k ≥ 1, or an item outside the catalogue.
+
+def _counts(train_counts: ArrayLike, n_items: int | None = None) -> Floats:
+    counts = np.asarray(train_counts, dtype=np.float64).ravel()
+    if n_items is not None and len(counts) != n_items:
+        raise InputError(
+            f"training counts of {len(counts)} items were given for a catalogue of {n_items}; "
+            "give one count per item"
+        )
+    return counts
+
+
+# the union of lists
+
+
+def oracle(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Floats:
+    """Return each user's recall of the union of N lists (n_users), NaN where nothing is relevant.
+
+    The union is not cut, so it may hold up to N · k items against a single list's k; see
+    ``best_of_union``.
     """
+    pairs, users, found = _found(lists, relevant)
+    return share(count(np.logical_or.reduce(found), users, pairs), pairs)
+
+
+def best_of_union(lists: Sequence[ArrayLike], relevant: sp.csr_matrix, k: int) -> Floats:
+    """Return each user's recall of the best ``k`` items of the union of N lists (n_users).
+
+    The bound of every fusion that returns k items of the lists: min(hits in the union, k) /
+    |relevant|.
+    """
+    check_k(k)
+    pairs, users, found = _found(lists, relevant)
+    return share(np.minimum(count(np.logical_or.reduce(found), users, pairs), k), pairs)
+
+
+# diversity
+
+
+def coverage(lists: ArrayLike, n_items: int) -> float:
+    """Return the share of the catalogue that stands in at least one user's list."""
     return float(np.count_nonzero(_exposure(lists, n_items)) / n_items)
 
 
@@ -217,11 +211,6 @@ def gini(lists: ArrayLike, n_items: int) -> float:
 
     0: all items equally often; near 1: one item only; NaN: nothing is recommended. Σ (2i − n − 1)
     x_i / (n Σ x) over the counts x in ascending order.
-
-    Raises
-    ------
-    InputError
-        As ``coverage``.
     """
     exposure = np.sort(_exposure(lists, n_items))
     rank = 2 * np.arange(1, n_items + 1) - n_items - 1
@@ -229,42 +218,34 @@ def gini(lists: ArrayLike, n_items: int) -> float:
         return float(np.divide(rank @ exposure, n_items * exposure.sum()))
 
 
+def _exposure(lists: ArrayLike, n_items: int) -> Ints:
+    """Return in how many lists each item stands (n_items)."""
+    checked = checked_lists(lists)
+    check_items(checked, n_items)
+    return np.bincount(checked[checked >= 0], minlength=n_items)
+
+
 def novelty(lists: ArrayLike, train_counts: ArrayLike) -> Floats:
     """Return the mean self-information of each user's list in bits (n_users), NaN where empty.
 
     −log2 of an item's share of the training interactions (Zhou et al., PNAS 107(10), 2010; there
     the share of users), one added to every count so that an item never seen has a finite value.
-
-    Raises
-    ------
-    InputError
-        As ``coverage``.
     """
     checked = checked_lists(lists)
     counts = _counts(train_counts)
     check_items(checked, len(counts))
     information = np.log2(counts.sum() + len(counts)) - np.log2(counts + 1)
     with np.errstate(invalid="ignore"):
-        # place −1, where absent items point, is the appended 0
+        # index −1, a missing item, is the appended 0
         return np.append(information, 0.0)[checked].sum(axis=1) / filled(checked)
 
 
 def intra_list_distance(lists: ArrayLike, items: ArrayLike) -> Floats:
-    """Return the mean 1 − cosine over the pairs of each user's list (n_users).
+    """Return the mean 1 − cosine over the pairs of items in each user's list (n_users).
 
-    Ziegler et al. (WWW 2005). The cosines of all pairs of m unit vectors v add up to
-    (‖Σ v‖² − Σ ‖v‖²) / 2, so no pair is formed. A zero vector is at distance 1 from everything;
-    a list with fewer than two items has NaN.
-
-    Parameters
-    ----------
-    items
-        Item vectors (n_items × d).
-
-    Raises
-    ------
-    InputError
-        As ``coverage``, or vectors that are no finite n_items × d matrix.
+    Ziegler et al. (WWW 2005). ``items``: item vectors (n_items × d). The cosines of all pairs of m
+    unit vectors v add up to (‖Σ v‖² − Σ ‖v‖²) / 2, so no pair is formed. A zero vector is at
+    distance 1 from everything; a list with fewer than two items has NaN.
     """
     checked, vectors = checked_lists(lists), unit(items)
     check_items(checked, len(vectors))
@@ -283,21 +264,18 @@ def intra_list_distance(lists: ArrayLike, items: ArrayLike) -> Floats:
         return np.where(n > 1, 1 - cosines / (n * (n - 1)), np.nan)
 
 
+# vectors
+
+
 def effective_rank(x: ArrayLike) -> float:
     """Return the effective rank of vectors (n × d): exp of the entropy of their singular values.
 
     Singular values divided by their sum, natural logarithm (Roy and Vetterli, EUSIPCO 2007); the
     vectors are not centred. Between 1 and min(n, d), NaN for vectors that are all zero.
-
-    Raises
-    ------
-    InputError
-        No finite n × d matrix.
     """
-    vectors = matrix(x)
     # the triangle of QR has the same singular values and is small; the Gram matrix would lose half
     # of the digits
-    triangle = np.linalg.qr(vectors, mode="r")
+    triangle = np.linalg.qr(matrix(x), mode="r")
     values = np.linalg.svd(triangle, compute_uv=False)
     if not values.any():
         return float("nan")
@@ -306,13 +284,7 @@ def effective_rank(x: ArrayLike) -> float:
 
 
 def neighbours(x: ArrayLike, k: int) -> NDArray[np.int32]:
-    """Return the ``k`` nearest others of each vector by cosine (n × k), itself left out by id.
-
-    Raises
-    ------
-    InputError
-        No finite n × d matrix, or ``k`` outside 1 to n − 1.
-    """
+    """Return the ``k`` nearest others of each vector by cosine (n × k), itself left out by id."""
     from lib.topk import topk
 
     vectors = unit(x).astype(np.float32)
@@ -330,113 +302,5 @@ def neighbourhood_preservation(x: ArrayLike, y: ArrayLike, k: int) -> Floats:
 
     Rows of ``x`` (n × d) and ``y`` (n × e) are the same items; ``lib.stats.summary`` gives the mean
     with its interval over items.
-
-    Raises
-    ------
-    InputError
-        As ``neighbours``, or different numbers of items.
     """
     return jaccard(neighbours(x, k), neighbours(y, k))
-
-
-def common_at(a: Lists, b: Lists, ends: Sequence[int]) -> Ints:
-    """Return how many items each user's two lists share at each of the ascending cuts.
-
-    cuts × users. A shared item counts from the first cut on that holds its places in both lists.
-    """
-    common = np.zeros((len(ends), len(a)), dtype=np.min_scalar_type(ends[-1]))
-    for users, place, held in _meetings(a[:, : ends[-1]], b[:, : ends[-1]]):
-        own = int(np.searchsorted(ends, place, side="right"))  # the first cut with this place of b
-        for cut, (start, end) in enumerate(pairwise([0, *ends[own:]]), own):
-            common[cut, users] += np.bitwise_or.reduce(held[start:end], axis=0).view(np.uint8)
-    total = common.astype(np.intp)
-    for one, longer in pairwise(total):  # several times faster than cumsum along the short axis
-        longer += one
-    return total
-
-
-def _meetings(a: Lists, b: Lists) -> Iterator[tuple[slice, int, Bools]]:
-    """Yield for blocks of users and each place of ``b`` where in ``a`` that item stands.
-
-    The last is k_a × users and is overwritten by the next. Comparing whole columns of many users
-    beats sorting the rows up to lists of about a hundred, and needs no catalogue.
-    """
-    # narrow integers compare faster; unsigned, no item (−1) is the largest number there is, and in
-    # ``b`` the one before it, so that no item never meets no item
-    largest = max(a.max(initial=0), b.max(initial=0))
-    narrow = np.min_scalar_type(int(largest) + 2)
-    nothing = np.iinfo(narrow).max
-    left, right = (np.empty((x.shape[1], min(_USERS, len(x))), dtype=narrow) for x in (a, b))
-    held = np.empty(left.shape, dtype=np.bool_)
-    for start in range(0, len(a), _USERS):
-        users = slice(start, start + _USERS)
-        n = len(a[users])
-        for whole, turned in ((a, left), (b, right)):
-            turned[:, :n] = whole[users].astype(narrow).T  # narrow first: turning is the slow part
-        right[right == nothing] -= 1
-        for place, row in enumerate(right):
-            np.equal(left[:, :n], row[:n], out=held[:, :n])
-            yield users, place, held[:, :n]
-
-
-def parts(in_a: Bools, in_b: Bools, users: Ints, pairs: sp.csr_matrix) -> dict[str, Ints]:
-    """Return the columns of ``composition`` from pairs' users and which pairs each list holds."""
-    both = count(in_a & in_b, users, pairs)
-    return {
-        "both": both,
-        "a_only": count(in_a, users, pairs) - both,
-        "b_only": count(in_b, users, pairs) - both,
-        "relevant": np.diff(pairs.indptr).astype(np.intp),
-    }
-
-
-def _found(
-    lists: Sequence[ArrayLike], relevant: sp.csr_matrix
-) -> tuple[sp.csr_matrix, Ints, list[Bools]]:
-    """Return the relevant pairs, their users, and which pairs each of the lists holds (n_pairs)."""
-    pairs = relevant_pairs(relevant)
-    users = users_of(pairs)
-    return pairs, users, [places_of(one, pairs, users) >= 0 for one in same_users(*lists)]
-
-
-def _counts(train_counts: ArrayLike, n_items: int | None = None) -> Floats:
-    counts = np.asarray(train_counts, dtype=np.float64).ravel()
-    if n_items is not None and len(counts) != n_items:
-        raise InputError(
-            f"training counts of {len(counts)} items were given for a catalogue of {n_items}; "
-            "give one count per item"
-        )
-    return counts
-
-
-def _exposure(lists: ArrayLike, n_items: int) -> Ints:
-    checked = checked_lists(lists)
-    check_items(checked, n_items)
-    return np.bincount(checked[checked >= 0], minlength=n_items)
-
-
-def found_by(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Ints:
-    """Return how many of each user's relevant items exactly 0, 1, … N lists find (n_users × N + 1).
-
-    Rows add up to |relevant|. With two lists, columns 1 and 2 are the hits of one only and of both
-    (``lib.diagnostics.composition``).
-
-    Parameters
-    ----------
-    lists
-        N arrays of n_users × k items, −1 where there is no item.
-    relevant
-        n_users × n_items.
-
-    Raises
-    ------
-    InputError
-        No list, or as ``lib.metrics.hits``.
-    """
-    arrays = same_users(*lists)
-    pairs = relevant_pairs(relevant)
-    users = users_of(pairs)
-    finders = np.sum([places_of(array, pairs, users) >= 0 for array in arrays], axis=0)
-    width = len(arrays) + 1
-    cells = np.bincount(users * width + finders, minlength=pairs.shape[0] * width)
-    return cells.reshape(pairs.shape[0], width)

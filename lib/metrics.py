@@ -2,10 +2,13 @@
 
 Lists are n_users × k integers, best first, −1 where there is no item; an item stands at most once
 in a user's list (``lib.topk`` gives such lists; this is not checked again). Relevant items are a
-sparse matrix, n_users × n_items, whose stored non-zeros are the relevant pairs. All that follows
-rests on ``places``: where in its user's list each relevant item stands. There are far fewer
-relevant pairs than list entries, so looking the pairs up in the lists, and not the list entries
-up in the pairs, is what makes this fast.
+sparse n_users × n_items matrix: its non-zeros are the relevant pairs, and a pair stored twice
+counts once. Everything here raises InputError for lists or relevant items of another form, of
+different users or of another catalogue.
+
+All metrics rest on ``positions``: where in its user's list each relevant item stands. There are
+far fewer relevant pairs than list entries, so looking the pairs up in the lists, instead of the
+list entries in the pairs, is what makes this fast.
 """
 
 from __future__ import annotations
@@ -15,95 +18,71 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from lib.core import InputError, generator
-from lib.stats import Estimate, of_totals
 
 Lists = NDArray[np.signedinteger]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
+ENDS = (0.6, 0.8)
+"""Where the lower and the middle stratum end, as shares of all items or users."""
+
+ITEM_STRATA = ("cold", "mid", "hot")
+USER_STRATA = ("light", "medium", "heavy")
+"""Names of the strata 0, 1 and 2."""
+
 _BLOCK = 1 << 18
 """Comparisons made at once: they stay in cache."""
 
 
 def hits(lists: ArrayLike, relevant: sp.csr_matrix) -> Bools:
-    """Return which list entries are relevant to their user (n_users × k).
-
-    Raises
-    ------
-    InputError
-        Lists that are no n_users × k integers with k ≥ 1, other users than those of ``relevant``,
-        or an item outside its catalogue.
-    """
+    """Return which list entries are relevant to their user (n_users × k)."""
     checked, pairs = checked_lists(lists), relevant_pairs(relevant)
     users = users_of(pairs)
-    place = places_of(checked, pairs, users)
-    found = place >= 0
+    at = positions_of(checked, pairs, users)
+    found = at >= 0
     out = np.zeros(checked.shape, dtype=np.bool_)
-    out[users[found], place[found]] = True
+    out[users[found], at[found]] = True
     return out
 
 
 def recall(lists: ArrayLike, relevant: sp.csr_matrix) -> Floats:
-    """Return each user's recall, hits / |relevant| (n_users).
-
-    Raises
-    ------
-    InputError
-        As ``hits``.
-    """
+    """Return each user's recall, hits / |relevant| (n_users)."""
     pairs = relevant_pairs(relevant)
     users = users_of(pairs)
-    return share(count(places_of(checked_lists(lists), pairs, users) >= 0, users, pairs), pairs)
+    return share(count(positions_of(checked_lists(lists), pairs, users) >= 0, users, pairs), pairs)
 
 
 def ndcg(lists: ArrayLike, relevant: sp.csr_matrix) -> Floats:
     """Return each user's normalised discounted cumulative gain with binary gains (n_users).
 
-    A hit at place r (from 1) gives 1 / log2(r + 1); the sum is divided by that of the best
-    possible list, which has min(|relevant|, k) hits in its first places (Järvelin and Kekäläinen,
-    ACM TOIS 20(4), 2002).
-
-    Raises
-    ------
-    InputError
-        As ``hits``.
+    A hit at rank r (from 1) gains 1 / log2(r + 1); the sum is divided by that of the ideal list,
+    whose first min(|relevant|, k) items are hits (Järvelin and Kekäläinen, ACM TOIS 20(4), 2002).
     """
     checked, pairs = checked_lists(lists), relevant_pairs(relevant)
     users, k = users_of(pairs), checked.shape[1]
-    place = places_of(checked, pairs, users)
-    found = place >= 0
+    at = positions_of(checked, pairs, users)
+    found = at >= 0
     discount = 1 / np.log2(np.arange(2, k + 2))
-    gain = np.bincount(users[found], weights=discount[place[found]], minlength=len(checked))
+    gain = np.bincount(users[found], weights=discount[at[found]], minlength=len(checked))
     # a user with nothing relevant has an ideal of 0 and so, at 0 / 0, a NaN
     ideal = np.append(0.0, np.cumsum(discount))[np.minimum(np.diff(pairs.indptr), k)]
     with np.errstate(invalid="ignore"):
         return gain / ideal
 
 
-def places(lists: ArrayLike, relevant: sp.csr_matrix) -> Ints:
+def positions(lists: ArrayLike, relevant: sp.csr_matrix) -> Ints:
     """Return where in its user's list each relevant item stands, from 0; −1 where it is absent.
 
-    One value per stored pair of ``relevant``, in its order (n_pairs); at a shorter cut K the items
-    found are those with ``0 <= place < K``.
-
-    Raises
-    ------
-    InputError
-        As ``hits``.
+    One value per pair of ``relevant_pairs(relevant)`` (n_pairs). Lists cut to K items hold those
+    with ``0 <= position < K``.
     """
     pairs = relevant_pairs(relevant)
-    return places_of(checked_lists(lists), pairs, users_of(pairs))
+    return positions_of(checked_lists(lists), pairs, users_of(pairs))
 
 
-def places_of(lists: Lists, pairs: sp.csr_matrix, users: Ints) -> Ints:
-    """Return ``places`` of checked lists for pairs without stored zeros, whose users are given.
-
-    Raises
-    ------
-    InputError
-        Other users than those of ``pairs``, or an item outside its catalogue.
-    """
+def positions_of(lists: Lists, pairs: sp.csr_matrix, users: Ints) -> Ints:
+    """Return ``positions`` given checked lists, ``relevant_pairs`` and ``users_of`` of them."""
     n_users, n_items = pairs.shape
     if len(lists) != n_users:
         raise InputError(
@@ -121,19 +100,26 @@ def places_of(lists: Lists, pairs: sp.csr_matrix, users: Ints) -> Ints:
         n = len(items)
         lists.take(users[start : start + n], axis=0, out=listed[:n], mode="clip")
         np.equal(listed[:n], items, out=same[:n])
-        pair, place = np.divmod(np.flatnonzero(same[:n]), k)
-        out[start + pair] = place
+        pair, position = np.divmod(np.flatnonzero(same[:n]), k)
+        out[start + pair] = position
     return out
 
 
 def relevant_pairs(relevant: sp.csr_matrix) -> sp.csr_matrix:
-    """Return ``relevant`` as CSR without stored zeros: masking a matrix by multiplying leaves some.
+    """Return ``relevant`` as CSR in canonical form: sorted, no pair twice, no stored zeros.
 
-    A matrix that has none comes back as it is.
+    Masking a matrix by multiplication leaves zeros; building one from pairs may leave duplicates.
+    A matrix that is canonical already comes back as it is, any other is copied.
     """
+    if not sp.issparse(relevant):
+        raise InputError(
+            f"relevant items were given as {type(relevant).__name__}; give a SciPy sparse matrix "
+            "of users × items"
+        )
     pairs = relevant.tocsr()
-    if not pairs.data.all():
+    if not pairs.has_canonical_format or not pairs.data.all():
         pairs = pairs.copy()
+        pairs.sum_duplicates()
         pairs.eliminate_zeros()
     return pairs
 
@@ -162,13 +148,7 @@ def filled(lists: Lists) -> Ints:
 
 
 def checked_lists(lists: ArrayLike) -> Lists:
-    """Return lists as an array.
-
-    Raises
-    ------
-    InputError
-        They are no n_users × k integers with k ≥ 1, or hold an id below −1.
-    """
+    """Return lists as a contiguous array; ids keep their type, 64 bits included."""
     array = np.ascontiguousarray(lists)  # a cut lists[:, :k] is slow to read over and over
     if array.ndim != 2 or array.shape[1] < 1 or not np.issubdtype(array.dtype, np.signedinteger):
         raise InputError(
@@ -184,13 +164,7 @@ def checked_lists(lists: ArrayLike) -> Lists:
 
 
 def same_users(*lists: ArrayLike) -> list[Lists]:
-    """Return lists of the same users as arrays.
-
-    Raises
-    ------
-    InputError
-        As ``checked_lists``, lists of different users, or none at all.
-    """
+    """Return at least one array of lists, all of the same users, each as ``checked_lists``."""
     arrays = [checked_lists(one) for one in lists]
     if len({len(array) for array in arrays}) != 1:
         raise InputError(
@@ -201,13 +175,7 @@ def same_users(*lists: ArrayLike) -> list[Lists]:
 
 
 def check_items(lists: Lists, n_items: int) -> None:
-    """Refuse checked lists with an item beyond the catalogue, ids 0 to n_items − 1.
-
-    Raises
-    ------
-    InputError
-        There is one.
-    """
+    """Refuse checked lists with an item beyond the catalogue, ids 0 to n_items − 1."""
     if lists.max(initial=-1) >= n_items:
         raise InputError(
             f"lists with the item id {lists.max()} were given; this catalogue has ids 0 to "
@@ -216,41 +184,18 @@ def check_items(lists: Lists, n_items: int) -> None:
 
 
 def check_k(k: int) -> None:
-    """Refuse a length below 1.
-
-    Raises
-    ------
-    InputError
-        ``k`` is below 1.
-    """
+    """Refuse a list length below 1."""
     if k < 1:
         raise InputError(f"k = {k} was given; give a list length of at least 1")
 
 
-Labels = NDArray[np.intp]
-
-ENDS = (0.6, 0.8)
-"""Where the lower and the middle stratum end, as shares of all items or users."""
-
-ITEMS = ("cold", "mid", "hot")
-USERS = ("light", "middling", "heavy")
-"""Names of the strata 0, 1 and 2."""
-
-MOVES = ("rises", "stays", "falls")
-
-
-def by_count(counts: ArrayLike, *, seed: int = 2024) -> Labels:
+def by_count(counts: ArrayLike, *, seed: int = 2024) -> Ints:
     """Return the stratum of each item or user by its training count: 0 low, 1 middle, 2 high (n).
 
-    The shares hold exactly, to the nearest whole number: of those whose equal count straddles an
-    edge, a draw by ``seed`` decides who stands below. (The paper's reference puts them all below,
-    which makes 62.9 % of its items cold.) The draw goes by position, so renumbering moves only
-    those at an edge.
-
-    Raises
-    ------
-    InputError
-        Not one finite number each.
+    The shares ``ENDS`` hold exactly, to the nearest whole number: among equal counts at an edge
+    the seed decides who is below it. (The paper's reference puts them all below, which makes 62.9 %
+    of its items cold.) Random numbers go by position, so renumbering moves only those at an edge.
+    ``counts`` are one finite number each.
     """
     values = np.asarray(counts, dtype=np.float64)
     if values.ndim != 1 or not np.isfinite(values).all():
@@ -267,14 +212,8 @@ def by_count(counts: ArrayLike, *, seed: int = 2024) -> Labels:
 def restricted(relevant: sp.csr_matrix, items_mask: ArrayLike) -> sp.csr_matrix:
     """Return the relevant pairs whose item is chosen (n_users × n_items, same shape).
 
-    ``lib.metrics.recall`` of it is recall in a stratum. The lists stay those over all items: an
-    item of another stratum takes its place in them. ``items_mask``: one truth value per item
-    (n_items).
-
-    Raises
-    ------
-    InputError
-        A mask of another catalogue.
+    ``recall`` of them is recall in a stratum. The lists stay those over all items: an item of
+    another stratum takes its rank in them. ``items_mask``: one truth value per item (n_items).
     """
     mask = np.asarray(items_mask)
     if mask.dtype != np.bool_ or mask.shape != relevant.shape[1:]:
@@ -282,36 +221,7 @@ def restricted(relevant: sp.csr_matrix, items_mask: ArrayLike) -> sp.csr_matrix:
             f"a mask of shape {mask.shape} and type {mask.dtype} was given for a catalogue of "
             f"{relevant.shape[1]} items; give one truth value per item"
         )
-    chosen = sp.diags(mask.astype(relevant.dtype))
-    return relevant_pairs(sp.csr_matrix(relevant @ chosen))
-
-
-def gain_difference(
-    first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike]
-) -> Estimate:
-    """Return one relative gain minus another, both over the same resampled users.
-
-    Each is (found, base), one value per user. A user with nothing relevant in one stratum adds
-    nothing to its totals but counts in the other, so that the difference is that of ``gain``; a
-    user with nothing in either is left out.
-
-    Raises
-    ------
-    InputError
-        As ``lib.stats.of_totals``.
-    """
-    columns = np.stack([np.asarray(c, dtype=np.float64) for c in (*first, *second)])
-    filled = np.where(np.isnan(columns).all(axis=0), np.nan, np.nan_to_num(columns))
-    return of_totals(lambda a, b, c, d: a / b - c / d, *filled)
-
-
-def moves(found: ArrayLike, base: ArrayLike) -> Floats:
-    """Return whether each user's recall rises, stays or falls from ``base`` (3 × n_users, 0 or 1).
-
-    Rows as in ``MOVES``; NaN where either recall is. Recalls of one list each: averages over seeds
-    would hardly ever stay.
-    """
-    change = np.asarray(found, dtype=np.float64) - np.asarray(base, dtype=np.float64)
-    found_moves = np.stack([change > 0, change == 0, change < 0]).astype(np.float64)
-    found_moves[:, np.isnan(change)] = np.nan
-    return found_moves
+    pairs = relevant_pairs(relevant).copy()
+    pairs.data[~mask[pairs.indices]] = 0
+    pairs.eliminate_zeros()
+    return pairs

@@ -1,7 +1,9 @@
 """Estimates with intervals, a paired test and its correction. The sampled unit is the user.
 
-Values come per user; a NaN (a user with nothing relevant) is left out. Results do not depend on
-the order of the users: values are sorted before anything is drawn.
+Values come per user (n_users); a user with a NaN in any column, which is one without a value, is
+left out. Results do not depend on the order of the users: values are sorted before anything is
+drawn. All functions take the bootstrap's ``seed``, number of resamples ``draws`` and coverage
+``level``, and raise InputError for columns of different lengths or of more than one dimension.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from lib.core import InputError, generator
 Floats = NDArray[np.float64]
 
 _BLOCK = 1 << 17
-"""Values drawn at once: they stay in cache, and memory stays at some MiB whatever the draws."""
+"""Values drawn at once: they stay in cache, and memory stays at a few MiB for any ``draws``."""
 
 
 class Estimate(NamedTuple):
@@ -43,20 +45,7 @@ class Paired(NamedTuple):
 def summary(
     values: ArrayLike, *, seed: int = 0, draws: int = 1000, level: float = 0.95
 ) -> Estimate:
-    """Return the mean over users with its bootstrap interval.
-
-    Parameters
-    ----------
-    values
-        One value per user (n_users); NaN is left out. With none left the estimate is NaN, n = 0.
-    seed, draws, level
-        Of the bootstrap: its seed, number of resamples and coverage.
-
-    Raises
-    ------
-    InputError
-        Not one value per user, fewer than one draw, or a level outside 0 to 1.
-    """
+    """Return the mean over users with its bootstrap interval; NaN and n = 0 where none is left."""
     column = np.asarray(values, dtype=np.float64)
     return of_totals(np.divide, column, np.ones_like(column), seed=seed, draws=draws, level=level)
 
@@ -71,26 +60,28 @@ def ratio(
 ) -> Estimate:
     """Return the pooled ratio Σ numerator / Σ denominator with its bootstrap interval.
 
-    Both are given per user (n_users); a user with a NaN in either is left out. Users, not hits,
-    are resampled, because the hits of one user are not independent.
-
-    Raises
-    ------
-    InputError
-        As ``summary``, or columns of different lengths.
+    Users, not hits, are resampled, because the hits of one user are not independent.
     """
     return of_totals(np.divide, numerator, denominator, seed=seed, draws=draws, level=level)
 
 
 def relative_gain(found: ArrayLike, base: ArrayLike, *, seed: int = 0) -> Estimate:
-    """Return the relative gain Σ found / Σ base − 1 over users with its bootstrap interval.
-
-    Raises
-    ------
-    InputError
-        As ``ratio``.
-    """
+    """Return the relative gain Σ found / Σ base − 1 over users with its bootstrap interval."""
     return of_totals(lambda a, b: a / b - 1, found, base, seed=seed)
+
+
+def gain_difference(
+    first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike]
+) -> Estimate:
+    """Return one relative gain minus another, both over the same resampled users.
+
+    Each is (found, base), such as recalls in one stratum of items. A user with nothing relevant
+    in one stratum adds nothing to its totals but counts in the other, so that the difference is
+    that of ``relative_gain``; a user with nothing in either is left out.
+    """
+    columns = np.stack([np.asarray(c, dtype=np.float64) for c in (*first, *second)])
+    filled = np.where(np.isnan(columns).all(axis=0), np.nan, np.nan_to_num(columns))
+    return of_totals(lambda a, b, c, d: a / b - c / d, *filled)
 
 
 def of_totals(
@@ -103,22 +94,11 @@ def of_totals(
     """Return any function of the columns' totals over users with its bootstrap interval.
 
     A mean, a pooled ratio, a gain Σa/Σb − 1 or a difference of two pooled means is each a function
-    of totals: ``of_totals(lambda s, n, t, m: s / n - t / m, s, n, t, m)``.
+    of totals: ``of_totals(lambda s, n, t, m: s / n - t / m, s, n, t, m)``. ``function`` takes one
+    array of totals per column and returns an array of the same shape.
 
-    Parameters
-    ----------
-    function
-        Takes one array of totals per column and returns an array of the same shape.
-    columns
-        One value per user each (n_users); a user with a NaN in any is left out.
-    seed, draws, level
-        As in ``summary``: percentile interval (Efron and Tibshirani, 1993, ch. 13) over resamples
-        of users. A resample on which the function is undefined (0 / 0) is passed over.
-
-    Raises
-    ------
-    InputError
-        As ``ratio``.
+    The interval is the percentile interval (Efron and Tibshirani, 1993, ch. 13) over resamples of
+    users; resamples on which the function is undefined (0 / 0) are skipped.
     """
     if not 0 < level < 1:
         raise InputError(f"level = {level} was given; give one between 0 and 1, such as 0.95")
@@ -136,13 +116,7 @@ def of_totals(
 
 
 def value_of_totals(function: Callable[..., Floats], *columns: ArrayLike) -> float:
-    """Return ``of_totals``'s mean alone, for those who do not need the interval.
-
-    Raises
-    ------
-    InputError
-        As ``ratio``.
-    """
+    """Return the mean of ``of_totals`` without its interval."""
     return _value(function, _complete(*columns))
 
 
@@ -169,11 +143,11 @@ def _complete(*columns: ArrayLike) -> Floats:
     return rows[:, np.lexsort(rows[::-1])]
 
 
-def _resampled_totals(rows: Floats, draws: int, draw: np.random.Generator) -> Floats:
+def _resampled_totals(rows: Floats, draws: int, rng: np.random.Generator) -> Floats:
     """Return the totals of ``draws`` resamples of the users (n_columns × draws).
 
-    Not scipy.stats.bootstrap: it is no faster, refuses a single user, and one resample without
-    any hit turns its whole interval into NaN.
+    scipy.stats.bootstrap is no faster, refuses a single user, and one resample without any hit
+    turns its whole interval into NaN.
     """
     n = rows.shape[1]
     out = np.zeros((len(rows), draws))
@@ -181,7 +155,7 @@ def _resampled_totals(rows: Floats, draws: int, draw: np.random.Generator) -> Fl
     values = np.empty((step, n))
     for start in range(0, draws if n else 0, step):
         part = slice(start, min(start + step, draws))
-        chosen = draw.integers(0, n, (part.stop - start, n))
+        chosen = rng.integers(0, n, (part.stop - start, n))
         drawn = values[: len(chosen)]
         for total, column in zip(out, rows, strict=True):
             column.take(chosen, out=drawn, mode="clip")
@@ -194,30 +168,28 @@ def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> 
 
     If the systems do not differ, each user's difference a − b is as likely with the other sign.
     ``p`` is the two-sided share of random sign assignments whose mean difference is at least as
-    large, observed one counted in: (1 + extreme) / (1 + draws) (Phipson and Smyth, 2010). At the
-    scale of recommender tests sign and Wilcoxon tests mislead (arXiv:2305.02461).
+    large, the observed one included: (1 + extreme) / (1 + draws) (Phipson and Smyth, 2010). At
+    the scale of recommender tests sign and Wilcoxon tests mislead (arXiv:2305.02461).
 
-    Parameters
-    ----------
-    a, b
-        One value per user each (n_users); a user with a NaN in either is left out.
-    seed, draws
-        Of the randomisation. The interval of the difference is the bootstrap of ``summary``.
-
-    Returns
-    -------
-    Paired
-        ``effect`` is Cohen's d_z, mean / standard deviation of the differences (ddof 1): 0 where
-        no user differs, NaN for a single user. NaN throughout and n = 0 where no user is left.
+    ``draws`` are those of the randomisation; the interval is that of ``summary``. ``effect`` is
+    Cohen's d_z, mean / standard deviation of the differences (ddof 1): 0 where no user differs,
+    NaN for a single user. NaN throughout and n = 0 where no user is left.
 
     Raises
     ------
     InputError
-        As ``summary``, or ``a`` and ``b`` of different lengths.
+        Also for differences that are not finite, alone or added up.
     """
     _check_draws(draws)
     first, second = _complete(a, b)
-    difference = first - second
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference = first - second
+        whole = np.abs(difference).sum()
+    if not np.isfinite(whole):
+        raise InputError(
+            f"differences were given of which {np.count_nonzero(~np.isfinite(difference))} are not "
+            "finite or whose sum is not; give finite values, NaN for a user without a value"
+        )
     mean, low, high, n = summary(difference, seed=seed)
     if n == 0:
         return Paired(np.nan, np.nan, np.nan, np.nan, np.nan, 0)
@@ -230,11 +202,11 @@ def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> 
     return Paired(mean, low, high, effect, (1 + extreme) / (1 + draws), n)
 
 
-def _sign_flips_beyond(difference: Floats, draws: int, draw: np.random.Generator) -> int:
+def _sign_flips_beyond(difference: Floats, draws: int, rng: np.random.Generator) -> int:
     """Return how many random sign assignments have a total as large as the observed one.
 
-    Not scipy.stats.permutation_test, which holds a float for each user and draw to make its
-    signs. Users without a difference do not move the total: they are dropped.
+    scipy.stats.permutation_test holds a float for each user and draw to make its signs. Users
+    without a difference do not change the total and are dropped.
     """
     sizes = np.sort(np.abs(difference[difference != 0]))
     whole = sizes.sum()
@@ -245,7 +217,7 @@ def _sign_flips_beyond(difference: Floats, draws: int, draw: np.random.Generator
     extreme = 0
     for start in range(0, draws, step):
         block = min(step, draws - start)
-        packed = draw.integers(0, 256, (block, -(-len(sizes) // 8)), dtype=np.uint8)
+        packed = rng.integers(0, 256, (block, -(-len(sizes) // 8)), dtype=np.uint8)
         positive[:block] = np.unpackbits(packed, axis=1, count=len(sizes))
         totals = 2 * (positive[:block] @ sizes) - whole
         extreme += int(np.count_nonzero(np.abs(totals) >= observed))
@@ -257,11 +229,6 @@ def holm(p: ArrayLike) -> Floats:
 
     The i-th smallest of m is multiplied by m − i + 1 and is never below those before it, nor
     above 1. NaN (a comparison that could not be made) stays NaN and does not count in m.
-
-    Raises
-    ------
-    InputError
-        Not one-dimensional, or a value outside 0 to 1.
     """
     values = np.asarray(p, dtype=np.float64)
     made = ~np.isnan(values)

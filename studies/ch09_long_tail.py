@@ -28,6 +28,7 @@ from studies.context import Run
 COUNTS = (1, 2, 3, 5)
 UNCUT = "uncut"
 UNSEEN, ALL = "unseen items", "all items"
+MOVES = ("rises", "stays", "falls")
 CHANCE, ONE_LIST = "chance", "one semantic list for all"
 
 
@@ -257,3 +258,15 @@ def pooled(values: Sequence[Floats]) -> Floats:
     every = np.stack(values)
     n = (~np.isnan(every)).sum(axis=0)
     return np.where(n > 0, np.stack([np.nansum(every, axis=0), n]), np.nan)
+
+
+def moves(found: ArrayLike, base: ArrayLike) -> Floats:
+    """Return whether each user's recall rises, stays or falls from ``base`` (3 × n_users, 0 or 1).
+
+    Rows as in ``MOVES``; NaN where either recall is. Recalls of one list each: averages over seeds
+    would hardly ever stay.
+    """
+    change = np.asarray(found, dtype=np.float64) - np.asarray(base, dtype=np.float64)
+    found_moves = np.stack([change > 0, change == 0, change < 0]).astype(np.float64)
+    found_moves[:, np.isnan(change)] = np.nan
+    return found_moves

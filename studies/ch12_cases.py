@@ -23,7 +23,7 @@ from lib.core import InputError, generator, unit
 from lib.dataset import Dataset
 from lib.diagnostics import jaccard, neighbours
 from lib.encoders import text
-from lib.metrics import Bools, Floats, Ints, Lists, count, places, relevant_pairs, users_of
+from lib.metrics import Bools, Floats, Ints, Lists, count, positions, relevant_pairs, users_of
 from lib.stats import ratio, summary
 from studies.ch10_diversity import NEIGHBOURS, neighbourhood
 from studies.context import Run
@@ -187,7 +187,7 @@ def cold_recall(
     pairs = relevant_pairs(relevant)
     rows = []
     for what, of in lists.items():
-        found = (places(of, relevant) >= 0) & cold
+        found = (positions(of, relevant) >= 0) & cold
         whole = count(cold, users, pairs)
         share = ratio(count(found, users, pairs)[whole > 0], whole[whole > 0])
         rows.append({"what": what, **share._asdict()})
@@ -210,7 +210,7 @@ def cold_cases(
     """
     data = run.dataset
     users, items, cold = cold_pairs(data.test, stratum)
-    ranks = [places(of, data.test) for of in (semantic, collaborative)]
+    ranks = [positions(of, data.test) for of in (semantic, collaborative)]
     counts = data.train.getnnz(axis=0)
     raw = unit(normalize(text.encode(data, run.parameters["encoder"]), dim=1))
     columns: dict[str, list[Entry]] = {

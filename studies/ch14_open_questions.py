@@ -20,7 +20,7 @@ from companion.data import load
 from lib import fusion, views
 from lib.core import InputError
 from lib.dataset import Dataset
-from lib.diagnostics import found_by, jaccard
+from lib.diagnostics import hits_by_count, jaccard
 from lib.encoders import text
 from lib.encoders.training import VALIDATION_K
 from lib.metrics import Floats, Lists, recall
@@ -248,7 +248,7 @@ def finders(trials: Trials) -> pd.DataFrame:
 
 def _found_by(trials: Trials, parts: Sequence[Make]) -> Floats:
     counts = [
-        found_by([trials.lists(make(seed)) for make in parts], trials.run.dataset.test)
+        hits_by_count([trials.lists(make(seed)) for make in parts], trials.run.dataset.test)
         for seed in trials.run.seeds
     ]
     hits = np.sum(counts, axis=(0, 1))[1:]

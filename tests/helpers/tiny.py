@@ -1,4 +1,4 @@
-"""Small random lists with what is relevant, and the slow, obvious Python they are held against."""
+"""Small random lists and relevant items, as arrays and as plain Python to compare with."""
 
 import os
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Tiny:
         return {int(item) for item in self.relevant[user].indices}
 
 
-def random_lists(draw: np.random.Generator, n_users: int, n_items: int, k: int) -> np.ndarray:
+def random_lists(rng: np.random.Generator, n_users: int, n_items: int, k: int) -> np.ndarray:
     """Return lists without duplicates, some of them short (n_users × k int32)."""
-    order = np.argsort(draw.random((n_users, max(k, n_items))), axis=1)[:, :k]
-    length = draw.integers(0, k + 1, (n_users, 1))
-    length[draw.random((n_users, 1)) < 0.5] = k
+    order = np.argsort(rng.random((n_users, max(k, n_items))), axis=1)[:, :k]
+    length = rng.integers(0, k + 1, (n_users, 1))
+    length[rng.random((n_users, 1)) < 0.5] = k
     # an item beyond the catalogue is a missing one; missing ones come last
     found = np.where((order < n_items) & (np.arange(k) < length), order, -1)
     last = np.argsort(found < 0, axis=1, kind="stable")
@@ -41,9 +41,9 @@ def random_lists(draw: np.random.Generator, n_users: int, n_items: int, k: int) 
 
 
 def tiny(seed: int, n_users: int, n_items: int, ks: tuple[int, ...]) -> Tiny:
-    draw = np.random.default_rng(seed)
-    relevant = sp.csr_matrix((draw.random((n_users, n_items)) < 0.3).astype(np.float32))
-    lists = [random_lists(draw, n_users, n_items, k) for k in ks]
+    rng = np.random.default_rng(seed)
+    relevant = sp.csr_matrix((rng.random((n_users, n_items)) < 0.3).astype(np.float32))
+    lists = [random_lists(rng, n_users, n_items, k) for k in ks]
     return Tiny(lists, relevant, n_items)
 
 

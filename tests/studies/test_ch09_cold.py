@@ -313,3 +313,10 @@ def test_the_better_view_has_the_better_mean_validation() -> None:
         concatenation.better({"a": [View(torch.ones(1, 1), torch.ones(1, 1), {})]})
     with pytest.raises(InputError, match="no views"):
         concatenation.better({})
+
+
+def test_moves_by_hand() -> None:
+    found = ch09_long_tail.moves([0.5, 0.2, 0.1, np.nan], [0.4, 0.2, 0.3, np.nan])
+    expected = [[1, 0, 0, np.nan], [0, 1, 0, np.nan], [0, 0, 1, np.nan]]
+    np.testing.assert_array_equal(found, expected)
+    assert ch09_long_tail.MOVES == ("rises", "stays", "falls")

@@ -8,13 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
-from tiny import Tiny, worlds
 
 from lib import views
 from lib.core import InputError
 from lib.dataset import Dataset
-from lib.diagnostics import composition, found_by
 from lib.encoders import text
 from lib.fusion import simplex
 from lib.metrics import recall
@@ -151,41 +148,6 @@ def test_available_descriptions_and_their_digests(films: Dataset) -> None:
 def test_a_view_can_be_trained_on_a_description(films: Dataset) -> None:
     view = views.fit(films, "linear", encoder="genres", epochs=1, dimension=4)
     assert view.info["encoder"] == "genres" and view.items.shape == (films.n_items, 4)
-
-
-# How many lists find a hit.
-
-
-def test_found_by_hand() -> None:
-    # user 0: item 0 by all three, 1 by one, 2 by none; user 1: item 3 by two
-    relevant = sp.csr_matrix(np.array([[1, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]))
-    lists = [
-        np.array([[0, 1], [3, 0], [0, 1]]),
-        np.array([[3, 0], [0, 3], [0, -1]]),
-        np.array([[0, 3], [1, 2], [-1, -1]]),
-    ]
-    np.testing.assert_array_equal(
-        found_by(lists, relevant), [[1, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
-    )
-
-
-@given(worlds())
-@settings(max_examples=30, deadline=None)
-def test_found_by_counts_as_plain_python_does(world: Tiny) -> None:
-    expected = np.zeros((world.n_users, 4), dtype=int)
-    for user in range(world.n_users):
-        for item in world.liked(user):
-            expected[user, sum(item in world.items(w, user) for w in range(3))] += 1
-    np.testing.assert_array_equal(found_by(world.lists, world.relevant), expected)
-    both = composition(*world.lists[:2], world.relevant)
-    two = found_by(world.lists[:2], world.relevant)
-    np.testing.assert_array_equal(two[:, 1], both["a_only"] + both["b_only"])
-    np.testing.assert_array_equal(two[:, 2], both["both"])
-
-
-def test_found_by_refuses_no_list(small: Dataset) -> None:
-    with pytest.raises(InputError, match="at least one"):
-        found_by([], small.test)
 
 
 # The comparisons.
