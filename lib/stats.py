@@ -187,8 +187,9 @@ def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> 
         whole = np.abs(difference).sum()
     if not np.isfinite(whole):
         raise InputError(
-            f"differences were given of which {np.count_nonzero(~np.isfinite(difference))} are not "
-            "finite or whose sum is not; give finite values, NaN for a user without a value"
+            f"values whose differences are not finite ({np.count_nonzero(~np.isfinite(difference))}"
+            f" of {len(difference)} users) or overflow when added were given; give finite values, "
+            "NaN for a user without a value"
         )
     mean, low, high, n = summary(difference, seed=seed)
     if n == 0:

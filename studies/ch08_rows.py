@@ -143,7 +143,7 @@ def _numbers(view: View) -> tuple[np.ndarray, np.ndarray]:
     return view.users.numpy(), view.items.numpy()
 
 
-def _tensors(found: fusion.Vectors) -> Vectors:
+def _tensors(found: fusion.JointVectors) -> Vectors:
     return torch.from_numpy(found.users), torch.from_numpy(found.items)
 
 
@@ -205,10 +205,10 @@ def _selected(offered: tuple[Source, ...], bench: Bench) -> Made:
     dataset, subset = bench.dataset, validation_users(bench.dataset)
     able = [source for source in offered if not bench.too_large(source)]
 
-    def pool(part: Part, users: Any, of: list[Source]) -> learned.Pool:
+    def pool(part: Part, users: Any, of: list[Source]) -> learned.CandidatePool:
         found = [bench.ranked(source, part).items.numpy()[users] for source in able]
         held = [bench.view(source) for source in of]
-        return learned.pooled([(view.users[users], view.items) for view in held], found)
+        return learned.candidate_pool([(view.users[users], view.items) for view in held], found)
 
     candidates, k = pool("valid", subset, able), min(VALIDATION_K, dataset.n_items)
 

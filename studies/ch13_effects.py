@@ -74,7 +74,10 @@ class Bench:
         return self.view("linear", seed), self.view("lightgcn", seed)
 
     def lists(
-        self, view: View | fusion.Vectors, k: int | None = None, mask: sp.csr_matrix | None = None
+        self,
+        view: View | fusion.JointVectors,
+        k: int | None = None,
+        mask: sp.csr_matrix | None = None,
     ) -> Lists:
         """Return test lists (n_users × k); ``mask`` is never recommended, by default all seen."""
         exclude = self.run.dataset.seen if mask is None else mask
@@ -154,7 +157,7 @@ def one_seed(found: Evidence, place: int) -> Evidence:
     )
 
 
-def concatenated(views: Views) -> fusion.Vectors:
+def concatenated(views: Views) -> fusion.JointVectors:
     """Return norm-concat-norm of the two views."""
     return fusion.concat([(view.users.numpy(), view.items.numpy()) for view in views])
 

@@ -65,7 +65,7 @@ def best_concat(dataset: Dataset, views: Sequence[View], grid: ArrayLike | None 
 def _chosen(dataset: Dataset, pairs: Sequence[Pair], grid: ArrayLike | None) -> cache.Value:
     subset = validation_users(dataset)
 
-    def score(found: fusion.Vectors) -> float:
+    def score(found: fusion.JointVectors) -> float:
         users, items = map(torch.from_numpy, found)
         return validation_score(dataset, users, items, subset)
 
@@ -95,5 +95,5 @@ def _pairs(views: Sequence[View]) -> list[Pair]:
     return [(view.users.numpy(), view.items.numpy()) for view in views]
 
 
-def _view(found: fusion.Vectors, info: dict[str, Any]) -> View:
+def _view(found: fusion.JointVectors, info: dict[str, Any]) -> View:
     return View(torch.from_numpy(found.users), torch.from_numpy(found.items), info)

@@ -2,8 +2,10 @@
 
 Vectors come as (users, items) pairs, n_users × d and n_items × d. Lists come as one n_users × K
 array of items per view, best first, −1 where there is no item, no item twice in a row, with scores
-of the same shape where they are fused by score; the fused lists are n_users × k int32, equal
-scores broken by the smaller item id, −1 where the lists together hold fewer than k items.
+of the same shape where they are fused by score. Fused lists are n_users × k, int32 or the wider
+type of the lists given; equal scores are broken by the smaller item id, and −1 fills up where the
+lists together hold fewer than k items. All functions raise InputError for views or lists of
+different users, for a ``k`` below 1 and for scores and weights they cannot use.
 """
 
 from __future__ import annotations
@@ -20,19 +22,17 @@ from tqdm import tqdm
 from lib.core import InputError, unit
 from lib.metrics import Floats, Lists, check_k, filled, same_users
 
-Fused = NDArray[np.int32]
-
 _BLOCK = 1 << 20  # list entries fused at once: some 50 MiB of working memory
 
 
-class Vectors(NamedTuple):
+class JointVectors(NamedTuple):
     """User and item vectors (n_users × d, n_items × d, float32) whose inner product ranks."""
 
     users: NDArray[np.float32]
     items: NDArray[np.float32]
 
 
-class Choice(NamedTuple):
+class WeightChoice(NamedTuple):
     """The chosen weight of each view, its score, and every weighting that was tried."""
 
     weights: tuple[float, ...]
@@ -42,25 +42,13 @@ class Choice(NamedTuple):
 
 def concat(
     views: Sequence[tuple[ArrayLike, ArrayLike]], weights: ArrayLike | None = None
-) -> Vectors:
+) -> JointVectors:
     """Return the views side by side, each normalised and scaled by the root of its weight.
 
-    The inner product of a user and an item is then Σ w · cosine over the views, the weights being
-    brought to a sum of 1: norm-concat-norm is the weighted mean of the cosines. A zero vector has
-    cosine 0 with everything.
-
-    Parameters
-    ----------
-    views
-        (users, items) of each view: n_users × d and n_items × d, d being each view's own.
-    weights
-        One per view, not negative, not all zero; equal by default.
-
-    Raises
-    ------
-    InputError
-        No view, views of different users or items, vectors that are no finite matrices, or other
-        weights than these.
+    The inner product of a user and an item is then Σ w · cosine over the views, the weights scaled
+    to add up to 1: norm-concat-norm is the weighted mean of the cosines. A zero vector has cosine
+    0 with everything. Each view has a dimension of its own; ``weights`` are one per view, not
+    negative, not all zero, and equal by default.
     """
     given = np.ones(len(views)) if weights is None else weights
     roots = np.sqrt(_weights(given, len(views)))
@@ -73,22 +61,17 @@ def concat(
                 f"views of {', '.join(sizes)} {name} were given; give views of one dataset"
             )
         sides.append(np.concatenate(parts, axis=1).astype(np.float32))
-    return Vectors(*sides)
+    return JointVectors(*sides)
 
 
 def simplex(n_views: int, steps: int = 10) -> Floats:
     """Return all weightings of ``n_views`` in multiples of 1 / ``steps`` that add up to 1.
 
-    One per row, the evenest first; in tenths there are 11 for two views and 66 for three.
-
-    Raises
-    ------
-    InputError
-        Fewer than one view or one step.
+    One per row, the most even first; in tenths there are 11 for two views and 66 for three.
     """
     if n_views < 1 or steps < 1:
         raise InputError(f"{n_views} views and {steps} steps were given; give at least 1 of each")
-    # n − 1 bars among steps + n − 1 places: the gaps between them are the weights
+    # n − 1 bars among steps + n − 1 positions: the gaps between them are the weights
     ends = steps + n_views - 1
     bars = np.array(list(combinations(range(ends), n_views - 1)), dtype=np.intp)
     walls = np.pad(bars, ((0, 0), (1, 1)), constant_values=((0, 0), (-1, ends)))
@@ -98,9 +81,9 @@ def simplex(n_views: int, steps: int = 10) -> Floats:
 
 def choose_weights(
     views: Sequence[tuple[ArrayLike, ArrayLike]],
-    score: Callable[[Vectors], float],
+    score: Callable[[JointVectors], float],
     grid: ArrayLike | None = None,
-) -> Choice:
+) -> WeightChoice:
     """Return the weights of ``concat`` that score best on validation.
 
     Parameters
@@ -108,20 +91,15 @@ def choose_weights(
     views
         As in ``concat``.
     score
-        What is good about vectors, larger being better: recall on validation items.
+        The quality of fused vectors, larger is better: recall on validation items.
     grid
         Weightings to try (m × n_views), in tenths over the whole simplex by default. Of equally
-        good ones the first is taken, so the evenest of the default grid.
+        good ones the first is taken, so the most even of the default grid.
 
     Returns
     -------
-    Choice
+    WeightChoice
         ``tried`` has a row per weighting: columns ``weight_0``, ``weight_1``, … and ``score``.
-
-    Raises
-    ------
-    InputError
-        As ``concat``, or a score that is not a number.
     """
     weightings = simplex(len(views)) if grid is None else np.asarray(grid, dtype=np.float64)
     normalised = [(unit(users), unit(items)) for users, items in views]
@@ -135,18 +113,14 @@ def choose_weights(
     best = int(np.argmax(scores))
     tried = pd.DataFrame(weightings, columns=[f"weight_{v}" for v in range(len(views))])
     chosen = tuple(float(weight) for weight in weightings[best])
-    return Choice(chosen, float(scores[best]), tried.assign(score=scores))
+    return WeightChoice(chosen, float(scores[best]), tried.assign(score=scores))
 
 
 def z(scores: ArrayLike) -> Floats:
     """Return each user's scores with mean 0 and standard deviation 1 (n_users × K), else all 0.
 
-    This and the other normalisations leave −inf, the score of a missing item, as it is.
-
-    Raises
-    ------
-    InputError
-        Scores that are no n_users × K matrix, or NaN or +inf in them.
+    This and the other normalisations leave −inf, the score of a missing item, as it is, and refuse
+    NaN and +inf.
     """
     given, held = _scores(scores)
     n = np.maximum(held.sum(axis=1, keepdims=True), 1)
@@ -158,13 +132,7 @@ def z(scores: ArrayLike) -> Floats:
 
 
 def minmax(scores: ArrayLike) -> Floats:
-    """Return each user's scores from 0 to 1 (n_users × K), all 0 where they are equal.
-
-    Raises
-    ------
-    InputError
-        As ``z``.
-    """
+    """Return each user's scores from 0 to 1 (n_users × K), all 0 where they are equal."""
     given, held = _scores(scores)
     low = np.where(held, given, np.inf).min(axis=1, keepdims=True)
     high = given.max(axis=1, keepdims=True)
@@ -174,13 +142,7 @@ def minmax(scores: ArrayLike) -> Floats:
 
 
 def softmax(scores: ArrayLike, temperature: float = 1.0) -> Floats:
-    """Return each user's scores as exp(score / temperature), adding up to 1 (n_users × K).
-
-    Raises
-    ------
-    InputError
-        As ``z``, or a temperature that is not above 0.
-    """
+    """Return each user's scores as exp(score / temperature), adding up to 1 (n_users × K)."""
     if not temperature > 0:
         raise InputError(f"temperature {temperature} was given; give a number above 0")
     given, held = _scores(scores)
@@ -193,12 +155,7 @@ def softmax(scores: ArrayLike, temperature: float = 1.0) -> Floats:
 def rank_percentile(scores: ArrayLike) -> Floats:
     """Return the share of a user's candidates that each does not lose to (n_users × K).
 
-    1 for the best of m, 1 / m for the last; equal scores share the mean of their places.
-
-    Raises
-    ------
-    InputError
-        As ``z``.
+    1 for the best of m, 1 / m for the last; equal scores share the mean of their ranks.
     """
     from scipy.stats import rankdata
 
@@ -211,17 +168,11 @@ def rank_percentile(scores: ArrayLike) -> Floats:
 
 def weighted(
     lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], weights: ArrayLike, k: int
-) -> Fused:
+) -> Lists:
     """Return the best ``k`` items by Σ weight · score over the lists that hold them.
 
     A list that does not hold an item adds 0: normalise the scores first, to 0 and above unless a
     missing item is meant to count as average (``z``). A list of weight 0 is left out altogether.
-
-    Raises
-    ------
-    InputError
-        No list, lists and scores of different shapes, a held item without a finite score, ``k``
-        below 1, or weights that are negative, all zero or not one per list.
     """
     shares = _weights(weights, len(lists))
     arrays, values = _with_scores(lists, scores)
@@ -230,81 +181,56 @@ def weighted(
     return _fuse([arrays[view] for view in used], heavy, k, np.add.reduceat)
 
 
-def comb_sum(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) -> Fused:
+def comb_sum(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) -> Lists:
     """Return the best ``k`` items by CombSUM, the sum of their scores (Fox and Shaw, TREC-2, 1994).
 
     A list that does not hold an item adds 0; normalise the scores first.
-
-    Raises
-    ------
-    InputError
-        As ``weighted``.
     """
     return _fuse(*_with_scores(lists, scores), k, np.add.reduceat)
 
 
-def comb_mnz(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) -> Fused:
+def comb_mnz(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) -> Lists:
     """Return the best ``k`` items by CombMNZ: CombSUM × the number of lists that hold the item.
 
     Fox and Shaw (TREC-2, 1994). Meant for scores of 0 and above: more lists would push an item
     with a negative sum down.
-
-    Raises
-    ------
-    InputError
-        As ``weighted``.
     """
     return _fuse(*_with_scores(lists, scores), k, _sum_times_count)
 
 
-def rrf(lists: Sequence[ArrayLike], k: int, c: float = 60) -> Fused:
-    """Return the best ``k`` items by reciprocal rank fusion, Σ 1 / (c + place), place from 1.
+def rrf(lists: Sequence[ArrayLike], k: int, c: float = 60) -> Lists:
+    """Return the best ``k`` items by reciprocal rank fusion, Σ 1 / (c + rank), rank from 1.
 
     Cormack, Clarke and Büttcher (SIGIR 2009), whose constant is 60.
-
-    Raises
-    ------
-    InputError
-        No list, lists of different users, ``k`` below 1, or ``c`` negative.
     """
     if not c >= 0:
         raise InputError(f"c = {c} was given; give 0 or more, usually 60")
     arrays = same_users(*lists)
-    return _fuse(arrays, [1 / (c + _places(array)) for array in arrays], k, np.add.reduceat)
+    return _fuse(arrays, [1 / (c + _ranks(array)) for array in arrays], k, np.add.reduceat)
 
 
-def borda(lists: Sequence[ArrayLike], k: int) -> Fused:
+def borda(lists: Sequence[ArrayLike], k: int) -> Lists:
     """Return the best ``k`` items by Borda count (Borda-fuse: Aslam and Montague, SIGIR 2001).
 
     Of a user's m candidates in all lists, a list gives m points to its first, m − 1 to its second,
     and shares the points left evenly among the candidates it does not hold.
-
-    Raises
-    ------
-    InputError
-        As ``rrf``.
     """
     arrays = same_users(*lists)
     candidates = _candidates(arrays)[:, None]  # m
-    # what a list gives to each candidate it lacks is taken off those it holds: the same order
+    # subtracting what a list gives each candidate it lacks from those it holds keeps the order
     lacking = [(candidates - filled(array)[:, None] + 1) / 2 for array in arrays]
-    points = [candidates - _places(a) + 1 - less for a, less in zip(arrays, lacking, strict=True)]
+    points = [candidates - _ranks(a) + 1 - less for a, less in zip(arrays, lacking, strict=True)]
     return _fuse(arrays, points, k, np.add.reduceat)
 
 
-def interleave(lists: Sequence[ArrayLike], k: int) -> Fused:
-    """Return the first ``k`` items of the lists taken in turn, the first list beginning.
+def interleave(lists: Sequence[ArrayLike], k: int) -> Lists:
+    """Return the first ``k`` items of the lists taken in turn, starting with the first list.
 
-    Balanced interleaving (Joachims, 2003), nothing random: all first places in the order of the
-    lists, then all second places, …, an item that is already there being passed over.
-
-    Raises
-    ------
-    InputError
-        As ``rrf``.
+    Balanced interleaving (Joachims, 2003), nothing random: the first items in the order of the
+    lists, then the second ones, …, skipping an item that is already there.
     """
     arrays = same_users(*lists)
-    turns = [-_places(array) * len(arrays) - turn for turn, array in enumerate(arrays)]
+    turns = [-_ranks(array) * len(arrays) - turn for turn, array in enumerate(arrays)]
     return _fuse(arrays, turns, k, np.maximum.reduceat)
 
 
@@ -315,24 +241,24 @@ def _sum_times_count(values: Floats, starts: NDArray[np.intp]) -> Floats:
     return np.add.reduceat(values, starts) * np.diff(starts, append=len(values))
 
 
-def _fuse(arrays: list[Lists], values: Sequence[Floats], k: int, combine: Combine) -> Fused:
+def _fuse(arrays: list[Lists], values: Sequence[Floats], k: int, combine: Combine) -> Lists:
     """Return each user's best ``k`` items by ``combine`` of an item's values over the lists.
 
     Values are n_users × K, or K where every user has the same.
     """
     check_k(k)
-    n_users, width = len(arrays[0]), sum(array.shape[1] for array in arrays)
-    out = np.full((n_users, k), -1, dtype=np.int32)
-    wide = [np.broadcast_to(v, a.shape) for v, a in zip(values, arrays, strict=True)]
-    step = max(1, _BLOCK // width)
+    n_users, n_entries = len(arrays[0]), sum(array.shape[1] for array in arrays)
+    out = np.full((n_users, k), -1, dtype=np.result_type(np.int32, *arrays))
+    spread = [np.broadcast_to(v, a.shape) for v, a in zip(values, arrays, strict=True)]
+    step = max(1, _BLOCK // n_entries)
     for start in range(0, n_users, step):
         users = slice(start, start + step)
-        items = np.concatenate([array[users] for array in arrays], axis=1)  # users × width
-        worth = np.concatenate([value[users] for value in wide], axis=1)
+        items = np.concatenate([array[users] for array in arrays], axis=1)  # users × entries
+        worth = np.concatenate([value[users] for value in spread], axis=1)
         # an item's values are added in ascending order: the order of the lists changes no rounding
         order = np.lexsort((worth, items), axis=-1)
         items, worth = (np.take_along_axis(x, order, axis=1) for x in (items, worth))
-        # the first place of a row is always one: no group spans two users
+        # the first entry of a row always starts a group: no group spans two users
         first = np.diff(items, axis=1, prepend=-2) != 0
         totals = np.full(items.shape, -np.inf)
         totals[first] = combine(worth.ravel(), np.flatnonzero(first))
@@ -345,8 +271,8 @@ def _fuse(arrays: list[Lists], values: Sequence[Floats], k: int, combine: Combin
     return out
 
 
-def _places(array: Lists) -> Floats:
-    """Return the place of each column, from 1 (K)."""
+def _ranks(array: Lists) -> Floats:
+    """Return the rank of each column, from 1 (K)."""
     return np.arange(1.0, array.shape[1] + 1)
 
 
@@ -388,12 +314,13 @@ def _scores(scores: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def _weights(weights: ArrayLike, n_views: int) -> Floats:
-    """Return weights (n_views) brought to a sum of 1."""
+    """Return weights (n_views) scaled to add up to 1."""
     given = np.asarray(weights, dtype=np.float64)
-    fit = given.shape == (n_views,) and np.isfinite(given).all() and (given >= 0).all()
-    if not fit or not given.any():
+    with np.errstate(over="ignore", invalid="ignore"):
+        fit = given.shape == (n_views,) and (given >= 0).all() and 0 < given.sum() < np.inf
+    if not fit:
         raise InputError(
             f"weights {given.tolist()} were given for {n_views} views; give at least one view and "
-            "one weight for each, none negative and not all zero"
+            "one weight for each, none negative, not all zero and with a finite sum"
         )
     return given / given.sum()

@@ -1,6 +1,7 @@
 """Fusions that learn from validation items: a weight for every user, and which views to fuse.
 
-Vectors come as (users, items) pairs, n_users × d and n_items × d, as in ``lib.fusion``.
+Vectors come as (users, items) pairs, n_users × d and n_items × d, as in ``lib.fusion``. All
+functions raise InputError for inputs whose shapes do not fit together.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lib.core import InputError, generator, matrix, unit
-from lib.fusion import Fused, Vectors, z
-from lib.metrics import Floats, check_k, same_users
+from lib.fusion import JointVectors, z
+from lib.metrics import Floats, check_items, check_k, relevant_pairs, same_users
 from lib.topk import best
 
 FOLDS = 5
@@ -24,24 +25,12 @@ _USERS = 512  # users whose scores of the whole catalogue are held at once
 
 def gated(
     first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike], weights: ArrayLike
-) -> Vectors:
+) -> JointVectors:
     """Return two views side by side with a weight for every user.
 
     The inner product of user u and an item is (1 − w_u) · cosine in the first view + w_u · cosine
-    in the second. One weight for all users ranks as ``fusion.concat`` with weights 1 − w and w.
-
-    Parameters
-    ----------
-    first, second
-        (users, items) of each view.
-    weights
-        w_u, from 0 to 1 (n_users).
-
-    Raises
-    ------
-    InputError
-        Vectors that are no finite matrices, views of different users or items, or weights that
-        are not one number from 0 to 1 for each user.
+    in the second, ``weights`` being w_u, from 0 to 1 (n_users). One weight for all users ranks as
+    ``fusion.concat`` with weights 1 − w and w.
     """
     (users, items), (other_users, other_items) = ((unit(u), unit(i)) for u, i in (first, second))
     share = np.asarray(weights, dtype=np.float64)
@@ -57,27 +46,16 @@ def gated(
         )
     sides = [np.hstack([users * (1 - share)[:, None], other_users * share[:, None]]),
              np.hstack([items, other_items])]  # fmt: skip
-    return Vectors(*(side.astype(np.float32) for side in sides))
+    return JointVectors(*(side.astype(np.float32) for side in sides))
 
 
 def gate_features(train: sp.csr_matrix, text: ArrayLike) -> Floats:
-    """Return what a gate knows of a user (n_users × 4), from training items alone.
+    """Return a gate's features of each user (n_users × 4), from training items alone.
 
-    The logarithm of 1 + their number; how alike their texts are (the length of the mean of the
-    unit text vectors); how near that mean is to the catalogue's (cosine); how popular they are
-    (mean logarithm of 1 + training count). A user without a training item has zeros.
-
-    Parameters
-    ----------
-    train
-        n_users × n_items.
-    text
-        Text vectors (n_items × w).
-
-    Raises
-    ------
-    InputError
-        Text that is no finite matrix, or of other items than ``train``.
+    The logarithm of 1 + their number; how similar their texts are (the length of the mean of the
+    unit text vectors); how close that mean is to the catalogue's (cosine); how popular they are
+    (mean logarithm of 1 + training count). A user without a training item has zeros. ``train`` is
+    n_users × n_items, its non-zeros the interactions; ``text`` are text vectors (n_items × d).
     """
     vectors = unit(text)
     if len(vectors) != train.shape[1]:
@@ -85,18 +63,16 @@ def gate_features(train: sp.csr_matrix, text: ArrayLike) -> Floats:
             f"texts of {len(vectors)} items were given for a catalogue of {train.shape[1]}; give "
             "one vector per item"
         )
-    count = np.diff(train.indptr).astype(np.float64)
+    pairs = relevant_pairs(train) != 0
+    count = np.diff(pairs.indptr).astype(np.float64)
     held = np.maximum(count, 1)[:, None]
-    mean = np.asarray(train @ vectors) / held  # n_users × w
-    popularity = np.log1p(np.asarray(train.sum(axis=0), dtype=np.float64).ravel())
+    mean = np.asarray(pairs @ vectors) / held  # n_users × d
+    popularity = np.log1p(np.asarray(pairs.sum(axis=0), dtype=np.float64).ravel())
     usual = unit(mean) @ unit(vectors.mean(axis=0, keepdims=True))[0]
-    columns = [
-        np.log1p(count),
-        np.linalg.norm(mean, axis=1),
-        usual,
-        train @ popularity / held[:, 0],
-    ]
-    return np.stack(columns, axis=1)
+    return np.stack(
+        [np.log1p(count), np.linalg.norm(mean, axis=1), usual, pairs @ popularity / held[:, 0]],
+        axis=1,
+    )
 
 
 def gate_weights(
@@ -107,13 +83,13 @@ def gate_weights(
     seed: int = 0,
     penalty: float = 1.0,
 ) -> Floats:
-    """Return each user's weight, the one whose recall a ridge regression foretells as the best.
+    """Return each user's weight, the one with the best recall as predicted by ridge regression.
 
     The regression goes from standardised features to the user's validation recall at every
     weight of the grid, in closed form: B = (XᵀX / n + λ)⁻¹ XᵀR / n, its intercept not penalised.
-    Users are cross-fitted: they are dealt into five folds, and the weights of a fold come from
-    the others, so that a user's own validation items never set its weight. Features that tell
-    nothing give every user of a fold the one weight that is best for the others.
+    Users are cross-fitted in five folds: the weights of a fold come from the other four, so that a
+    user's own validation items never set its weight. Features without information give every user
+    of a fold the one weight that is best for the others.
 
     Parameters
     ----------
@@ -121,19 +97,18 @@ def gate_weights(
         n_users × f.
     recalls
         Validation recall of each user at each weight (n_users × n_weights), NaN where there is
-        none: such users get a weight too, but are not learned from.
+        none: such users get a weight too, but nothing is learned from them.
     grid
         The weights (n_weights). Of equally good ones the first is taken.
     seed
-        Of the folds.
+        Decides the folds.
     penalty
         λ, in units of the features' variance: 1 halves the slopes.
 
     Raises
     ------
     InputError
-        Shapes that do not fit together, features that are not finite, or fewer than two users
-        with validation recall.
+        Also where fewer than two users have validation recall.
     """
     x, y = matrix(features), np.asarray(recalls, dtype=np.float64)
     choices = np.asarray(grid, dtype=np.float64)
@@ -146,9 +121,9 @@ def gate_weights(
         )
     spread = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    draw = generator(seed, "gate folds")
-    # the users with recall are dealt first, so that every fold has its share of them
-    order = np.concatenate([draw.permutation(np.flatnonzero(known)), np.flatnonzero(~known)])
+    rng = generator(seed, "gate folds")
+    # users with recall are assigned first, so that every fold has its share of them
+    order = np.concatenate([rng.permutation(np.flatnonzero(known)), np.flatnonzero(~known)])
     fold = np.empty(len(x), dtype=np.intp)
     fold[order] = np.arange(len(x)) % FOLDS
     chosen = np.empty(len(x))
@@ -158,39 +133,29 @@ def gate_weights(
         centred = x[learn] - centre
         gram = centred.T @ centred / len(centred) + penalty * np.eye(x.shape[1])
         slopes = np.linalg.solve(gram, centred.T @ (y[learn] - level) / len(centred))
-        foretold = level + (x[apply] - centre) @ slopes  # users × n_weights
-        chosen[apply] = choices[np.argmax(foretold, axis=1)]
+        predicted = level + (x[apply] - centre) @ slopes  # users × n_weights
+        chosen[apply] = choices[np.argmax(predicted, axis=1)]
     return chosen
 
 
-class Pool(NamedTuple):
-    """Every user's candidates and what each view thinks of them.
+class CandidatePool(NamedTuple):
+    """Every user's candidates and each view's scores of them.
 
-    ``items`` is n_users × m int32, ascending, −1 in the places left over at the end; ``scores``
-    n_views × n_users × m float32: each view's scores of a user's candidates with mean 0 and
-    standard deviation 1, and 0 where there is no candidate.
+    ``items`` is n_users × m int32, ascending, −1 filling up the end; ``scores`` is n_views ×
+    n_users × m float32: each view's scores of a user's candidates with mean 0 and standard
+    deviation 1, and 0 where there is no candidate.
     """
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
 
 
-def pooled(views: Sequence[tuple[torch.Tensor, torch.Tensor]], lists: Sequence[ArrayLike]) -> Pool:
-    """Return the union of the lists as candidates, all of them scored by all views.
+def candidate_pool(
+    views: Sequence[tuple[torch.Tensor, torch.Tensor]], lists: Sequence[ArrayLike]
+) -> CandidatePool:
+    """Return the union of the lists (n_users × K each) as candidates, all scored by all views.
 
-    Unlike in a fusion of lists, no view is silent on a candidate that another brought.
-
-    Parameters
-    ----------
-    views
-        (users, items) of each view, users being those of the lists.
-    lists
-        n_users × K each, −1 where there is no item.
-
-    Raises
-    ------
-    InputError
-        No view, no list, or views and lists of different users.
+    Unlike in a fusion of lists, every view has a score for a candidate from another view's list.
     """
     arrays = same_users(*lists)
     if not views or any(len(users) != len(arrays[0]) for users, _ in views):
@@ -198,6 +163,8 @@ def pooled(views: Sequence[tuple[torch.Tensor, torch.Tensor]], lists: Sequence[A
             f"views of {[len(users) for users, _ in views]} users were given with lists of "
             f"{len(arrays[0])}; give at least one view, and all for the same users"
         )
+    for array in arrays:
+        check_items(array, min(len(items) for _, items in views))
     nothing = np.iinfo(np.int32).max  # sorts behind all items
     items = np.concatenate(arrays, axis=1).astype(np.int32)
     items[items < 0] = nothing
@@ -207,7 +174,7 @@ def pooled(views: Sequence[tuple[torch.Tensor, torch.Tensor]], lists: Sequence[A
     held = items < nothing
     width = max(1, int(held.sum(axis=1).max()))
     items, held = np.where(held, items, -1)[:, :width].astype(np.int32), held[:, :width]
-    return Pool(items, np.stack([_standard(view, items, held) for view in views]))
+    return CandidatePool(items, np.stack([_standard(view, items, held) for view in views]))
 
 
 def _standard(
@@ -224,15 +191,11 @@ def _standard(
     return out
 
 
-def fuse_pool(pool: Pool, weights: ArrayLike, k: int) -> Fused:
+def fuse_pool(pool: CandidatePool, weights: ArrayLike, k: int) -> NDArray[np.int32]:
     """Return the best ``k`` candidates by Σ weight · standardised score (n_users × k).
 
-    Equal sums are broken by the smaller item id; −1 where a user has fewer candidates.
-
-    Raises
-    ------
-    InputError
-        Not one weight per view, or ``k`` below 1.
+    One weight per view. Equal sums are broken by the smaller item id; −1 where a user has fewer
+    candidates.
     """
     check_k(k)
     shares = np.asarray(weights, dtype=np.float32)
@@ -247,13 +210,13 @@ def fuse_pool(pool: Pool, weights: ArrayLike, k: int) -> Fused:
     total[pool.items < 0] = -np.inf
     chosen = best(torch.from_numpy(total), k).numpy()  # items ascend: the smaller id is first
     out = np.full((len(total), k), -1, dtype=np.int32)
+    # missing candidates have scores of −inf and come last, in any order: all are −1
     out[:, : chosen.shape[1]] = np.take_along_axis(pool.items, chosen, axis=1)
-    # the order of candidates that are none is open, but all of them are −1
     return out
 
 
 class Selection(NamedTuple):
-    """The weight of each view (they add up to 1), its score, and how many choices were scored."""
+    """The weight of each view (they add up to 1), their score, and how many were scored."""
 
     weights: tuple[float, ...]
     score: float
@@ -263,24 +226,12 @@ class Selection(NamedTuple):
 def forward_selection(
     n_views: int, score: Callable[[Floats], float], *, steps: int = 10
 ) -> Selection:
-    """Choose views one after the other, with replacement, as long as validation gains.
+    """Select views one after the other, with replacement, while validation improves.
 
     Caruana et al. (ICML 2004): begin with the best view; add the one, perhaps again, that raises
-    the score of the sum most; stop where none does. A view's weight is how often it was taken.
-
-    Parameters
-    ----------
-    n_views
-        How many there are to choose from.
-    score
-        What is good about weights (n_views, adding up to 1): recall on validation items.
-    steps
-        At most so many additions.
-
-    Raises
-    ------
-    InputError
-        No view, no step, or a score that is not a number.
+    the score of the sum most; stop where none does, or after ``steps``. A view's weight is how
+    often it was taken. ``score`` takes weights (n_views, adding up to 1) and returns their quality:
+    recall on validation items.
     """
     if n_views < 1 or steps < 1:
         raise InputError(f"{n_views} views and {steps} steps were given; give at least 1 of each")
