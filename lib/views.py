@@ -1,4 +1,4 @@
-"""A view: one vector per user and per item whose inner product ranks. Trained once, then kept."""
+"""A view: one vector per user and per item whose inner product ranks, made once and cached."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class _Model:
+class Model:
     """How a model is made, whether it reads text, and where its settings are not the recipe's."""
 
     make: Callable[..., Any]
@@ -51,26 +51,26 @@ class _Model:
 
 _BPR = (("loss", "bpr"), ("temperature", 1.0), ("patience", 10))
 
-TRAINED: dict[str, _Model] = {
-    "lightgcn": _Model(LightGCN),
-    "lightgcn-bpr": _Model(LightGCN, defaults=_BPR),
-    "mf-bpr": _Model(LightGCN, defaults=(*_BPR, ("layers", 0))),
-    "simgcl": _Model(SimGCL),
-    "linear": _Model(Linear, text=True),
-    "alpharec": _Model(AlphaRec, text=True),
-    "rlmrec": _Model(RLMRec, text=True),
-    "carec": _Model(CARec, text=True),
-    "joint": _Model(Joint, text=True),
-    "shared-private": _Model(SharedPrivate, text=True),
+TRAINED: dict[str, Model] = {
+    "lightgcn": Model(LightGCN),
+    "lightgcn-bpr": Model(LightGCN, defaults=_BPR),
+    "mf-bpr": Model(LightGCN, defaults=(*_BPR, ("layers", 0))),
+    "simgcl": Model(SimGCL),
+    "linear": Model(Linear, text=True),
+    "alpharec": Model(AlphaRec, text=True),
+    "rlmrec": Model(RLMRec, text=True),
+    "carec": Model(CARec, text=True),
+    "joint": Model(Joint, text=True),
+    "shared-private": Model(SharedPrivate, text=True),
 }
-SOLVED: dict[str, _Model] = {
-    "svd": _Model(closed.truncated_svd),
-    "ease": _Model(closed.ease),
-    "l3ae": _Model(closed.l3ae, text=True),
-    "textgcn": _Model(closed.textgcn, text=True),
-    "text-mean": _Model(closed.text_mean, text=True),
-    "popularity": _Model(closed.popularity),
-    "random": _Model(closed.chance),
+SOLVED: dict[str, Model] = {
+    "svd": Model(closed.truncated_svd),
+    "ease": Model(closed.ease),
+    "l3ae": Model(closed.l3ae, text=True),
+    "textgcn": Model(closed.textgcn, text=True),
+    "text-mean": Model(closed.text_mean, text=True),
+    "popularity": Model(closed.popularity),
+    "random": Model(closed.random),
 }
 
 
@@ -80,13 +80,10 @@ def models() -> list[str]:
 
 
 def makers(model: str) -> tuple[Callable[..., Any], ...]:
-    """Return the functions that a model's vectors come from; its cache key is of their code."""
+    """Return the functions that make a model's vectors; its cache key has their code's version."""
     spec = (TRAINED | SOLVED)[model]
-    return (
-        spec.make,
-        *((train,) if model in TRAINED else ()),
-        *((text.encode,) if spec.text else ()),
-    )
+    trained, reads = [train] * (model in TRAINED), [text.encode] * spec.text
+    return (spec.make, *trained, *reads)
 
 
 def fit(
@@ -98,7 +95,7 @@ def fit(
     encoder: str = "minilm",
     **parameters: Any,
 ) -> View:
-    """Return the view of ``model``, trained now or read from the store.
+    """Return the view of ``model``, made now or read from the cache.
 
     Parameters
     ----------
@@ -115,11 +112,6 @@ def fit(
     parameters
         Settings of the model: fields of ``lib.encoders.training.Recipe`` for a trained one,
         keywords of its function for a solved one.
-
-    Raises
-    ------
-    InputError
-        Unknown model, parameter, device or encoder, or a value out of bounds.
     """
     spec = (TRAINED | SOLVED).get(model)
     if spec is None:
@@ -141,8 +133,9 @@ def fit(
         source = (text.encode(dataset, encoder),) if spec.text else ()
         if model in TRAINED:
             recipe = Recipe(**settings)
-            draw = torch_generator(seed, "initial weights")
-            net = spec.make(dataset, recipe, draw, target, *source)
+            net = spec.make(
+                dataset, recipe, torch_generator(seed, "initial weights"), target, *source
+            )
             users, items, info = train(net, dataset, recipe, seed=seed, device=target)
         else:
             users, items, info = spec.make(dataset, seed, *source, **settings)
@@ -157,7 +150,7 @@ def fit(
     )
 
 
-def _settings(model: str, spec: _Model, given: dict[str, Any]) -> dict[str, Any]:
+def _settings(model: str, spec: Model, given: dict[str, Any]) -> dict[str, Any]:
     """Return the full settings of a fit: defaults, then what was given, names checked."""
     if model in TRAINED:
         accepted = {field.name for field in fields(Recipe)}
@@ -178,20 +171,6 @@ def _settings(model: str, spec: _Model, given: dict[str, Any]) -> dict[str, Any]
     return {name: float(v) if kinds[name] == "float" else v for name, v in recipe.items()}
 
 
-def semantic(
-    dataset: Dataset, encoder: str = "minilm", seed: int = 0, *, device: str = "auto"
-) -> View:
-    """Return the semantic view: text vectors through one trained linear map."""
-    return fit(dataset, "linear", seed=seed, device=device, encoder=encoder)
-
-
-def collaborative(
-    dataset: Dataset, model: str = "lightgcn", seed: int = 0, *, device: str = "auto"
-) -> View:
-    """Return the collaborative view: vectors learned from interactions alone."""
-    return fit(dataset, model, seed=seed, device=device)
-
-
 def lists(
     view: View, dataset: Dataset, k: int, *, part: Literal["test", "valid"] = "test"
 ) -> np.ndarray:
@@ -199,11 +178,6 @@ def lists(
 
     One masking rule everywhere: training and validation items are left out at test, training
     items at validation.
-
-    Raises
-    ------
-    InputError
-        ``k`` below 1 or beyond the catalogue.
     """
     if not 1 <= k <= dataset.n_items:
         raise InputError(
@@ -213,8 +187,3 @@ def lists(
     seen = dataset.seen if part == "test" else dataset.train
     found: np.ndarray = topk(view.users, view.items, k, exclude=seen).items.numpy()
     return found
-
-
-def dimension(view: View) -> int:
-    """Return the width d of the view's vectors."""
-    return int(torch.as_tensor(view.items).shape[1])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from lib import fusion, views
+from lib import fusion
 from lib.encoders import text
 from lib.encoders.training import VALIDATION_K, validation_users
 from lib.fusion import learned
@@ -126,7 +126,7 @@ def _plain(name: str, family: str, source: Source) -> Row:
         chosen = ""
         if source.tuned:
             trials, chosen = len(WEIGHTS), f"auxiliary weight {bench.weight(source):g}"
-        width = (views.dimension(view),)
+        width = (view.items.shape[1],)
         if source not in SINGLES.values():
             return Made(bench.lists_of((view.users, view.items)), width, trials, chosen)
 
@@ -157,7 +157,7 @@ def _trials_of(bench: Bench, sources: Sequence[Source]) -> int:
 
 def _even(sources: tuple[Source, ...], bench: Bench) -> Made:
     found = even_concat([bench.view(source) for source in sources])
-    return Made(bench.lists_of((found.users, found.items)), (views.dimension(found),))
+    return Made(bench.lists_of((found.users, found.items)), (found.items.shape[1],))
 
 
 def _weighted(sources: tuple[Source, ...], bench: Bench) -> Made:
@@ -165,9 +165,7 @@ def _weighted(sources: tuple[Source, ...], bench: Bench) -> Made:
     found = best_concat(bench.run.dataset, [bench.view(source) for source in sources])
     trials = found.info["trials"] + _trials_of(bench, sources)
     words = _in_words(sources, found.info["weights"])
-    return Made(
-        bench.lists_of((found.users, found.items)), (views.dimension(found),), trials, words
-    )
+    return Made(bench.lists_of((found.users, found.items)), (found.items.shape[1],), trials, words)
 
 
 def _in_words(sources: Sequence[Source], weights: Sequence[float]) -> str:
@@ -228,7 +226,7 @@ def _selected(offered: tuple[Source, ...], bench: Bench) -> Made:
         return np.concatenate(blocks)
 
     # a sum of inner products is one of vectors side by side, so these are the row's vectors
-    width = sum(views.dimension(bench.view(source)) for source in able)
+    width = sum(bench.view(source).items.shape[1] for source in able)
     trials = choice.trials + _trials_of(bench, able)
     return Made(lists, (width,), trials, _in_words(able, choice.weights))
 
@@ -286,7 +284,7 @@ def _candidates(bench: Bench, part: Part) -> tuple[list[np.ndarray], list[np.nda
 
 
 def _widths(bench: Bench) -> tuple[int, ...]:
-    return tuple(views.dimension(bench.view(source)) for source in BOTH)
+    return tuple(bench.view(source).items.shape[1] for source in BOTH)
 
 
 def _by_ranks(fuse: Callable[..., np.ndarray], bench: Bench) -> Made:

@@ -1,5 +1,5 @@
-"""The models: each a page that gives user and item vectors whose inner product ranks.
+"""The models: each gives every user and item a vector, and inner products rank.
 
-``TRAINED`` encoders go through the one training loop of ``lib.encoders.training``; ``SOLVED``
-ones come in closed form. A name in either is a ``model`` for ``lib.views.fit``.
+Trained ones go through the one loop of ``lib.encoders.training``; solved ones (``closed``) come in
+closed form. ``lib.views.fit`` knows all of them by name.
 """

@@ -1,24 +1,12 @@
-"""L3AE: EASE held towards the item-item weights that text alone gives (Moon et al. 2025).
+"""Models in closed form: nulls, text and matrix baselines, EASE, TextGCN and L3AE.
 
-Shapes: n items, w dimensions of text. F is the unit text vectors (n × w), X the training matrix
-(n_users × n). Both steps are least squares with a diagonal of zeros::
-
-    C = argmin ‖Fᵀ − FᵀC‖² + λ_F ‖C‖²                          diag C = 0
-    B = argmin ‖X − XB‖² + λ_X ‖B‖² + λ_E ‖B − C‖²             diag B = 0
-
-First step: with the hat matrix H = F (FᵀF + λ_F I)⁻¹ Fᵀ and h its diagonal, the well-known
-leave-one-out form of ridge regression gives C_ij = H_ij / (1 − h_j) off the diagonal.
-
-Second step: with P = (XᵀX + (λ_X + λ_E) I)⁻¹ and a multiplier for each zero of the diagonal, a
-vanishing gradient means P⁻¹B = XᵀX + λ_E C − diag(μ), hence::
-
-    B = I + λ_E P C − P diag((1 + λ_E diag(PC)) / diag P)
-
-of which EASE is the case λ_E = 0.
+Each takes the dataset, a seed and, where it reads text, the text vectors (n_items × w), and
+returns users (n_users × d), items (n_items × d) and what it chose by validation Recall@20.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -37,50 +25,14 @@ from lib.encoders.linear import TextProfiles
 from lib.encoders.training import validation_score, validation_users
 
 Solution = tuple[Tensor, Tensor, dict[str, Any]]
+Floats = NDArray[np.floating]
 
-
-def truncated_svd(dataset: Dataset, seed: int, dimension: int = 64) -> Solution:
-    """Rank by the truncated SVD of the normalised training matrix.
-
-    Of the leading 4, 8, … ``dimension`` factors, validation Recall@20 chooses how many; the
-    item's degree is multiplied back so that scores are on the scale of the interactions.
-    """
-    from sklearn.utils.extmath import randomized_svd  # a second, for those who read kept views too
-
-    width = min(dimension, dataset.n_users - 1, dataset.n_items - 1)
-    left, values, right = randomized_svd(
-        normalised(dataset.train), width, n_iter=8, random_state=_integer(seed, "truncated svd")
-    )
-    degree = np.sqrt(np.asarray(dataset.train.sum(0)).ravel())  # n_items
-    users = torch.from_numpy((left * values).astype(np.float32))  # n_users × d
-    items = torch.from_numpy((right.T * degree[:, None]).astype(np.float32))  # n_items × d
-    subset = validation_users(dataset)
-    widths = sorted({min(4 * 2**power, width) for power in range(16)})
-    scores = [validation_score(dataset, users[:, :w], items[:, :w], subset) for w in widths]
-    chosen = widths[int(np.argmax(scores))]
-    info = {"dimension": chosen, "validation": max(scores), "trials": len(widths)}
-    return users[:, :chosen].contiguous(), items[:, :chosen].contiguous(), info
-
-
-def ease(dataset: Dataset, seed: int) -> Solution:
-    """Rank by EASE (Steck 2019, eq. 8), λ from a grid by validation Recall@20.
-
-    Users are their training rows and items the columns of the item-item weights, so memory is
-    (n_users + n_items) × n_items floats: for catalogues up to some tens of thousands.
-    """
-    dense = dataset.train.toarray()  # n_users × n_items
-    gram = (dataset.train.T @ dataset.train).toarray().astype(np.float64)
-    users, subset = torch.from_numpy(dense), validation_users(dataset)
-    best: tuple[float, float, Tensor] = (-1.0, 0.0, torch.empty(0))
-    grid = [10.0 * 2**power for power in range(9)]
-    for ridge in grid:
-        inverse = np.linalg.inv(gram + ridge * np.eye(len(gram)))
-        weights = inverse / -np.diag(inverse)
-        np.fill_diagonal(weights, 0)
-        items = torch.from_numpy(np.ascontiguousarray(weights.T, dtype=np.float32))
-        best = max(best, (validation_score(dataset, users, items, subset), ridge, items),
-                   key=lambda trial: trial[0])  # fmt: skip
-    return users, best[2], {"ridge": best[1], "validation": best[0], "trials": len(grid)}
+CPU = torch.device("cpu")
+LAYERS = (1, 2, 3, 4)  # of TextGCN
+MOST = 2**32  # bytes of the largest matrix of L3AE: 4 GiB
+RIDGES = (10.0, 40.0, 160.0, 640.0, 2560.0)  # λ_X of L3AE: every second of EASE's
+PULLS = (0.25, 1.0, 4.0, 16.0)  # λ_E in multiples of λ_X
+TEXT_RIDGES = (1.0, 10.0)  # λ_F
 
 
 def popularity(dataset: Dataset, seed: int) -> Solution:
@@ -89,25 +41,73 @@ def popularity(dataset: Dataset, seed: int) -> Solution:
     return torch.ones(dataset.n_users, 1), counts, {}
 
 
-def chance(dataset: Dataset, seed: int) -> Solution:
+def random(dataset: Dataset, seed: int) -> Solution:
     """Rank at random: the scores of independent Gaussian vectors of 64 dimensions."""
-    draw = generator(seed, "chance")
-    users = draw.standard_normal((dataset.n_users, 64), dtype=np.float32)
-    items = draw.standard_normal((dataset.n_items, 64), dtype=np.float32)
+    rng = generator(seed, "chance")
+    users = rng.standard_normal((dataset.n_users, 64), dtype=np.float32)
+    items = rng.standard_normal((dataset.n_items, 64), dtype=np.float32)
     return torch.from_numpy(users), torch.from_numpy(items), {}
 
 
 def text_mean(dataset: Dataset, seed: int, text: Tensor) -> Solution:
     """Rank by the cosine of an item's text with the user's mean text: nothing is trained."""
-    profiles = TextProfiles(dataset, text, torch.device("cpu"))
+    profiles = TextProfiles(dataset, text, CPU)
     return profiles.users(), profiles.items, {}
 
 
-def _integer(seed: int, purpose: str) -> int:
-    return int(generator(seed, purpose).integers(2**31))
+def _first_best(
+    dataset: Dataset, name: str, grid: Sequence[Any], solve: Callable[[Any], tuple[Tensor, Tensor]]
+) -> Solution:
+    """Return the first best of a grid by validation Recall@20, the chosen setting as ``name``."""
+    subset, scores = validation_users(dataset), []
+    best = (torch.empty(0), torch.empty(0))
+    for setting in grid:
+        vectors = solve(setting)
+        scores.append(validation_score(dataset, *vectors, subset))
+        if int(np.argmax(scores)) == len(scores) - 1:
+            best = vectors
+    chosen = grid[int(np.argmax(scores))]
+    return *best, {name: chosen, "validation": max(scores), "trials": len(scores)}
 
 
-LAYERS = (1, 2, 3, 4)
+def truncated_svd(dataset: Dataset, seed: int, dimension: int = 64) -> Solution:
+    """Rank by the truncated SVD of the normalised training matrix.
+
+    Of the leading 4, 8, … ``dimension`` factors, validation chooses how many; the item's degree is
+    multiplied back so that scores are on the scale of the interactions.
+    """
+    from sklearn.utils.extmath import randomized_svd  # takes a second, also where views are cached
+
+    most = min(dimension, dataset.n_users - 1, dataset.n_items - 1)
+    state = int(generator(seed, "truncated svd").integers(2**31))
+    left, values, right = randomized_svd(
+        normalised(dataset.train), most, n_iter=8, random_state=state
+    )
+    degree = np.sqrt(np.asarray(dataset.train.sum(0)).ravel())  # n_items
+    users = torch.from_numpy((left * values).astype(np.float32))  # n_users × d
+    items = torch.from_numpy((right.T * degree[:, None]).astype(np.float32))  # n_items × d
+    grid = sorted({min(4 * 2**power, most) for power in range(16)})
+    return _first_best(
+        dataset, "dimension", grid, lambda d: (users[:, :d].contiguous(), items[:, :d].contiguous())
+    )
+
+
+def ease(dataset: Dataset, seed: int) -> Solution:
+    """Rank by EASE (Steck 2019, eq. 8), λ from a grid by validation.
+
+    Users are their training rows and items the columns of the item-item weights, so memory is
+    (n_users + n_items) × n_items floats: for catalogues up to some tens of thousands.
+    """
+    users = torch.from_numpy(dataset.train.toarray())  # n_users × n_items
+    gram = (dataset.train.T @ dataset.train).toarray().astype(np.float64)
+
+    def solve(ridge: float) -> tuple[Tensor, Tensor]:
+        inverse = np.linalg.inv(gram + ridge * np.eye(len(gram)))
+        weights = inverse / -np.diag(inverse)
+        np.fill_diagonal(weights, 0)
+        return users, torch.from_numpy(np.ascontiguousarray(weights.T, dtype=np.float32))
+
+    return _first_best(dataset, "ridge", [10.0 * 2**power for power in range(9)], solve)
 
 
 def textgcn(dataset: Dataset, seed: int, text: Tensor) -> Solution:
@@ -116,36 +116,86 @@ def textgcn(dataset: Dataset, seed: int, text: Tensor) -> Solution:
     It follows TextGCN: layer 0 is an item's text vector, and for a user the mean of the vectors
     of its training items; each layer is a normalised sum over neighbours; the result is the mean
     over the layers 0 … L. Ours are the text encoder, its vectors taken at unit length, the number
-    of layers (1 to 4, by validation Recall@20) and the cosine, which TextGCN's code leaves to a
-    switch.
+    of layers (1 to 4, by validation) and the cosine, which TextGCN's code leaves to a switch.
     """
-    cpu = torch.device("cpu")
-    profiles, graph = TextProfiles(dataset, text, cpu), Graph.of(dataset.train, cpu)
+    profiles, graph = TextProfiles(dataset, text, CPU), Graph.of(dataset.train, CPU)
     counts = (
         torch.from_numpy(np.diff(dataset.train.indptr)).clamp(min=1).unsqueeze(1)
     )  # n_users × 1
     start = profiles.sums / counts, profiles.items
-    subset = validation_users(dataset)
-    scores, best = [], start
-    for layers in LAYERS:
+
+    def solve(layers: int) -> tuple[Tensor, Tensor]:
         users, items = (F.normalize(x, dim=1) for x in propagate(graph, *start, layers))
-        scores.append(validation_score(dataset, users, items, subset))
-        if scores[-1] > max(scores[:-1], default=-1):
-            best = users, items
-    chosen = LAYERS[int(np.argmax(scores))]
-    return *best, {"layers": chosen, "validation": max(scores), "trials": len(scores)}
+        return users, items
+
+    return _first_best(dataset, "layers", LAYERS, solve)
 
 
-Floats = NDArray[np.floating]
+def l3ae(dataset: Dataset, seed: int, text: Tensor) -> Solution:
+    """Rank by L3AE: EASE regularised towards the item-item weights of text (Moon et al. 2025).
 
-MOST = 2**32  # bytes of the largest matrix: 4 GiB
-RIDGES = (10.0, 40.0, 160.0, 640.0, 2560.0)  # λ_X: every second of EASE's
-PULLS = (0.25, 1.0, 4.0, 16.0)  # λ_E in multiples of λ_X
-TEXT_RIDGES = (1.0, 10.0)  # λ_F
+    With n items, F the unit text vectors (n × w) and X the training matrix (n_users × n), both
+    steps are least squares with a diagonal of zeros::
+
+        C = argmin ‖Fᵀ − FᵀC‖² + λ_F ‖C‖²                          diag C = 0
+        B = argmin ‖X − XB‖² + λ_X ‖B‖² + λ_E ‖B − C‖²             diag B = 0
+
+    First step: with the hat matrix H = F (FᵀF + λ_F I)⁻¹ Fᵀ and h its diagonal, the leave-one-out
+    form of ridge regression gives C_ij = H_ij / (1 − h_j) off the diagonal. Second step: with
+    P = (XᵀX + (λ_X + λ_E) I)⁻¹ and a multiplier for each zero of the diagonal, a vanishing
+    gradient means P⁻¹B = XᵀX + λ_E C − diag(μ), hence::
+
+        B = I + λ_E P C − P diag((1 + λ_E diag(PC)) / diag P)
+
+    of which EASE is the case λ_E = 0. Validation chooses λ_X without text first, then, at that
+    λ_X, among the eight pairs of λ_E and λ_F; where no pair is better than no text, λ_E stays 0
+    and the view is EASE's. Users are their training rows and items the columns of B, so memory is
+    several times n_items² floats beside n_users × n_items; up to 4 GiB a matrix are accepted.
+    """
+    _check_size(dataset)
+    users, subset = torch.from_numpy(dataset.train.toarray()), validation_users(dataset)
+    vectors = F.normalize(text.double(), dim=1).numpy()  # n × w
+    semantics = {ridge: Semantic.of(vectors, ridge) for ridge in TEXT_RIDGES}
+    inverse = lru_cache(maxsize=1)(partial(_inverse, dataset))  # trials of one sum share it
+
+    def solve(ridge: float, pull: float, text_ridge: float) -> Tensor:
+        found = weights(inverse(ridge + pull), pull, semantics[text_ridge])
+        return torch.from_numpy(np.ascontiguousarray(found.T))  # n × n, a row for each item
+
+    def score(*trial: float) -> float:
+        return validation_score(dataset, users, solve(*trial), subset)
+
+    alone = {(ridge, 0.0, TEXT_RIDGES[0]): score(ridge, 0.0, TEXT_RIDGES[0]) for ridge in RIDGES}
+    ridge = max(alone, key=alone.__getitem__)[0]
+    pairs = product(PULLS, TEXT_RIDGES)
+    scores = alone | {(ridge, ridge * p, t): score(ridge, ridge * p, t) for p, t in pairs}
+    chosen = max(scores, key=scores.__getitem__)
+    info = dict(zip(("ridge", "pull", "text_ridge"), chosen, strict=True))
+    return users, solve(*chosen), info | {"validation": scores[chosen], "trials": len(scores)}
+
+
+def _check_size(dataset: Dataset) -> None:
+    """Refuse a dataset of which n_items² × 8 or n_users × n_items × 4 bytes exceed 4 GiB."""
+    largest = max(8 * dataset.n_items**2, 4 * dataset.n_users * dataset.n_items)
+    if largest > MOST:
+        raise InputError(
+            f"dataset {dataset.name!r} has {dataset.n_users:,} users and {dataset.n_items:,} "
+            f"items, for which a linear autoencoder needs a matrix of {largest / 2**30:.1f} GiB; "
+            f"up to {MOST / 2**30:.0f} GiB are accepted, so choose another model or a smaller "
+            "dataset"
+        )
+
+
+def _inverse(dataset: Dataset, ridge: float) -> Floats:
+    """Return (XᵀX + ridge I)⁻¹, solved in float64 and stored in float32 (n × n)."""
+    gram = (dataset.train.T @ dataset.train).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += ridge
+    solved: Floats = inv(gram.T, overwrite_a=True)  # symmetric: its transpose lies as LAPACK's
+    return solved.astype(np.float32)
 
 
 class Semantic(NamedTuple):
-    """The weights C that text alone gives, as what they are made of: never n × n.
+    """The weights C of text alone, kept as factors and never as an n × n matrix.
 
     C = (``left`` ``right`` − diag ``own``) / (1 − ``own``), columns divided; ``left`` is n × w,
     ``right`` w × n, and ``own`` the n leverages h.
@@ -181,64 +231,3 @@ def weights(inverse: Floats, pull: float, semantic: Semantic) -> Floats:
     pulled -= inverse * scale
     np.fill_diagonal(pulled, 0)
     return pulled
-
-
-def l3ae(dataset: Dataset, seed: int, text: Tensor) -> Solution:
-    """Rank by L3AE, its three strengths by validation Recall@20 in two steps.
-
-    First λ_X without text, then, at that λ_X, the eight pairs of λ_E and λ_F; where no pair is
-    better than no text, λ_E stays 0 and the view is EASE's. Users are their training rows and
-    items the columns of B, as ``ease`` has them, so memory is several times n_items² floats
-    beside n_users × n_items.
-
-    Raises
-    ------
-    InputError
-        A matrix of this dataset would be larger than 4 GiB.
-    """
-    check_size(dataset)
-    users, subset = torch.from_numpy(dataset.train.toarray()), validation_users(dataset)
-    vectors = F.normalize(text.double(), dim=1).numpy()  # n × w
-    semantics = {ridge: Semantic.of(vectors, ridge) for ridge in TEXT_RIDGES}
-    inverse = lru_cache(maxsize=1)(partial(_inverse, dataset))  # trials of one sum share it
-
-    def solve(ridge: float, pull: float, text_ridge: float) -> Tensor:
-        found = weights(inverse(ridge + pull), pull, semantics[text_ridge])
-        return torch.from_numpy(np.ascontiguousarray(found.T))  # n × n, a row for each item
-
-    def score(*trial: float) -> float:
-        return validation_score(dataset, users, solve(*trial), subset)
-
-    alone = {(ridge, 0.0, TEXT_RIDGES[0]): score(ridge, 0.0, TEXT_RIDGES[0]) for ridge in RIDGES}
-    ridge = max(alone, key=alone.__getitem__)[0]
-    pairs = product(PULLS, TEXT_RIDGES)
-    scores = alone | {(ridge, ridge * p, t): score(ridge, ridge * p, t) for p, t in pairs}
-    chosen = max(scores, key=scores.__getitem__)
-    info = dict(zip(("ridge", "pull", "text_ridge"), chosen, strict=True))
-    return users, solve(*chosen), info | {"validation": scores[chosen], "trials": len(scores)}
-
-
-def check_size(dataset: Dataset) -> None:
-    """Refuse a dataset for which one matrix of a linear autoencoder is larger than 4 GiB.
-
-    Raises
-    ------
-    InputError
-        n_items² of eight bytes, or n_users × n_items of four, is more than that.
-    """
-    largest = max(8 * dataset.n_items**2, 4 * dataset.n_users * dataset.n_items)
-    if largest > MOST:
-        raise InputError(
-            f"dataset {dataset.name!r} has {dataset.n_users:,} users and {dataset.n_items:,} "
-            f"items, for which a linear autoencoder needs a matrix of {largest / 2**30:.1f} GiB; "
-            f"up to {MOST / 2**30:.0f} GiB are accepted, so choose another model or a smaller "
-            "dataset"
-        )
-
-
-def _inverse(dataset: Dataset, ridge: float) -> Floats:
-    """Return (XᵀX + ridge I)⁻¹, solved in float64 and kept in float32 (n × n)."""
-    gram = (dataset.train.T @ dataset.train).toarray().astype(np.float64)
-    gram[np.diag_indices_from(gram)] += ridge
-    solved: Floats = inv(gram.T, overwrite_a=True)  # symmetric: its transpose lies as LAPACK's
-    return solved.astype(np.float32)

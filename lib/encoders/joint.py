@@ -1,4 +1,4 @@
-"""A fusion that aligns only what it calls shared, and keeps the rest of both views apart."""
+"""Models of two branches: their norm-concat, and one that aligns their shared parts alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -19,17 +19,12 @@ from lib.encoders.training import Encoder, Recipe, Vectors
 class Joint(Encoder):
     """Both branches normalised and concatenated: their score is the mean of the two cosines.
 
-    Each branch has half of the recipe's dimensions, so that the model is no wider than the
-    views it is compared with.
+    Each branch has half of the recipe's dimensions, so that the model has as many as the views it
+    is compared with.
     """
 
     def __init__(
-        self,
-        dataset: Dataset,
-        recipe: Recipe,
-        draw: torch.Generator,
-        device: torch.device,
-        text: Tensor,
+        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
     ) -> None:
         super().__init__()
         if recipe.dimension % 2:
@@ -38,18 +33,18 @@ class Joint(Encoder):
                 "have half of it each; give an even number"
             )
         half = replace(recipe, dimension=recipe.dimension // 2)
-        self.collaborative = LightGCN(dataset, half, draw, device)
-        self.semantic = Linear(dataset, half, draw, device, text)
+        self.collaborative = LightGCN(dataset, half, rng, device)
+        self.semantic = Linear(dataset, half, rng, device, text)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Return the concatenated unit vectors, n_users × d and n_items × d."""
         users, items = zip(self.collaborative.vectors(), self.semantic.vectors(), strict=True)
         return _concatenated(users), _concatenated(items)
 
-    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> Vectors:
+    def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
         """Concatenate the two branches' vectors of the batch."""
-        one = self.collaborative.batch(users, positives, pool)
-        other = self.semantic.batch(users, positives, pool)
+        one = self.collaborative.batch(users, positives, negatives)
+        other = self.semantic.batch(users, positives, negatives)
         u, p, n = (_concatenated(pair) for pair in zip(one, other, strict=True))
         return u, p, n
 
@@ -67,23 +62,18 @@ class SharedPrivate(Encoder):
         score(u, i) = ⅓ [ cos(s_u, s_i) + cos(p_u^t, p_i^t) + cos(p_u^c, p_i^c) ]
         s           = (s^t + s^c) / 2
 
-    the norm-concat of three parts, of d/2, d/4 and d/4 of the recipe's d dimensions, so that the
-    vectors that rank are as wide as any other model's. The auxiliary loss, with the recipe's
-    ``weight``, is over the distinct users and the distinct items of a batch::
+    the norm-concat of three parts, of d/2, d/4 and d/4 of the recipe's d dimensions, as many in all
+    as any other model's. The auxiliary loss, with the recipe's ``weight``, is over the distinct
+    users and the distinct items of a batch::
 
         mean ‖s^t − s^c‖²  +  ‖Cov(s^t, p^t)‖²  +  ‖Cov(s^c, p^c)‖²
 
-    the shared parts are pulled together and no others, and a private part is kept from repeating
-    its own branch's shared one, by the squared Frobenius norm of their covariance.
+    Only the shared parts are pulled together, and a private part is kept from repeating its own
+    branch's shared one by the squared Frobenius norm of their covariance.
     """
 
     def __init__(
-        self,
-        dataset: Dataset,
-        recipe: Recipe,
-        draw: torch.Generator,
-        device: torch.device,
-        text: Tensor,
+        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
     ) -> None:
         super().__init__()
         if recipe.dimension % 4:
@@ -93,8 +83,8 @@ class SharedPrivate(Encoder):
             )
         self.shared = recipe.dimension // 2
         branch = replace(recipe, dimension=3 * recipe.dimension // 4)
-        self.collaborative = LightGCN(dataset, branch, draw, device)
-        self.semantic = Linear(dataset, branch, draw, device, text)
+        self.collaborative = LightGCN(dataset, branch, rng, device)
+        self.semantic = Linear(dataset, branch, rng, device, text)
         self.branches: tuple[Vectors, Vectors] | None = None
 
     def vectors(self) -> tuple[Tensor, Tensor]:
@@ -103,13 +93,13 @@ class SharedPrivate(Encoder):
         users, items = (self._joined(text, free) for text, free in sides)
         return users, items
 
-    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> Vectors:
+    def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
         """Join the two branches' vectors of the batch, each user's text without the positive."""
         # the auxiliary loss of this batch needs the branches, and a second propagation would
         # double the cost of a step
         self.branches = (
-            self.semantic.batch(users, positives, pool),
-            self.collaborative.batch(users, positives, pool),
+            self.semantic.batch(users, positives, negatives),
+            self.collaborative.batch(users, positives, negatives),
         )
         u, p, n = (self._joined(text, free) for text, free in zip(*self.branches, strict=True))
         return u, p, n

@@ -1,16 +1,17 @@
-"""Propagation over the user-item graph: the operator that LightGCN and its kin share."""
+"""LightGCN, and the propagation over the user-item graph that it shares with its relatives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from lib.dataset import Dataset
 from lib.encoders.training import Encoder, Recipe, initial
@@ -46,16 +47,10 @@ def _product(matrix: sp.csr_matrix, device: torch.device) -> Callable[[Tensor], 
         torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data)
     )
     if device.type == "cpu":
-        # A row of the product is a weighted bag of embeddings, whose kernel keeps the sum in
+        # a row of the product is a weighted bag of embeddings, whose kernel keeps the sum in
         # registers: measured two to three times as fast as SciPy's and torch's sparse products
-        return lambda x: F.embedding_bag(
-            columns,
-            x.detach(),
-            starts,
-            mode="sum",
-            per_sample_weights=values,
-            include_last_offset=True,
-        )
+        bag = partial(F.embedding_bag, mode="sum", include_last_offset=True)
+        return lambda x: bag(columns, x.detach(), starts, per_sample_weights=values)
     sparse = torch.sparse_csr_tensor(
         starts, columns, values, size=matrix.shape, check_invariants=True
     ).to(device)
@@ -101,11 +96,11 @@ class LightGCN(Encoder):
     """Free vectors for users and items, averaged over the layers of a linear propagation."""
 
     def __init__(
-        self, dataset: Dataset, recipe: Recipe, draw: torch.Generator, device: torch.device
+        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device
     ) -> None:
         super().__init__()
-        self.users = initial(dataset.n_users, recipe.dimension, draw)
-        self.items = initial(dataset.n_items, recipe.dimension, draw)
+        self.users = initial(dataset.n_users, recipe.dimension, rng)
+        self.items = initial(dataset.n_items, recipe.dimension, rng)
         self.graph = Graph.of(dataset.train, device)
         self.layers = recipe.layers
 

@@ -1,6 +1,8 @@
-"""The one negative sampler: a pool of distinct uniform items, never a user's known positives.
+"""Negatives and losses: one sampler, two ranking losses, and the parts of auxiliary losses.
 
-Everything is index arithmetic on the training matrix, on the device of the tensors given.
+Shapes: b rows of a batch, m sampled negatives, c distinct users or items, d dimensions. Everything
+is index arithmetic on the device of the tensors given; random numbers come from the CPU, so that a
+seed gives the same negatives everywhere.
 """
 
 from __future__ import annotations
@@ -8,141 +10,115 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from scipy.sparse import csr_matrix
-from torch import Tensor
+from torch import Generator, Tensor
 
 from lib.core import InputError
 
+CONTRASTED = 1024  # rows of a batch that are compared with each other, which costs c²
+ROWS = 512  # a block of 512 × 2,048 float32 scores stays in a core's second-level cache
+
+
+# negatives
+
 
 @dataclass(frozen=True)
-class Known:
-    """The training matrix as two tensors on the device: where each user's items start, and they."""
+class TrainItems:
+    """The training matrix as two tensors on the device."""
 
-    starts: Tensor  # n_users + 1, int64
+    starts: Tensor  # n_users + 1, int64: where each user's items start
     items: Tensor  # nnz, int64, ascending within a user
     n_items: int
 
     @classmethod
-    def of(cls, train: csr_matrix, device: torch.device) -> Known:
+    def of(cls, train: csr_matrix, device: torch.device) -> TrainItems:
         """Copy the pattern of ``train`` (n_users × n_items CSR, sorted indices)."""
         starts = torch.from_numpy(train.indptr.astype("int64")).to(device)
         items = torch.from_numpy(train.indices.astype("int64")).to(device)
         return cls(starts, items, train.shape[1])
 
 
-@dataclass(frozen=True)
-class Pool:
-    """One batch's negatives: m distinct items, and which of them each user may be set against.
+class Excluded(NamedTuple):
+    """Which items are no negatives of a batch row: pairs of a mask's row and an item.
 
-    A batch of b rows holds few distinct users on dense data, so the table of what is allowed has
-    one row per distinct user, and ``row_of`` says which is a batch row's.
+    A batch holds few distinct users on dense data, so the mask has one row per distinct user.
     """
 
-    items: Tensor  # m, int64
-    table: Tensor  # distinct rows × m, bool: False where the row is never set against the item
-    row_of: Tensor  # b, int64
-    choices: Tensor  # b × 8 random columns, for losses that need one negative a row
-    hardest: int = 0  # how many of a row's allowed items count, those of largest score; 0: all
-
-    def allowed(self, block: slice) -> Tensor:
-        """Return the table's rows for a block of the batch (rows × m, bool)."""
-        return self.table[self.row_of[block]]
-
-    def one_each(self) -> Tensor:
-        """Return one allowed column per batch row (b).
-
-        The first allowed of eight random columns is taken, so a draw fails only where a user has
-        nearly every item; then the first stands.
-        """
-        allowed = self.table[self.row_of.unsqueeze(1), self.choices]  # b × 8
-        first = allowed.to(torch.int8).argmax(1, keepdim=True)
-        return self.choices.gather(1, first).squeeze(1)
-
-
-class Never(NamedTuple):
-    """Which items a batch row is never set against: pairs of a table's row and an item."""
-
-    row_of: Tensor  # b, int64: the table's row of each batch row
+    row_of: Tensor  # b, int64: the mask's row of each batch row
     row: Tensor  # n_pairs, int64
     item: Tensor  # n_pairs, int64
 
 
-def known_items(known: Known, users: Tensor) -> Never:
-    """Return all training items of each batch row's user (b users)."""
+def exclude_known(train: TrainItems, users: Tensor) -> Excluded:
+    """Exclude all training items of each batch row's user (b users)."""
     device = users.device
-    distinct, row_of = torch.unique(users, return_inverse=True)
-    counts = known.starts[distinct + 1] - known.starts[distinct]
-    row = torch.repeat_interleave(torch.arange(len(distinct), device=device), counts)
-    before = known.starts[distinct] - (counts.cumsum(0) - counts)
-    return Never(row_of, row, known.items[before[row] + torch.arange(len(row), device=device)])
+    distinct_users, row_of = torch.unique(users, return_inverse=True)
+    counts = train.starts[distinct_users + 1] - train.starts[distinct_users]
+    row = torch.repeat_interleave(torch.arange(len(distinct_users), device=device), counts)
+    before = train.starts[distinct_users] - (counts.cumsum(0) - counts)
+    return Excluded(row_of, row, train.items[before[row] + torch.arange(len(row), device=device)])
 
 
-def positives_alone(positives: Tensor) -> Never:
-    """Return each batch row's own positive (b), as the paper's reference does it."""
+def exclude_positive(positives: Tensor) -> Excluded:
+    """Exclude each batch row's own positive (b) alone, as the paper's reference does."""
     rows = torch.arange(len(positives), device=positives.device)
-    return Never(rows, rows, positives)
+    return Excluded(rows, rows, positives)
 
 
-def draw(
-    never: Never, n_items: int, size: int, generator: torch.Generator, *, first: int = 0
-) -> Pool:
-    """Draw a pool for a batch.
+@dataclass(frozen=True)
+class Negatives:
+    """One batch's negatives: m distinct items, and which of them count for which row."""
 
-    Parameters
-    ----------
-    never
-        What its rows are never set against.
-    n_items
-        Size of the catalogue.
-    size
-        Wanted pool size m; at most the catalogue's.
-    generator
-        A CPU generator: one seed gives one pool on every device.
-    first
-        The smallest item id to be drawn.
+    items: Tensor  # m, int64
+    mask: Tensor  # distinct rows × m, bool: False where the item is excluded
+    row_of: Tensor  # b, int64: the mask's row of each batch row
+    choices: Tensor  # b × 8 random columns, for losses that need one negative a row
+    hardest: int = 0  # how many of a row's allowed items count, those of largest score; 0: all
 
-    Raises
-    ------
-    InputError
-        ``first`` is beyond the catalogue.
+    def allowed(self, block: slice) -> Tensor:
+        """Return the mask of a block of the batch (rows × m, bool)."""
+        return self.mask[self.row_of[block]]
+
+    def one_each(self) -> Tensor:
+        """Return one allowed column per batch row (b): the first allowed of its eight.
+
+        Where none is, which happens to users with nearly every item, the first of the eight.
+        """
+        allowed = self.mask[self.row_of.unsqueeze(1), self.choices]  # b × 8
+        first = allowed.to(torch.int8).argmax(1, keepdim=True)
+        return self.choices.gather(1, first).squeeze(1)
+
+
+def sample(
+    excluded: Excluded, n_items: int, size: int, rng: Generator, *, first: int = 0, hardest: int = 0
+) -> Negatives:
+    """Sample a batch's negatives uniformly without replacement.
+
+    ``size`` is the wanted number m, at most the catalogue's; ``first`` the smallest item id to be
+    drawn; ``hardest`` as in ``Negatives``.
     """
     if first >= n_items:
         raise InputError(
             f"first_negative = {first} was given for a catalogue of {n_items} items; give less"
         )
-    device = never.row_of.device
+    device = excluded.row_of.device
     size = min(size, n_items - first)
-    items = (torch.randperm(n_items - first, generator=generator)[:size] + first).to(device)
-    choices = torch.randint(size, (len(never.row_of), 8), generator=generator).to(device)
+    items = (torch.randperm(n_items - first, generator=rng)[:size] + first).to(device)
+    choices = torch.randint(size, (len(excluded.row_of), 8), generator=rng).to(device)
     column_of = torch.full((n_items,), -1, device=device)
     column_of[items] = torch.arange(size, device=device)
-    column = column_of[never.item]
-    table = torch.ones(int(never.row_of.max()) + 1, size, dtype=torch.bool, device=device)
-    held = column >= 0
-    table[never.row[held], column[held]] = False
-    return Pool(items, table, never.row_of, choices)
+    column = column_of[excluded.item]
+    mask = torch.ones(int(excluded.row_of.max()) + 1, size, dtype=torch.bool, device=device)
+    sampled = column >= 0
+    mask[excluded.row[sampled], column[sampled]] = False
+    return Negatives(items, mask, excluded.row_of, choices, hardest)
 
 
-ROWS = 512  # a block of 512 × 2,048 float32 scores stays in a core's second-level cache
-
-
-class Value(Protocol):
-    """Users b × d, positives b × d and pooled negatives m × d to a scalar."""
-
-    def __call__(  # noqa: D102
-        self, users: Tensor, positives: Tensor, negatives: Tensor, pool: Pool, temperature: float
-    ) -> Tensor: ...
-
-
-class Loss(NamedTuple):
-    """A loss and the scaling under which its vectors rank."""
-
-    value: Value
-    finish: Callable[[Tensor], Tensor]
+# ranking losses
 
 
 class _FusedInfoNCE(torch.autograd.Function):
@@ -155,37 +131,33 @@ class _FusedInfoNCE(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any,
-        users: Tensor,
-        positives: Tensor,
-        negatives: Tensor,
-        pool: Pool,
+        ctx: Any, users: Tensor, positives: Tensor, items: Tensor, negatives: Negatives,
         temperature: float,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         rows = ROWS if users.device.type == "cpu" else len(users)
         positive = (users * positives).sum(1).div_(temperature)  # b
         logarithms = torch.empty_like(positive)  # b
         pull = torch.empty_like(positive)  # b: 1 − probability of the positive
         to_users = torch.empty_like(users)  # b × d
-        to_negatives = torch.zeros_like(negatives)  # m × d
-        scaled = negatives.T / temperature  # d × m
+        to_items = torch.zeros_like(items)  # m × d
+        scaled = items.T / temperature  # d × m
         for start in range(0, len(users), rows):
             block = slice(start, min(start + rows, len(users)))
             weights = (users[block] @ scaled).exp_()  # rows × m
-            _keep(weights, pool.allowed(block))
-            if 0 < pool.hardest < weights.shape[1]:
-                largest = weights.topk(pool.hardest, sorted=False).values  # unsorted: half the time
+            _keep(weights, negatives.allowed(block))
+            if 0 < negatives.hardest < weights.shape[1]:
+                largest = weights.topk(negatives.hardest, sorted=False).values  # half the time
                 _keep(weights, weights >= largest.amin(1, keepdim=True))
             total = weights.sum(1).add_(positive[block].exp())
             logarithms[block] = total.log()
             pull[block] = 1 - positive[block].exp() / total
             inverse = total.reciprocal_().unsqueeze(1)
-            to_users[block] = (weights @ negatives).mul_(inverse)
-            to_negatives.addmm_(weights.T, users[block] * inverse)
+            to_users[block] = (weights @ items).mul_(inverse)
+            to_items.addmm_(weights.T, users[block] * inverse)
         scale = 1 / (temperature * len(users))
         pull = pull.unsqueeze(1) * scale  # b × 1
         ctx.save_for_backward(
-            to_users.mul_(scale).sub_(pull * positives), -pull * users, to_negatives.mul_(scale)
+            to_users.mul_(scale).sub_(pull * positives), -pull * users, to_items.mul_(scale)
         )
         return (logarithms - positive).mean()
 
@@ -200,59 +172,54 @@ def _keep(weights: Tensor, kept: Tensor) -> None:
 
 
 def infonce(
-    users: Tensor, positives: Tensor, negatives: Tensor, pool: Pool, temperature: float
+    users: Tensor, positives: Tensor, items: Tensor, negatives: Negatives, temperature: float
 ) -> Tensor:
     """Return the mean InfoNCE loss (van den Oord et al. 2018) on cosines over ``temperature``.
 
-    Users and positives b × d, negatives m × d; pooled items that a row's user is known to like
-    are left out of its sum, and all but the ``pool.hardest`` of largest cosine where that is set.
+    Users and positives are b × d, sampled items m × d. What ``negatives`` excludes for a row is
+    left out of its sum, and all but the ``hardest`` of largest cosine where that is set.
     """
-    unit = [F.normalize(x, dim=1) for x in (users, positives, negatives)]
-    return _FusedInfoNCE.apply(*unit, pool, temperature)  # type: ignore[no-any-return]
+    unit = [F.normalize(x, dim=1) for x in (users, positives, items)]
+    return _FusedInfoNCE.apply(*unit, negatives, temperature)  # type: ignore[no-any-return]
 
 
 def bpr(
-    users: Tensor, positives: Tensor, negatives: Tensor, pool: Pool, temperature: float
+    users: Tensor, positives: Tensor, items: Tensor, negatives: Negatives, temperature: float
 ) -> Tensor:
     """Return the mean Bayesian personalised ranking loss (Rendle et al. 2009).
 
-    Each row is set against one pooled item that its user is not known to like; scores are inner
-    products and ``temperature`` divides them (1 in the original).
+    Each row's positive is compared with one allowed negative; scores are inner products, divided
+    by ``temperature`` (1 in the original). Shapes as for ``infonce``.
     """
-    column = pool.one_each()
-    difference = (users * (positives - negatives[column])).sum(1) / temperature
+    difference = (users * (positives - items[negatives.one_each()])).sum(1) / temperature
     return F.softplus(-difference).mean()
 
 
-def _unit(vectors: Tensor) -> Tensor:
-    return F.normalize(vectors, dim=1)
+LOSSES: dict[str, Callable[..., Tensor]] = {"infonce": infonce, "bpr": bpr}
+COSINE = ("infonce",)  # losses that compare cosines, so that vectors rank at unit length
 
 
-def _as_they_are(vectors: Tensor) -> Tensor:
-    return vectors
-
-
-LOSSES = {"infonce": Loss(infonce, _unit), "bpr": Loss(bpr, _as_they_are)}
-
-
-CONTRASTED = 1024  # rows of a batch that are looked at: what is compared in pairs costs c²
+# parts of auxiliary losses
 
 
 def distinct(ids: Tensor) -> Tensor:
-    """Return where each distinct id stands first among a batch's first rows (b → c)."""
+    """Return the row of each distinct id's first occurrence among a batch's first rows (b → c)."""
     head = ids[:CONTRASTED]
-    found, place = torch.unique(head, return_inverse=True)
+    found, position = torch.unique(head, return_inverse=True)
     rows = torch.arange(len(head), device=ids.device)
-    return torch.full_like(found, len(head)).scatter_reduce(0, place, rows, "amin")
+    return torch.full_like(found, len(head)).scatter_reduce(0, position, rows, "amin")
 
 
-def recognise(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+def recognise(queries: Tensor, keys: Tensor, ids: Tensor, temperature: float) -> Tensor:
     """Return the mean InfoNCE loss by which each query must find its own key among all c.
 
-    Both c × d; scores are cosines over ``temperature`` (van den Oord et al. 2018).
+    Queries and keys are c × d, scores cosines over ``temperature`` (van den Oord et al. 2018);
+    another row with the same id (c) is no negative.
     """
     scores = F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T / temperature  # c × c
-    return F.cross_entropy(scores, torch.arange(len(scores), device=scores.device))
+    same = (ids.unsqueeze(1) == ids.unsqueeze(0)).fill_diagonal_(False)
+    own = torch.arange(len(scores), device=scores.device)
+    return F.cross_entropy(scores.masked_fill(same, -torch.inf), own)
 
 
 def alignment(one: Tensor, other: Tensor) -> Tensor:

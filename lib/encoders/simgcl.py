@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -16,13 +16,13 @@ RADIUS = 0.1  # length of the noise, as in the original
 TEMPERATURE = 0.2  # of the contrast, as in the original
 
 
-def noise(vectors: Tensor, radius: float, draw: torch.Generator) -> Tensor:
+def noise(vectors: Tensor, radius: float, rng: Generator) -> Tensor:
     """Return noise of length ``radius`` in each vector's own orthant (Yu et al. 2022).
 
-    A uniform draw from the unit cube is scaled to that length and takes the signs of the vector
-    (n × d); drawn on the CPU, so that a seed gives the same noise on every device.
+    Uniform numbers from the unit cube are scaled to that length and take the signs of the vector
+    (n × d); they are drawn on the CPU, so that a seed gives the same noise on every device.
     """
-    uniform = torch.rand(vectors.shape, generator=draw).to(vectors.device)
+    uniform = torch.rand(vectors.shape, generator=rng).to(vectors.device)
     return radius * F.normalize(uniform, dim=1) * vectors.sign()
 
 
@@ -33,12 +33,11 @@ class SimGCL(Encoder):
     over the layers 1 … L, so an item without training interactions has a vector of zeros; a noisy
     propagation adds ``noise`` to every vector after each layer. The contrast is InfoNCE between
     two of them over the batch's distinct users and over its distinct items, at most 1,024 rows,
-    and the recipe's ``weight`` is its weight. The ranking loss is the recipe's (the original:
-    BPR).
+    with the recipe's ``weight``. The ranking loss is the recipe's (the original: BPR).
     """
 
     def __init__(
-        self, dataset: Dataset, recipe: Recipe, draw: torch.Generator, device: torch.device
+        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device
     ) -> None:
         super().__init__()
         if recipe.layers < 1:
@@ -46,21 +45,20 @@ class SimGCL(Encoder):
                 f"layers = {recipe.layers} was given to SimGCL, which leaves out layer 0; "
                 "give 1 or more"
             )
-        self.base = LightGCN(dataset, recipe, draw, device)
+        self.base = LightGCN(dataset, recipe, rng, device)
         self.layers = recipe.layers
         # the weights are LightGCN's of the same seed; the noise has a stream of its own
-        self.draw = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=draw)))
+        self.rng = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=rng)))
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Return the clean vectors, n_users × d and n_items × d."""
-        users, items = self.base.vectors()
-        return self._without_first(users, self.base.users), self._without_first(
-            items, self.base.items
+        first = self.base.users, self.base.items
+        # the mean over layers 1 … L from the one over 0 … L
+        users, items = (
+            ((self.layers + 1) * mean - start) / self.layers
+            for mean, start in zip(self.base.vectors(), first, strict=True)
         )
-
-    def _without_first(self, mean: Tensor, first: Tensor) -> Tensor:
-        """Return the mean over layers 1 … L from the one over 0 … L."""
-        return ((self.layers + 1) * mean - first) / self.layers
+        return users, items
 
     @torch.no_grad()
     def noisy(self) -> tuple[Tensor, Tensor]:
@@ -70,8 +68,8 @@ class SimGCL(Encoder):
         sums = [torch.zeros_like(users), torch.zeros_like(items)]
         for _ in range(self.layers):
             users, items = graph.to_users(items), graph.to_items(users)
-            users = users + noise(users, RADIUS, self.draw)
-            items = items + noise(items, RADIUS, self.draw)
+            users = users + noise(users, RADIUS, self.rng)
+            items = items + noise(items, RADIUS, self.rng)
             sums[0] += users
             sums[1] += items
         return sums[0] / self.layers, sums[1] / self.layers
@@ -86,5 +84,5 @@ class SimGCL(Encoder):
             # signs have no gradient and propagation is linear, so what the noise adds is a
             # constant: a noisy view has the gradient of the clean one
             one, other = (clean + (view[side][ids[rows]] - clean).detach() for view in views)
-            total = total + recognise(one, other, TEMPERATURE)
+            total = total + recognise(one, other, ids[rows], TEMPERATURE)
         return total

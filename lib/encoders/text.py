@@ -1,9 +1,8 @@
-"""Text to vectors: the bundled MiniLM, any sentence-transformers name, or a file of vectors.
+"""Text to vectors: a language model, a file of vectors, or a description that needs neither.
 
-``lib.encoders.text`` holds those that need no language model.
-
-Every distinct text is encoded once per encoder: texts go to the store in chunks, so a killed
-run goes on with the first chunk that is missing.
+Every distinct text is encoded once per encoder: texts go to the cache in chunks, so a killed run
+goes on with the first chunk that is missing. The cache knows a model by its name, by the content
+of its files where it is a folder or bundled, and by the precision it computes in.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from lib import cache
@@ -29,17 +29,20 @@ from lib.dataset import Dataset
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+Matrix = NDArray[np.float32]
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-CHUNK = 2048  # texts per stored chunk
+CHUNK = 2048  # texts per cached chunk
 BATCH = 64  # texts per forward pass; fixed, because padding moves the last digits
 FAITHFUL = 0.9995  # least cosine to float32 with which bfloat16 is used
 # what processors multiply bfloat16 with; others imitate it, several times slower than float32
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+DIMENSIONS = 256  # of tf-idf vectors, at most
+TERMS = 200_000  # words and word pairs that are counted, the most frequent ones
 
 
 def encode(dataset: Dataset, encoder: str) -> Tensor:
-    """Return one unit-free text vector per item (n_items × w float32).
+    """Return one text vector per item, of any length (n_items × w float32).
 
     Parameters
     ----------
@@ -48,40 +51,45 @@ def encode(dataset: Dataset, encoder: str) -> Tensor:
         (``dataset.vectors``), those are returned instead of a language model's or a file's.
     encoder
         "minilm" (bundled all-MiniLM-L6-v2), a sentence-transformers name such as
-        "BAAI/bge-m3", the path of a ``.npy`` file with one row per item in the order of
-        ``dataset.items``, or a description that needs no model: "tfidf", "genres".
-
-    Raises
-    ------
-    InputError
-        Unknown encoder, wrong hash, wrong number of rows, NaN or infinite vectors, or a
-        description that the dataset does not have.
+        "BAAI/bge-m3" or the path of such a model's folder, the path of a ``.npy`` file with one
+        row per item in the order of ``dataset.items``, or a description: "tfidf", "genres".
     """
-    if encoder in MAKERS:
-        return torch.from_numpy(describe(dataset, encoder))
+    if encoder in DESCRIPTIONS:
+        key = {"dataset": dataset.name, "encoder": encoder, "of": digest_of(dataset, encoder)}
+        make = functools.partial(DESCRIPTIONS[encoder], dataset)
+        return torch.from_numpy(cache.cached("text", key, lambda: {"vectors": make()})["vectors"])
     if dataset.vectors is not None:
         return torch.from_numpy(np.asarray(dataset.vectors, dtype=np.float32))
     if encoder.endswith(".npy"):
         return torch.from_numpy(_from_file(Path(encoder), dataset.n_items))
     texts = sorted(set(dataset.items["text"]))
     chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
-    label = f"{dataset.name} {encoder}"
-    rows = [
-        _chunk(encoder, chunk) for chunk in tqdm(chunks, desc=label, unit="chunk", disable=None)
-    ]
-    place = {text: row for row, text in enumerate(texts)}
-    return torch.from_numpy(np.concatenate(rows)[dataset.items["text"].map(place).to_numpy()])
+    bar = tqdm(chunks, desc=f"{dataset.name} {encoder}", unit="chunk", disable=None)
+    rows = np.concatenate([_chunk(encoder, chunk) for chunk in bar])
+    return torch.from_numpy(_per_item(dataset, texts, rows))
 
 
 def digest_of(dataset: Dataset, encoder: str) -> str:
     """Return what identifies the vectors ``encode`` would give, without encoding anything."""
-    if encoder in MAKERS:
-        return description_digest(dataset, encoder)
+    if encoder in DESCRIPTIONS:
+        column = {"genres": "genres", "tfidf": "text"}[encoder]
+        about = list(dataset.items[column].fillna("")) if column in dataset.items else []
+        return cache.digest(encoder, cache.code_version(tfidf), about)
     if dataset.vectors is not None:
         return cache.digest(np.asarray(dataset.vectors, dtype=np.float32))
     if encoder.endswith(".npy"):
         return cache.digest(_from_file(Path(encoder), dataset.n_items))
-    return cache.digest("text encoder", encoder, MINILM_SHA256 if encoder == "minilm" else "")
+    return cache.digest(_identity(encoder))
+
+
+def _per_item(dataset: Dataset, texts: list[str], vectors: Matrix) -> Matrix:
+    """Return the vector of each item's text (n_items × w) from those of the distinct texts."""
+    row = pd.Series(np.arange(len(texts)), index=texts)
+    found: Matrix = vectors[row[dataset.items["text"]].to_numpy()]
+    return found
+
+
+# files of vectors
 
 
 def _from_file(path: Path, n_items: int) -> np.ndarray:
@@ -101,72 +109,129 @@ def _from_file(path: Path, n_items: int) -> np.ndarray:
         narrow = vectors.astype(np.float32) if np.issubdtype(vectors.dtype, np.floating) else None
     if narrow is None or not np.isfinite(narrow).all():
         raise InputError(
-            f"encoder file {str(path)!r} holds NaN, infinite or non-float values; mend it"
+            f"encoder file {str(path)!r} holds NaN, infinite or non-float values; save "
+            "finite floats"
         )
     return narrow
 
 
-def _chunk(encoder: str, texts: list[str]) -> np.ndarray:
-    key = {"encoder": encoder, "texts": cache.digest(texts), "code": cache.code_version(_vectors)}
-    vectors: np.ndarray = cache.cached("text", key, lambda: {"vectors": _vectors(encoder, texts)})[
-        "vectors"
-    ]
+# language models
+
+
+def _chunk(encoder: str, texts: list[str]) -> Matrix:
+    key = {"texts": cache.digest(texts), "code": cache.code_version(_vectors)}
+    made = cache.cached(
+        "text", _identity(encoder) | key, lambda: {"vectors": _vectors(encoder, texts)}
+    )
+    vectors: Matrix = made["vectors"]
     return vectors
 
 
-def _vectors(encoder: str, texts: list[str]) -> np.ndarray:
+def _identity(encoder: str) -> dict[str, str]:
+    """Return what decides a model's vectors: its name, its files' content, and its precision."""
+    return {
+        "encoder": Path(encoder).name if os.path.isdir(encoder) else encoder,
+        "content": _content(encoder),
+        "precision": precision(encoder),
+    }
+
+
+def _content(encoder: str) -> str:
+    """Return the digest of a model's files; "" for a name that is resolved by the hub."""
+    if encoder == "minilm":
+        return MINILM_SHA256
+    if not os.path.isdir(encoder):
+        return ""
+    try:
+        files = sorted(path for path in Path(encoder).rglob("*") if path.is_file())
+        stats = [(path.relative_to(encoder).as_posix(), path.stat()) for path in files]
+        return _digest_of_files(encoder, tuple((n, s.st_size, s.st_mtime_ns) for n, s in stats))
+    except OSError as fault:
+        raise InputError(
+            f"encoder folder {encoder!r} cannot be read ({fault}); make its files readable"
+        ) from None
+
+
+@functools.lru_cache(maxsize=16)
+def _digest_of_files(folder: str, files: tuple[tuple[str, int, int], ...]) -> str:
+    """Hash a folder's files by name and content; once while their sizes and times stay."""
+    digests = {}
+    for name, _, _ in files:
+        with Path(folder, name).open("rb") as handle:
+            digests[name] = hashlib.file_digest(handle, "sha256").hexdigest()
+    return cache.digest(digests)
+
+
+def precision(encoder: str) -> str:
+    """Return "bfloat16" or "float32": what this machine computes the model in.
+
+    bfloat16 where it is faster and keeps the directions of float32, tried once and then cached.
+    """
+    if not _has_bfloat16(_device()):
+        return "float32"
+    key = {"encoder": encoder, "content": _content(encoder), "device": _device()}
+    key["code"] = cache.code_version(precision)
+    return str(cache.cached("text", key, lambda: {"precision": _tried(encoder)})["precision"])
+
+
+def _tried(encoder: str) -> str:
+    probe = ["A short title", "Another, somewhat longer title (1999) Drama, Thriller", "x"]
+    model = _loaded(encoder)
+    exact = normalize(torch.from_numpy(_forward(model, probe)))
+    rough = normalize(torch.from_numpy(_forward(model.bfloat16(), probe)))
+    return "bfloat16" if float((exact * rough).sum(1).min()) >= FAITHFUL else "float32"
+
+
+def _vectors(encoder: str, texts: list[str]) -> Matrix:
     """Encode in fixed batches of similar length, so that padding is small and always the same."""
-    model = _model(encoder)
+    model = _model(encoder, _content(encoder))
     order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
-    sorted_texts = [texts[row] for row in order]
-    vectors = np.empty((len(texts), int(_width(model))), dtype=np.float32)
-    vectors[order] = _forward(model, sorted_texts)
+    vectors = np.empty((len(texts), int(_dimension(model))), dtype=np.float32)
+    vectors[order] = _forward(model, [texts[row] for row in order])
     if not np.isfinite(vectors).all():
         raise InputError(f"encoder {encoder!r} gave NaN or infinite vectors; use another encoder")
     return vectors
 
 
-def _forward(model: SentenceTransformer, texts: list[str]) -> np.ndarray:
+def _forward(model: SentenceTransformer, texts: list[str]) -> Matrix:
     found = model.encode(texts, batch_size=BATCH, convert_to_tensor=True, show_progress_bar=False)
     return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
 
 
-def _width(model: SentenceTransformer) -> Any:
+def _dimension(model: SentenceTransformer) -> Any:
     return model.get_embedding_dimension()
 
 
 @functools.cache
-def _model(encoder: str) -> SentenceTransformer:
-    """Load a model, in bfloat16 where that is faster and gives the same directions as float32."""
+def _model(encoder: str, content: str) -> SentenceTransformer:
+    """Load a model once per content, in the precision chosen for it."""
+    model = _loaded(encoder)
+    return model.bfloat16() if precision(encoder) == "bfloat16" else model
+
+
+def _loaded(encoder: str) -> SentenceTransformer:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from huggingface_hub import constants
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
     from sentence_transformers import SentenceTransformer
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     path = str(_bundled()) if encoder == "minilm" else encoder
     constants.HF_HUB_OFFLINE |= offline()  # local_files_only alone asks for a model's revision
+    local = encoder == "minilm" or constants.HF_HUB_OFFLINE
     try:
         if not Path(path).is_dir():
             validate_repo_id(path)  # else the library prints the name, and what it is told by it
-        model = SentenceTransformer(
-            path, device=device, local_files_only=encoder == "minilm" or constants.HF_HUB_OFFLINE
-        )
-    except Exception as fault:  # what lies under a stranger's name can fail in any way
+        return SentenceTransformer(path, device=_device(), local_files_only=local).float()
+    except Exception as fault:  # an untrusted model can fail in any way
         raise InputError(
             f"encoder {encoder!r} cannot be loaded ({first_line(fault)[:120]}); give "
             "minilm, tfidf, genres, a sentence-transformers name that this machine can reach, or a "
             ".npy file"
         ) from None
-    if not _has_bfloat16(device):
-        return model
-    probe = ["A short title", "Another, somewhat longer title (1999) Drama, Thriller", "x"]
-    exact = torch.nn.functional.normalize(torch.from_numpy(_forward(model, probe)))
-    model.bfloat16()
-    rough = torch.nn.functional.normalize(torch.from_numpy(_forward(model, probe)))
-    if float((exact * rough).sum(1).min()) < FAITHFUL:
-        model.float()
-    return model
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _has_bfloat16(device: str) -> bool:
@@ -196,20 +261,11 @@ def _bundled() -> Path:
     return folder
 
 
-Matrix = NDArray[np.float32]
-
-WIDTH = 256  # most dimensions of the words' vectors
-TERMS = 200_000  # words and word pairs that are counted, the most frequent ones
+# descriptions: no language model
 
 
 def genres(dataset: Dataset) -> Matrix:
-    """Return one column per genre, 1 where an item has it (n_items × n_genres), genres sorted.
-
-    Raises
-    ------
-    InputError
-        The items have no column ``genres``, or no item has a genre.
-    """
+    """Return one column per genre, 1 where an item has it (n_items × n_genres), genres sorted."""
     found = _genres(dataset)
     if found.shape[1] == 0:
         raise InputError(
@@ -233,11 +289,6 @@ def tfidf(dataset: Dataset) -> Matrix:
     Words and pairs of neighbouring words, weighted by tf-idf, through a truncated singular value
     decomposition (Deerwester et al., JASIS 41(6), 1990): a lexical encoder, which knows no synonym
     that the catalogue does not teach it. A text counts once however many items have it.
-
-    Raises
-    ------
-    InputError
-        No text holds a word.
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -251,35 +302,12 @@ def tfidf(dataset: Dataset) -> Matrix:
             "give items with text, or another encoder"
         ) from None
     solver = TruncatedSVD(
-        min(WIDTH, *counted.shape), random_state=int(generator(0, "tfidf").integers(2**32))
+        min(DIMENSIONS, *counted.shape), random_state=int(generator(0, "tfidf").integers(2**32))
     )
-    rows = solver.fit_transform(counted).astype(np.float32)
-    place = pd.Series(np.arange(len(texts)), index=texts)
-    found: Matrix = rows[place[dataset.items["text"]].to_numpy()]
-    return found
+    return _per_item(dataset, texts, solver.fit_transform(counted).astype(np.float32))
 
 
-MAKERS: dict[str, Callable[[Dataset], Matrix]] = {"genres": genres, "tfidf": tfidf}
-
-
-def describe(dataset: Dataset, name: str) -> Matrix:
-    """Return the vectors of a description, made now or read from the store (n_items × w float32).
-
-    Raises
-    ------
-    InputError
-        The dataset does not have what the description needs.
-    """
-    key = {"dataset": dataset.name, "encoder": name, "of": description_digest(dataset, name)}
-    found: Matrix = cache.cached("text", key, lambda: {"vectors": MAKERS[name](dataset)})["vectors"]
-    return found
-
-
-def description_digest(dataset: Dataset, name: str) -> str:
-    """Return what identifies the vectors of a description, without making them."""
-    column = {"genres": "genres", "tfidf": "text"}[name]
-    about = list(dataset.items[column].fillna("")) if column in dataset.items else []
-    return cache.digest(name, cache.code_version(genres, _genres, tfidf), [WIDTH, TERMS], about)
+DESCRIPTIONS: dict[str, Callable[[Dataset], Matrix]] = {"genres": genres, "tfidf": tfidf}
 
 
 def available(dataset: Dataset) -> list[str]:
@@ -288,4 +316,4 @@ def available(dataset: Dataset) -> list[str]:
         "genres": _genres(dataset).shape[1] > 0,
         "tfidf": bool(dataset.items["text"].str.contains(r"\w\w").any()),
     }
-    return [name for name in MAKERS if has[name]]
+    return [name for name in DESCRIPTIONS if has[name]]

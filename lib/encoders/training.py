@@ -1,25 +1,25 @@
 """The one training loop, with the one selection rule, that every trained encoder goes through.
 
-Shapes: n_users users, n_items items, b positives a batch, m pooled negatives, d dimensions.
+Shapes: n_users users, n_items items, b positives a batch, m negatives, d dimensions.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
 from lib.core import InputError, generator, torch_generator
 from lib.dataset import Dataset
 from lib.encoders import losses
-from lib.encoders.losses import LOSSES
+from lib.encoders.losses import COSINE, LOSSES
 from lib.metrics import ndcg, recall
 from lib.topk import topk
 
@@ -27,10 +27,13 @@ SELECT: dict[str, Callable[..., np.ndarray]] = {"recall": recall, "ndcg": ndcg}
 VALIDATION_K = 20
 VALIDATION_USERS = 10_000  # enough for a standard error under 0.004; all of them on small sets
 
+Vectors = tuple[Tensor, Tensor, Tensor]
+"""What a loss compares: users b × d, positives b × d, negatives m × d."""
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training may vary; the defaults are the equal budget of all compared models."""
+    """The settings of a training; the defaults are the equal budget of all compared models."""
 
     dimension: int = 64
     layers: int = 2
@@ -42,9 +45,9 @@ class Recipe:
     epochs: int = 200
     patience: int = 5  # validations without a new best before the training stops
     weight: float = 0.1  # of an auxiliary loss, where the model has one
-    # Choices of protocol. The defaults are ours; chapter 13 sets the reference's beside them.
+    # choices of protocol: the defaults are ours, and chapter 13 compares the reference's
     hardest: int = 0  # negatives of a row that count, those of the largest scores; 0: all
-    excluded: str = "known"  # never a row's negatives: its user's known items, or its "positive"
+    excluded: str = "known"  # no negatives of a row: its user's "known" items, or its "positive"
     first_negative: int = 0  # the smallest item id that is ever a negative
     own_text: bool = False  # a user's text includes the positive that is being learned
     select: str = "recall"  # the validation score @20 that selects: recall or ndcg
@@ -73,10 +76,6 @@ class Recipe:
         return self
 
 
-Vectors = tuple[Tensor, Tensor, Tensor]
-"""What a loss compares: users b × d, positives b × d, pooled items m × d."""
-
-
 class Encoder(nn.Module):
     """A model with trainable parameters that gives every user and item a vector."""
 
@@ -84,13 +83,13 @@ class Encoder(nn.Module):
         """Return all user (n_users × d) and item vectors (n_items × d), before any scaling."""
         raise NotImplementedError
 
-    def batch(self, users: Tensor, positives: Tensor, pool: Tensor) -> Vectors:
-        """Return the vectors a loss compares."""
-        every_user, every_item = self.vectors()
+    def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
+        """Return the vectors a loss compares, of ids of users, positives (b each) and negatives."""
+        all_users, all_items = self.vectors()
         return (
-            F.embedding(users, every_user),
-            F.embedding(positives, every_item),
-            F.embedding(pool, every_item),
+            F.embedding(users, all_users),
+            F.embedding(positives, all_items),
+            F.embedding(negatives, all_items),
         )
 
     def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
@@ -102,30 +101,15 @@ class Encoder(nn.Module):
 
     def finish(self, users: Tensor, items: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
         """Scale the vectors to what the loss compared, so that inner products rank."""
-        scale = LOSSES[recipe.loss].finish
-        return scale(users), scale(items)
+        if recipe.loss in COSINE:
+            return F.normalize(users, dim=1), F.normalize(items, dim=1)
+        return users, items
 
 
-def initial(rows: int, columns: int, draw: torch.Generator) -> nn.Parameter:
+def initial(rows: int, columns: int, rng: Generator) -> nn.Parameter:
     """Return a rows × columns parameter by Glorot and Bengio's uniform rule."""
     bound = (6 / (rows + columns)) ** 0.5
-    return nn.Parameter((torch.rand(rows, columns, generator=draw) * 2 - 1) * bound)
-
-
-def validation_score(
-    dataset: Dataset,
-    users: Tensor,
-    items: Tensor,
-    subset: np.ndarray,
-    metric: Callable[..., np.ndarray] = recall,
-) -> float:
-    """Return a metric's mean @20 on the validation items of ``subset`` (user ids), training masked.
-
-    ``metric`` takes lists and relevant items, as those of ``lib.metrics`` do.
-    """
-    k = min(VALIDATION_K, dataset.n_items)
-    found = topk(users[subset], items, k, exclude=dataset.train[subset])
-    return float(np.nanmean(metric(found.items.numpy(), dataset.valid[subset])))
+    return nn.Parameter((torch.rand(rows, columns, generator=rng) * 2 - 1) * bound)
 
 
 def validation_users(dataset: Dataset) -> np.ndarray:
@@ -140,10 +124,26 @@ def validation_users(dataset: Dataset) -> np.ndarray:
     return np.sort(chosen)
 
 
+def validation_score(
+    dataset: Dataset,
+    users: Tensor,
+    items: Tensor,
+    subset: np.ndarray,
+    metric: Callable[..., np.ndarray] = recall,
+) -> float:
+    """Return the mean of a metric of ``lib.metrics`` @20 on the validation items of ``subset``.
+
+    ``subset`` has user ids; training items are masked.
+    """
+    k = min(VALIDATION_K, dataset.n_items)
+    found = topk(users[subset], items, k, exclude=dataset.train[subset])
+    return float(np.nanmean(metric(found.items.numpy(), dataset.valid[subset])))
+
+
 def train(
     encoder: Encoder, dataset: Dataset, recipe: Recipe, *, seed: int, device: torch.device
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Train until the validation score has not risen ``patience`` times; return the best.
+    """Train until the validation score has not risen ``patience`` times; return the first best.
 
     Returns
     -------
@@ -159,14 +159,13 @@ def train(
     batches = _Batches(dataset, recipe, torch_generator(seed, "batches"), device)
     subset = validation_users(dataset)
     history: list[float] = []
-    best: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
+    best, best_at = (torch.empty(0), torch.empty(0)), 0
     label = f"{dataset.name} {type(encoder).__name__} seed {seed}"
     for epoch in (bar := tqdm(range(1, recipe.epochs + 1), desc=label, unit="epoch", disable=None)):
-        for users, positives, pool in batches:
+        for users, positives, negatives in batches:
             optimiser.zero_grad(set_to_none=True)
-            vectors = encoder.batch(users, positives, pool.items)
-            value = LOSSES[recipe.loss].value
-            loss = value(*vectors, pool=pool, temperature=recipe.temperature)
+            vectors = encoder.batch(users, positives, negatives.items)
+            loss = LOSSES[recipe.loss](*vectors, negatives, recipe.temperature)
             extra = encoder.auxiliary(users, positives, vectors)
             (loss if extra is None else loss + recipe.weight * extra).backward()
             optimiser.step()
@@ -174,15 +173,16 @@ def train(
             continue
         current = _snapshot(encoder, recipe)
         history.append(validation_score(dataset, *current, subset, SELECT[recipe.select]))
-        if history[-1] >= max(history):
+        best_at = int(np.argmax(history))  # the first of equal ones
+        since = len(history) - 1 - best_at
+        if since == 0:
             best = current
-        since = len(history) - 1 - int(np.argmax(history))
-        bar.set_postfix(recall=f"{history[-1]:.4f}", best=f"{max(history):.4f}", since=since)
+        bar.set_postfix(recall=f"{history[-1]:.4f}", best=f"{history[best_at]:.4f}", since=since)
         if since >= recipe.patience:
             break
     return *best, {
-        "validation": max(history),
-        "epochs": min((int(np.argmax(history)) + 1) * recipe.every, recipe.epochs),
+        "validation": history[best_at],
+        "epochs": min((best_at + 1) * recipe.every, recipe.epochs),
         "history": history,
         "seconds": time.perf_counter() - started,
         "n_parameters": sum(p.numel() for p in encoder.parameters()),
@@ -191,32 +191,29 @@ def train(
 
 
 class _Batches:
-    """The training pairs in a new order each epoch, each batch with its pool of negatives."""
+    """The training pairs in a new order each epoch, each batch with its negatives."""
 
     def __init__(
-        self, dataset: Dataset, recipe: Recipe, draw: torch.Generator, device: torch.device
+        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device
     ) -> None:
-        self.known = losses.Known.of(dataset.train, device)
-        counts = self.known.starts.diff()
+        self.train = losses.TrainItems.of(dataset.train, device)
+        counts = self.train.starts.diff()
         self.users = torch.repeat_interleave(torch.arange(dataset.n_users, device=device), counts)
-        self.recipe, self.draw, self.device = recipe, draw, device
+        self.recipe, self.rng, self.device = recipe, rng, device
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, losses.Pool]]:
-        order = torch.randperm(len(self.users), generator=self.draw).to(self.device)
-        for rows in order.split(self.recipe.batch):
-            users = self.users[rows]
-            positives = self.known.items[rows]
-            yield users, positives, self._pool(users, positives)
-
-    def _pool(self, users: Tensor, positives: Tensor) -> losses.Pool:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, losses.Negatives]]:
         recipe = self.recipe
-        if recipe.excluded == "known":
-            never = losses.known_items(self.known, users)
-        else:
-            never = losses.positives_alone(positives)
-        pool = losses.draw(never, self.known.n_items, recipe.negatives, self.draw,
-                              first=recipe.first_negative)  # fmt: skip
-        return replace(pool, hardest=recipe.hardest)
+        order = torch.randperm(len(self.users), generator=self.rng).to(self.device)
+        for rows in order.split(recipe.batch):
+            users, positives = self.users[rows], self.train.items[rows]
+            if recipe.excluded == "known":
+                excluded = losses.exclude_known(self.train, users)
+            else:
+                excluded = losses.exclude_positive(positives)
+            yield users, positives, losses.sample(
+                excluded, self.train.n_items, recipe.negatives, self.rng,
+                first=recipe.first_negative, hardest=recipe.hardest,
+            )  # fmt: skip
 
 
 @torch.no_grad()

@@ -20,17 +20,19 @@ def interactions(n_users: int = 30, n_items: int = 25, seed: int = 0) -> sp.csr_
     return sp.csr_matrix(dense)
 
 
-def pool_of(train: sp.csr_matrix, users: torch.Tensor, size: int, seed: int = 0) -> losses.Pool:
-    known = losses.Known.of(train, torch.device("cpu"))
-    never = losses.known_items(known, users)
-    return losses.draw(never, known.n_items, size, torch_generator(seed, "pool"))
+def negatives_of(
+    train: sp.csr_matrix, users: torch.Tensor, size: int, seed: int = 0
+) -> losses.Negatives:
+    known = losses.TrainItems.of(train, torch.device("cpu"))
+    excluded = losses.exclude_known(known, users)
+    return losses.sample(excluded, known.n_items, size, torch_generator(seed, "pool"))
 
 
 @pytest.mark.parametrize("size", [1, 7, 25, 1000])
 def test_the_pool_holds_distinct_items_and_allows_no_known_positive(size: int) -> None:
     train = interactions()
     users = torch.tensor([3, 3, 0, 29, 7])
-    pool = pool_of(train, users, size)
+    pool = negatives_of(train, users, size)
     assert len(set(pool.items.tolist())) == len(pool.items) == min(size, 25)
     allowed = pool.allowed(slice(0, 5)).numpy()
     expected = train[users.numpy()].toarray()[:, pool.items.numpy()] == 0
@@ -40,7 +42,7 @@ def test_the_pool_holds_distinct_items_and_allows_no_known_positive(size: int) -
 def test_one_negative_a_row_is_allowed_and_covers_every_allowed_item() -> None:
     train = interactions()
     users = torch.arange(30).repeat(200)
-    pool = pool_of(train, users, 25)
+    pool = negatives_of(train, users, 25)
     chosen = pool.items[pool.one_each()].numpy()
     dense = train.toarray()
     assert dense[users.numpy(), chosen].sum() == 0
@@ -62,7 +64,7 @@ def plain_infonce(
 def test_fused_infonce_has_the_value_and_gradients_of_the_plain_one(rows: int) -> None:
     train, draw = interactions(), torch_generator(1, "vectors")
     users = torch.randint(30, (rows,), generator=draw)
-    pool = pool_of(train, users, 20)
+    pool = negatives_of(train, users, 20)
     parts = [
         torch.randn(n, 8, generator=draw, dtype=torch.float64).requires_grad_()
         for n in (rows, rows, 20)
@@ -80,7 +82,7 @@ def test_fused_infonce_has_the_value_and_gradients_of_the_plain_one(rows: int) -
 def test_only_the_hardest_negatives_count(hardest: int) -> None:
     train, draw = interactions(), torch_generator(2, "vectors")
     users = torch.randint(30, (9,), generator=draw)
-    pool = pool_of(train, users, 20)
+    pool = negatives_of(train, users, 20)
     parts = [torch.randn(n, 8, generator=draw, dtype=torch.float64) for n in (9, 9, 20)]
     allowed = pool.allowed(slice(0, 9))
     cosines = F.normalize(parts[0], dim=1) @ F.normalize(parts[2], dim=1).T
@@ -92,23 +94,23 @@ def test_only_the_hardest_negatives_count(hardest: int) -> None:
 
 def test_the_reference_sets_a_row_against_all_but_its_own_positive() -> None:
     positives = torch.tensor([4, 0, 4])
-    never = losses.positives_alone(positives)
-    pool = losses.draw(never, 6, 99, torch_generator(0, "pool"), first=1)
+    excluded = losses.exclude_positive(positives)
+    pool = losses.sample(excluded, 6, 99, torch_generator(0, "pool"), first=1)
     assert sorted(pool.items.tolist()) == [1, 2, 3, 4, 5]
     refused = [pool.items[~row].tolist() for row in pool.allowed(slice(0, 3))]
     assert refused == [[4], [], [4]]
 
 
 def test_a_pool_beyond_the_catalogue_is_refused() -> None:
-    never = losses.positives_alone(torch.tensor([0]))
+    excluded = losses.exclude_positive(torch.tensor([0]))
     with pytest.raises(InputError, match="first_negative = 6"):
-        losses.draw(never, 6, 3, torch_generator(0, "pool"), first=6)
+        losses.sample(excluded, 6, 3, torch_generator(0, "pool"), first=6)
 
 
 def test_infonce_by_hand() -> None:
     # one user with cosine 1 to its positive and 0 to the one allowed negative: log(1 + e^(-1/τ))
     train = sp.csr_matrix(np.array([[1, 0]], dtype=np.float32))
-    pool = pool_of(train, torch.tensor([0]), 2)
+    pool = negatives_of(train, torch.tensor([0]), 2)
     items = torch.zeros(2, 2)
     items[pool.items == 0] = torch.tensor([1.0, 0.0])
     items[pool.items == 1] = torch.tensor([0.0, 1.0])
@@ -119,7 +121,7 @@ def test_infonce_by_hand() -> None:
 
 def test_bpr_by_hand() -> None:
     train = sp.csr_matrix(np.array([[1, 0]], dtype=np.float32))
-    pool = pool_of(train, torch.tensor([0]), 2)
+    pool = negatives_of(train, torch.tensor([0]), 2)
     vectors = torch.tensor([[1.0], [0.5]])[pool.items]
     value = losses.bpr(torch.tensor([[2.0]]), torch.tensor([[1.0]]), vectors, pool, 1.0)
     assert float(value) == pytest.approx(np.log1p(np.exp(-1)), rel=1e-6)

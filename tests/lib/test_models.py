@@ -58,7 +58,7 @@ def test_only_the_first_rows_of_a_batch_are_contrasted() -> None:
 def test_recognising_oneself_by_hand() -> None:
     # cosines 1 to its own and 0 to the other, over 0.5: log(1 + e^-2), whatever the lengths
     queries, keys = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 5.0]])
-    loss = losses.recognise(queries, keys, 0.5)
+    loss = losses.recognise(queries, keys, torch.tensor([7, 3]), 0.5)
     assert float(loss) == pytest.approx(np.log1p(np.exp(-2)), rel=1e-6)
 
 
@@ -143,16 +143,16 @@ def test_the_noise_of_a_seed_does_not_depend_on_who_draws_elsewhere(small: Datas
     torch.rand(7)  # torch's own generator is not asked
     assert torch.equal(first.noisy()[1], simgcl_of(small).noisy()[1])
     another = simgcl.SimGCL(small, RECIPE, weights_of(1), CPU)
-    assert first.draw.initial_seed() != another.draw.initial_seed()
+    assert first.rng.initial_seed() != another.rng.initial_seed()
 
 
 def test_the_contrast_has_the_value_and_gradient_of_one_written_out(small: Dataset) -> None:
     model = simgcl_of(small)
-    state = model.draw.get_state()
+    state = model.rng.get_state()
     users, items = torch.tensor([3, 5, 3, 8]), torch.tensor([1, 1, 0, 2])
     vectors = model.batch(users, items, torch.tensor([4]))
     loss = model.auxiliary(users, items, vectors)
-    model.draw.set_state(state)
+    model.rng.set_state(state)
     plain = torch.zeros(())
     noisy = [written_out(model) for _ in range(2)]
     for side, ids in enumerate((torch.tensor([3, 5, 8]), torch.tensor([0, 1, 2]))):
@@ -174,8 +174,8 @@ def written_out(model: simgcl.SimGCL) -> tuple[torch.Tensor, torch.Tensor]:
     layers = []
     for _ in range(model.layers):
         users, items = to_users @ items, to_items @ users
-        users = users + simgcl.noise(users, simgcl.RADIUS, model.draw)
-        items = items + simgcl.noise(items, simgcl.RADIUS, model.draw)
+        users = users + simgcl.noise(users, simgcl.RADIUS, model.rng)
+        items = items + simgcl.noise(items, simgcl.RADIUS, model.rng)
         layers.append((users, items))
     return tuple(torch.stack(side).mean(0) for side in zip(*layers, strict=True))  # type: ignore[return-value]
 
@@ -202,7 +202,11 @@ def test_carecs_items_are_their_text_alone(small: Dataset) -> None:
     model = CARec(small, replace(RECIPE, layers=0), weights_of(), CPU, same)
     items = model.vectors()[1]
     torch.testing.assert_close(items[0], items[1])
-    assert {name for name, _ in model.named_parameters()} == {"users", "inner", "outer"}
+    assert {name for name, _ in model.named_parameters()} == {
+        "users",
+        "network.inner",
+        "network.outer",
+    }
 
 
 # shared and private parts
@@ -377,7 +381,7 @@ def test_textgcn_is_the_mean_of_matrix_powers_on_text_and_its_user_means(small: 
 
 @pytest.mark.usefixtures("cache_folder")
 @pytest.mark.parametrize(
-    ("model", "given", "width"),
+    ("model", "given", "dimension"),
     [
         ("lightgcn", {"loss": "bpr"}, 64),
         ("mf-bpr", {}, 64),
@@ -386,11 +390,11 @@ def test_textgcn_is_the_mean_of_matrix_powers_on_text_and_its_user_means(small: 
     ],
 )
 def test_the_references_own_settings_train(
-    small: Dataset, model: str, given: dict[str, object], width: int
+    small: Dataset, model: str, given: dict[str, object], dimension: int
 ) -> None:
     view = views.fit(small, model, device="cpu", epochs=12, **given)
     assert {name: view.info["parameters"][name] for name in given} == given
-    assert views.dimension(view) == width
+    assert view.items.shape[1] == dimension
     chance = min(20, small.n_items) / small.n_items
     assert view.info["validation"] > chance and torch.isfinite(view.items).all()
 

@@ -121,7 +121,9 @@ def test_bfloat16_is_used_where_the_processor_has_it(
     else:
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     text._model.cache_clear()
-    assert {one.dtype for one in text._model("minilm").parameters()} == {kind}
+    assert {one.dtype for one in text._model("minilm", text._content("minilm")).parameters()} == {
+        kind
+    }
     text._model.cache_clear()
 
 

@@ -26,7 +26,7 @@ def quick(dataset: Dataset, model: str, seed: int = 0) -> views.View:
 @pytest.mark.parametrize("model", views.models())
 def test_vectors_have_one_row_each_and_are_finite(small: Dataset, model: str) -> None:
     view = quick(small, model)
-    assert view.users.shape == (small.n_users, views.dimension(view))
+    assert view.users.shape == (small.n_users, view.items.shape[1])
     assert len(view.items) == small.n_items
     assert view.users.dtype == view.items.dtype == torch.float32
     assert torch.isfinite(view.users).all() and torch.isfinite(view.items).all()
@@ -97,7 +97,7 @@ def test_chance_finds_its_expectation(small: Dataset) -> None:
     assert np.mean(found) == pytest.approx((10 / free)[able].mean(), abs=0.03)
 
 
-def test_svd_spans_the_matrix_at_full_width(small: Dataset) -> None:
+def test_svd_chooses_how_many_of_its_factors_rank(small: Dataset) -> None:
     users, items, info = closed.truncated_svd(small, seed=0, dimension=39)
     assert info["dimension"] in (4, 8, 16, 32, 39) and users.shape[1] == info["dimension"]
 

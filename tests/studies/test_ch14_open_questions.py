@@ -105,7 +105,7 @@ def test_words_are_as_alike_as_they_are_common(films: Dataset) -> None:
     cosine = found @ found.T / np.outer(*2 * [np.linalg.norm(found, axis=1)])
     np.testing.assert_allclose(cosine[0, 4], 1, rtol=1e-6)
     assert cosine[0, 1] > 0.3 > abs(cosine[0, 3])
-    assert np.isfinite(found).all() and found.shape[1] <= text.WIDTH
+    assert np.isfinite(found).all() and found.shape[1] <= text.DIMENSIONS
 
 
 def test_words_keep_the_inner_products_of_tfidf(films: Dataset) -> None:
