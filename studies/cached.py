@@ -15,7 +15,7 @@ from lib.probes.scores import Resampled
 from lib.probes.splits import ItemSplit
 from lib.stats import Estimate
 from studies import ch11_shared_fraction, measures
-from studies.ch11_shared_fraction import Shared
+from studies.ch11_shared_fraction import SharedFraction
 
 
 def resampled(
@@ -88,7 +88,7 @@ def fitted(
 
 def shared(
     dataset: str, text: np.ndarray, view: np.ndarray, replicate: np.ndarray, *, seed: int
-) -> Shared:
+) -> SharedFraction:
     """Return ``studies.ch11_shared_fraction.estimate``, computed now or read from the store.
 
     ``dataset`` is its name, by which ``lib.cache`` lists what is kept; the rest is as there.
@@ -99,14 +99,14 @@ def shared(
         "data": cache.digest(text, view, replicate),
         "code": cache.code_version(ch11_shared_fraction),
     }
-    facts = ("share", "reached", "reproducible", "p", "components")
+    facts = ("share", "explained", "reproducible", "p", "components")
 
     def make() -> cache.Value:
         found = ch11_shared_fraction.estimate(text, view, replicate, seed=seed)
         return {"null": found.null} | {name: getattr(found, name) for name in facts}
 
     value = cache.cached("score", key, make)
-    return Shared(**value | {"share": Estimate(*value["share"])})
+    return SharedFraction(**value | {"share": Estimate(*value["share"])})
 
 
 def _key(

@@ -1,22 +1,22 @@
-"""How much of a view the text can reach: an estimate of the shared fraction, with its interval.
+"""How much of a view the text can explain: an estimate of the shared fraction, with its interval.
 
-Of item i, y is its vector in the view (t), z that in a replicate of the view (another seed), x its
-text (w). The estimand is a share of the variance over items that is *reproducible*, the noise of
-either replicate being left out::
+For item i, y is its vector in the view (dimension t), z that in a replicate of the view (another
+seed) and x its text. The estimand is a share of the *reproducible* variance over items, which
+leaves out the noise of either replicate::
 
     share = Var(best linear prediction of y from x) / Cov(y, z, in the best rotation)
 
-It is the shared fraction of the view as far as the observed text carries it: noise in the text
-makes it smaller, and nothing in one text and two replicates tells that noise apart from a private
-part (``studies.ch11_theory.reachable_share`` gives the value in a world). What both replicates share counts
-as reproducible, also noise of the interactions, which two seeds see alike.
+This is the shared fraction of the view as far as the observed text carries it: noise in the text
+lowers it, and one text with two replicates cannot tell that noise from a private part
+(``studies.ch11_theory.reachable_share`` gives the value in a world). What both replicates share
+counts as reproducible, including the noise of the interactions, which two seeds see alike.
 
 A held-out R² would be too small, because a fitted map is shrunk and wrong by chance; R² on the
-training items too large. Both parts of the share are therefore covariances of one item's vector
-with what the *other* items predict for it, which has no bias under a linear mean, whatever the
-variances of the errors.
+training items would be too large. Both parts of the share are therefore covariances of an item's
+vector with what the *other* items predict for it, which are unbiased under a linear mean, whatever
+the variances of the errors.
 
-Shapes: n items, p text components, t the width of the view, b permutations.
+Shapes: n items, p text components, t dimensions of the view, b permutations.
 """
 
 from __future__ import annotations
@@ -27,27 +27,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lib.core import Floats, InputError, generator, matrix
-from lib.probes.maps import check_same_items
 from lib.stats import Estimate
 
-LEAST = 40
-"""Items needed for an estimate: two a group of the jackknife."""
+MIN_ITEMS = 40  # two in each group of the jackknife
 GROUPS = 20
 NORMAL = 1.959964  # the 0.975 quantile: intervals hold 95 %
 
 
 @dataclass(frozen=True)
-class Shared:
-    """What the text reaches of a view.
+class SharedFraction:
+    """How much of a view the text explains.
 
-    ``share`` is the estimate with its interval, ``reached`` and ``reproducible`` are the two
-    variances it is the ratio of, as fractions of the view's whole variance; ``null`` holds the
-    shares with the text permuted among the items (b), ``p`` the share of permutations that reach
-    as much, and ``components`` how many dimensions of the text were used.
+    ``share`` is the estimate with its interval: the ratio of ``explained`` to ``reproducible``,
+    both fractions of the view's whole variance. ``null`` holds the shares with the text permuted
+    among the items (b), ``p`` the fraction of permutations that explain as much, and
+    ``components`` the number of text components used.
     """
 
     share: Estimate
-    reached: float
+    explained: float
     reproducible: float
     null: Floats
     p: float
@@ -61,65 +59,58 @@ def estimate(
     *,
     permutations: int = 100,
     seed: int = 0,
-) -> Shared:
-    """Return the share of a view's reproducible variance that the text linearly reaches.
+) -> SharedFraction:
+    """Return the share of a view's reproducible variance that a linear map of the text explains.
 
     The numerator is the mean of y · (prediction of y without its own item − mean without it), the
     leave-out estimate of explained variance of Kline, Saggio and Sølvsten (Econometrica 88(5),
-    2020), by ordinary least squares. Text wider than a quarter of the items is first cut to its
-    leading principal components. The denominator is the covariance of y with the replicate rotated
-    onto it (Schönemann, 1966), the rotation being fitted on other items and what that loses taken
-    into account (see ``_covariance``).
+    2020), by ordinary least squares on at most n / 4 leading principal components of the text. The
+    denominator is the covariance of y with the replicate rotated onto it (Schönemann, 1966), the
+    rotation being fitted on other items and corrected for what that loses (see ``_covariance``).
 
-    The interval is ± 1.96 standard errors over items (see ``_error``). It may pass 0 or 1. Fewer
-    than 40 items, or replicates without common variance, give NaN.
+    The interval is ± 1.96 standard errors over items (see ``_error``); it may pass 0 or 1. Fewer
+    than 40 items, or replicates without common variance, give NaN. Vectors that are not finite or
+    not of the same items, and replicates of two dimensions raise ``InputError``.
 
-    Parameters
-    ----------
-    text, view, replicate
-        n × w, n × t and n × t, the same items row by row.
-    permutations
-        How often the text is permuted for the null, 0 for never.
-    seed
-        Of the permutations and the folds.
-
-    Raises
-    ------
-    InputError
-        Vectors that are not finite or not of the same items, views of two widths, or permutations
-        below 0.
+    ``text``, ``view`` and ``replicate`` (n × any, n × t, n × t) have the same items row by row.
+    ``permutations`` of the text give the null, 0 for none; ``seed`` draws them and the folds.
     """
     x, y, z = _checked(text, view, replicate, permutations)
     n = len(x)
-    if n < LEAST:
-        return Shared(Estimate(np.nan, np.nan, np.nan, n), np.nan, np.nan, np.empty(0), np.nan, 0)
+    if n < MIN_ITEMS:
+        share = Estimate(np.nan, np.nan, np.nan, n)
+        return SharedFraction(share, np.nan, np.nan, np.empty(0), np.nan, 0)
     basis = _basis(x)
-    draw = generator(seed, "shared fraction")
+    rng = generator(seed, "shared fraction")
     predicted = _left_out(basis, y)
     whole = np.square(y).sum() / (n - 1)
-    top = float(np.vdot(y, predicted) / n)
-    folds = np.stack([draw.permutation(n) % parts for parts in (10, 2, 2, 2, GROUPS)])
-    bottom = _covariance(y, z, folds[:-1])
-    shuffled = (draw.permutation(n) for _ in range(permutations))
-    null = np.array([np.vdot(y[o], _left_out(basis, y[o])) / n for o in shuffled]) / bottom
-    # without variance that both replicates have there is nothing to be a share of
-    error = _error(basis, y, z, predicted, bottom, folds) if bottom > 0 else np.nan
-    share = Estimate(top / bottom, top / bottom - NORMAL * error, top / bottom + NORMAL * error, n)
-    p = float((1 + np.count_nonzero(null * bottom >= top)) / (1 + permutations))
-    return Shared(share, top / whole, bottom / whole, null, p, basis.shape[1])
+    explained = float(np.vdot(y, predicted) / n)
+    folds = np.stack([rng.permutation(n) % parts for parts in (10, 2, 2, 2, GROUPS)])
+    common = _covariance(y, z, folds[:-1])
+    orders = (rng.permutation(n) for _ in range(permutations))
+    null = np.array([np.vdot(y[o], _left_out(basis, y[o])) / n for o in orders]) / common
+    # without common variance of the replicates the ratio means nothing
+    error = _error(basis, y, z, predicted, common, folds) if common > 0 else np.nan
+    ratio = explained / common
+    share = Estimate(ratio, ratio - NORMAL * error, ratio + NORMAL * error, n)
+    p = float((1 + np.count_nonzero(null * common >= explained)) / (1 + permutations))
+    return SharedFraction(share, explained / whole, common / whole, null, p, basis.shape[1])
 
 
 def _checked(
     text: ArrayLike, view: ArrayLike, replicate: ArrayLike, permutations: int
 ) -> tuple[Floats, Floats, Floats]:
-    """Return centred vectors, their items in an order that does not hang on their numbering."""
+    """Return centred vectors, items in an order that does not depend on their numbering."""
     x, y, z = matrix(text), matrix(view), matrix(replicate)
-    check_same_items(x, y)
-    check_same_items(z, y)
+    if not len(x) == len(y) == len(z):
+        raise InputError(
+            f"vectors of {len(x)}, {len(y)} and {len(z)} items were given; give the same items, "
+            "row by row"
+        )
     if y.shape[1] != z.shape[1]:
         raise InputError(
-            f"a view of width {y.shape[1]} was given with a replicate of width {z.shape[1]}; give "
-            "two trainings of one model that differ in their seed alone"
+            f"a view of {y.shape[1]} dimensions was given with a replicate of {z.shape[1]}; give "
+            "two trainings of one model that differ only in their seed"
         )
     if permutations < 0:
         raise InputError(f"permutations = {permutations} was given; give 0 or more")
@@ -139,13 +130,13 @@ def _basis(x: Floats) -> Floats:
 
 
 def _left_out(basis: Floats, y: Floats) -> Floats:
-    """Return what the other items predict for each, minus the others' mean (n × t).
+    """Return each item's least-squares prediction by the others, minus their mean (n × t).
 
-    A least-squares prediction without item i is (ŷ − h y) / (1 − h), h being its leverage.
+    The prediction without item i is (ŷ − h y) / (1 − h), h being its leverage.
     """
     n = len(y)
     leverage = 1 / n + np.square(basis).sum(axis=1)
-    # an item that alone spans a direction has no prediction from others: their mean, 0, stands in
+    # an item that alone spans a direction cannot be predicted from others: use their mean, 0
     alone = leverage > 1 - 1e-9
     kept = np.where(alone, 1.0, 1 - leverage)[:, None]
     found: Floats = (basis @ (basis.T @ y) - leverage[:, None] * y) / kept + y / (n - 1)
@@ -156,9 +147,8 @@ def _left_out(basis: Floats, y: Floats) -> Floats:
 def _covariance(y: Floats, z: Floats, folds: NDArray[np.intp]) -> float:
     """Return the covariance of y and the replicate rotated onto it, over items and dimensions.
 
-    A rotation fitted on m other items loses some covariance c / m. It is fitted on 9/10 (first row
-    of ``folds``) and on halves of the items (the other rows), and the line through both means is
-    followed to c / m = 0.
+    A rotation fitted on m other items loses covariance c / m. It is fitted on 9/10 (first row of
+    ``folds``) and on halves of the items (the other rows), and extrapolated linearly to 1 / m = 0.
     """
     many, *few = (_crossed(y, z, fold) for fold in folds)
     step = (1 / 0.9) / (1 / 0.5 - 1 / 0.9)
@@ -166,7 +156,7 @@ def _covariance(y: Floats, z: Floats, folds: NDArray[np.intp]) -> float:
 
 
 def _crossed(y: Floats, z: Floats, fold: NDArray[np.intp]) -> float:
-    """Return Σ y · z, z being rotated as the items of the other folds say."""
+    """Return Σ y · z, with z rotated as fitted on the other folds."""
     parts = [z[fold == number].T @ y[fold == number] for number in np.unique(fold)]
     whole = np.sum(parts, axis=0)
     return float(sum(np.vdot(part, _rotation(whole - part)) for part in parts))
@@ -178,31 +168,30 @@ def _rotation(cross: Floats) -> Floats:
 
 
 def _error(
-    basis: Floats, y: Floats, z: Floats, predicted: Floats, bottom: float, folds: NDArray[np.intp]
+    basis: Floats, y: Floats, z: Floats, predicted: Floats, common: float, folds: NDArray[np.intp]
 ) -> float:
-    """Return the standard error of the ratio, by what each item changes in it.
+    """Return the standard error of the ratio, from what each item changes in it.
 
-    To first order an item adds 2ym − m² to the explained variance, m being what the others predict
-    for it, and y · z (rotated) to the covariance. Errors of two items meet in the changes of both:
-    that part of the variance, 4 Σ h / (1 − h) tr S² / n² with leverages h and S the covariance of
-    the errors, is counted twice, and half of it is taken off. How the rotation moves is of second
-    order as well: it is what a jackknife on twenty groups finds beyond the items' own changes, and
-    half of its variance is added.
+    To first order an item adds 2ym − m² to the explained variance, m being its prediction by the
+    others, and y · z (rotated) to the covariance. The errors of two items meet in the changes of
+    both, which counts that part of the variance, 4 Σ h / (1 − h) tr S² / n² (leverages h, error
+    covariance S), twice: half of it is subtracted. The rotation's own variation is of second
+    order: a jackknife on twenty groups finds it beyond the items' changes, and half is added.
     """
     n = len(y)
     top = np.einsum("nt,nt->n", 2 * y - predicted, predicted)
-    ratio = np.vdot(y, predicted) / n / bottom
-    twin = np.einsum("nt,nt->n", y, z @ _rotation(z.T @ y))
-    top, twin = top - top.mean(), twin - twin.mean()
-    first = np.square(top - ratio * twin).sum() / n**2
+    ratio = np.vdot(y, predicted) / n / common
+    bottom = np.einsum("nt,nt->n", y, z @ _rotation(z.T @ y))
+    top, bottom = top - top.mean(), bottom - bottom.mean()
+    first = np.square(top - ratio * bottom).sum() / n**2
     residual = y - basis @ (basis.T @ y)
     errors = np.square(residual.T @ residual / (n - 1 - basis.shape[1])).sum()
     leverage = np.square(basis).sum(axis=1)
     twice = 2 * np.sum(leverage / (1 - leverage)) * errors / n**2
     moved = np.empty(GROUPS)
-    for number in range(GROUPS):
-        left = folds[-1] != number
-        whole = bottom - _covariance(y[left], z[left], folds[:-1, left])
-        moved[number] = (GROUPS - 1) * whole - GROUPS * twin[~left].sum() / n
-    turned = np.square(ratio) * moved.var(ddof=1) / GROUPS / 2
-    return float(np.sqrt(max(first - twice, first / 4) + turned) / bottom)
+    for group in range(GROUPS):
+        rest = folds[-1] != group
+        change = common - _covariance(y[rest], z[rest], folds[:-1, rest])
+        moved[group] = (GROUPS - 1) * change - GROUPS * bottom[~rest].sum() / n
+    rotated = np.square(ratio) * moved.var(ddof=1) / GROUPS / 2
+    return float(np.sqrt(max(first - twice, first / 4) + rotated) / common)

@@ -1,18 +1,16 @@
 """What a shared-plus-private world predicts for overlap, oracle, fusion and probes.
 
-The world is that of ``companion.data.synthetic``: an item has factors s (shared), a (semantic) and b
-(collaborative); a user's utility is strength · (s·s + a·a + b·b), with variances ``shared`` and
-twice (1 − shared) / 2. An ideal view knows s and its own private factors. A *noisy ideal view* is
-a user's own factors beside item factors with normal noise added.
+The world is that of ``companion.data.synthetic``: an item has factors s (shared), a (semantic) and
+b (collaborative), and the variance of a user's utility is split into ``shared`` and twice
+(1 − shared) / 2. An ideal view knows s and its own private factors. A *noisy ideal view* is a
+user's own factors beside item factors with normal noise added.
 
-For one user every score, and the utility, is a linear function of normal item vectors. Over the
-items they are therefore exactly jointly normal, with variances that depend on the user's factors
-through three sums of squares alone. What lists of K contain is then a probability of orthants, for
-many items (the list being the best fraction K / n_items rather than K items).
-
-Closed form: everything about factors, correlations and R². Numerical: an orthant is a
-one-dimensional integral, interactions are integrated over the utility, and users are averaged over
-a fixed Sobol sequence. Nothing is fitted.
+For one user all scores, and the utility, are linear in normal item vectors. Over the items they
+are therefore exactly jointly normal, with variances that depend on the user's factors through
+three sums of squares alone. What two lists of K have in common is then an orthant probability, for
+many items (a list being the best fraction K / n_items rather than K items): a one-dimensional
+integral. Interactions are integrated over the utility, and users averaged over a fixed Sobol
+sequence. Nothing is fitted.
 
 Shapes: m users of the sequence, g points of the grid of utilities.
 """
@@ -45,11 +43,6 @@ class Setting:
     square of the view's factors: reliability 1 / (1 + noise²). ``common`` is the fraction of the
     collaborative noise (variance) that a replicate repeats, as two seeds on the same interactions
     do; the rest is drawn anew. The other names are those of ``companion.data.synthetic.world``.
-
-    Raises
-    ------
-    InputError
-        A number outside its range.
     """
 
     shared: float = 0.5
@@ -63,15 +56,15 @@ class Setting:
     k: int = 20
 
     def __post_init__(self) -> None:
-        wrong = [
+        checks = [
             ("shared", self.shared, "from 0 to 1", 0 <= self.shared <= 1),
             ("noise", self.noise, "above 0", 0 < self.noise < np.inf),
             ("common", self.common, "from 0 to below 1", 0 <= self.common < 1),
             ("k", self.k, "from 1 to below half of n_items", 1 <= self.k < self.n_items / 2),
         ]
-        for name, given, accepted, fits in wrong:
-            if not fits:
-                raise InputError(f"{name}={given!r} gives no prediction: give {accepted}")
+        for name, given, accepted, valid in checks:
+            if not valid:
+                raise InputError(f"{name} = {given!r} was given; give a number {accepted}")
 
 
 class Prediction(NamedTuple):
@@ -99,18 +92,13 @@ def variances(shared: float, d_shared: int = 8, d_private: int = 8) -> tuple[flo
     return float(np.sqrt(shared / d_shared)), float(np.sqrt((1 - shared) / 2 / d_private))
 
 
-def factor_share(shared: float, d_shared: int = 8, d_private: int = 8) -> float:
-    """Return the shared fraction of the variance of an ideal view's item *vectors*.
-
-    ``shared`` is of the utility, whose variance is the square of that of the factors:
-    √(shared · d_s) / (√(shared · d_s) + √((1 − shared) / 2 · d_p)).
-    """
-    common, own = variances(shared, d_shared, d_private)
-    return d_shared * common / (d_shared * common + d_private * own)
-
-
 def shared_of(share: float, d_shared: int = 8, d_private: int = 8) -> float:
-    """Return the ``shared`` at which ``factor_share`` is ``share``: its inverse, cut to 0 to 1."""
+    """Return the shared fraction of the utility from that of an ideal view's vectors.
+
+    The variance of the utility is the square of that of the factors, so that the inverse is
+    share = √(shared · d_s) / (√(shared · d_s) + √((1 − shared) / 2 · d_p)). ``share`` is clipped
+    to 0 to 1.
+    """
     part = min(max(share, 0.0), 1.0)
     common, own = part**2 * d_private, 2 * (1 - part) ** 2 * d_shared
     return common / (common + own)
@@ -119,23 +107,22 @@ def shared_of(share: float, d_shared: int = 8, d_private: int = 8) -> float:
 def reachable_share(
     shared: float,
     noise: float = 0.5,
-    width: int = 64,
+    dimension: int = 64,
     d_shared: int = 8,
     d_private: int = 8,
     *,
     all_seen: bool = False,
 ) -> float:
-    """Return R² of the best linear map from a world's text to the collaborative view's factors.
+    """Return the R² of the best linear map from a world's text to an ideal collaborative view.
 
     Text is M [s; a] / sd + noise · ε. Along a factor of variance v its signal is v / sd² beside
     noise², so that the factor is recovered up to v / (v + noise² sd²), sd² being the mean square of
-    the entries, (d_s v_s + d_p v_a) / width. Of b text knows nothing. Dimensions are weighted by
-    their variance, as in the estimand of ``studies.ch11_shared_fraction``.
-
-    ``all_seen``: of a view that knows s, a and b, as interactions tell of all three.
+    the entries, (d_s v_s + d_p v_a) / dimension. Text knows nothing of b. Dimensions are weighted
+    by their variance, as in ``studies.ch11_shared_fraction``. With ``all_seen`` the view knows s,
+    a and b, as interactions depend on all three.
     """
     common, own = variances(shared, d_shared, d_private)
-    square = noise**2 * (d_shared * common + d_private * own) / width
+    square = noise**2 * (d_shared * common + d_private * own) / dimension
 
     def recovered(variance: float) -> float:
         return variance**2 / (variance + square) if variance > 0 else 0.0
@@ -148,26 +135,17 @@ def reachable_share(
     return reached / whole
 
 
-def held_out(r2: float, n: int, width: int) -> float:
+def held_out_r2(r2: float, n: int, dimension: int) -> float:
     """Return the expected held-out R² of least squares fitted on ``n`` items, of population ``r2``.
 
     For normal vectors the expected squared error of a new item is the residual variance times
-    (n + 1)(n − 2) / (n (n − width − 2)) (Stein, 1960); 1 minus it is R² but for the chance in the
-    held-out items' own variance.
-
-    Raises
-    ------
-    InputError
-        Not more items than ``width`` + 2.
+    (n + 1)(n − 2) / (n (n − dimension − 2)) (Stein, 1960), which needs n > dimension + 2.
     """
-    if n <= width + 2:
-        raise InputError(f"n = {n} was given with width {width}; give more than {width + 2} items")
-    return 1 - (1 - r2) * (n + 1) * (n - 2) / (n * (n - width - 2))
-
-
-def utility_correlation(shared: float) -> float:
-    """Return the correlation of the utilities that two ideal views know: shared of (1+shared)/2."""
-    return 2 * shared / (1 + shared)
+    if n <= dimension + 2:
+        raise InputError(
+            f"n = {n} and dimension = {dimension} were given; give more than {dimension + 2} items"
+        )
+    return 1 - (1 - r2) * (n + 1) * (n - 2) / (n * (n - dimension - 2))
 
 
 def fused_correlation(first: ArrayLike, second: ArrayLike, between: ArrayLike) -> Floats:
@@ -178,22 +156,12 @@ def fused_correlation(first: ArrayLike, second: ArrayLike, between: ArrayLike) -
     return np.add(first, second) / np.sqrt(2 + 2 * np.asarray(between, dtype=np.float64))
 
 
-def best_correlation(first: ArrayLike, second: ArrayLike, between: ArrayLike) -> Floats:
-    """Return the correlation with the truth of the best weighted sum of two scores.
-
-    √((r₁² + r₂² − 2 r₁ r₂ ρ) / (1 − ρ²)), the multiple correlation; equal weights reach it where
-    r₁ = r₂.
-    """
-    a, b, rho = (np.asarray(x, dtype=np.float64) for x in (first, second, between))
-    return np.sqrt((a**2 + b**2 - 2 * a * b * rho) / (1 - rho**2))
-
-
 def both_above(first: ArrayLike, second: ArrayLike, rho: ArrayLike) -> Floats:
     """Return P(X > first and Y > second) of standard normals with correlation ``rho``.
 
     Φ(−h) Φ(−k) + 1/2π ∫ exp(−(h² + k² − 2 h k sin θ) / 2 cos² θ) dθ from 0 to asin ρ (Drezner and
-    Wesolowsky, 1990), by 32 Gauss-Legendre points; arguments of shapes that broadcast. To some six
-    digits for correlations within ±0.99.
+    Wesolowsky, 1990), by 32 Gauss-Legendre points, good to six digits for correlations within
+    ±0.99. Arguments broadcast.
     """
     h, k, r = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (first, second, rho)))
     nodes, weights = np.polynomial.legendre.leggauss(32)
@@ -206,19 +174,6 @@ def both_above(first: ArrayLike, second: ArrayLike, rho: ArrayLike) -> Floats:
     return found
 
 
-def expected_jaccard(k: int, n_items: int, rho: float) -> float:
-    """Return the Jaccard to expect of the best ``k`` of ``n_items`` by two normal scores.
-
-    Two lists of the best fraction p share o = P(both above) / p of their items; o / (2 − o), that
-    of the mean overlap, for all items being candidates.
-    """
-    from scipy.stats import norm
-
-    edge = norm.isf(k / n_items)
-    overlap = float(both_above(edge, edge, rho)) * n_items / k
-    return overlap / (2 - overlap)
-
-
 @cache
 def predict(setting: Setting) -> Prediction:
     """Return what the world predicts of two views and of two replicates."""
@@ -226,20 +181,20 @@ def predict(setting: Setting) -> Prediction:
     seen, interacted = _interactions(setting, user.spread)
     semantic = _ranked(setting, user.semantic, seen, interacted)
     collaborative = _ranked(setting, user.collaborative, seen, interacted)
-    views = _pair(setting, semantic, collaborative, user.between, seen, interacted)
-    seeds = _pair(setting, collaborative, collaborative, user.replicates, seen, interacted)
     alone = float(collaborative.recall.mean())
     better = max(float(semantic.recall.mean()), alone)
+    jaccard, union, fused = _pair(setting, semantic, collaborative, user.between, seen, interacted)
+    jaccard_seeds, union_seeds, fused_seeds = _pair(
+        setting, collaborative, collaborative, user.replicates, seen, interacted
+    )
     return Prediction(
-        views.jaccard, seeds.jaccard,
-        views.union / better - 1, seeds.union / alone - 1,
-        views.fused / better - 1, seeds.fused / alone - 1,
-        views.fused / seeds.fused - 1,
+        jaccard, jaccard_seeds, union / better - 1, union_seeds / alone - 1,
+        fused / better - 1, fused_seeds / alone - 1, fused / fused_seeds - 1,
     )  # fmt: skip
 
 
 class _Users(NamedTuple):
-    """Of each user (m): what her scores' distribution over the items depends on."""
+    """What the distribution of each user's scores over the items depends on (m values each)."""
 
     spread: Floats  # standard deviation of the utility
     semantic: Floats  # correlation of the semantic score with the utility
@@ -254,7 +209,7 @@ def _users(setting: Setting) -> _Users:
     points = qmc.Sobol(3, scramble=False).random(USERS) + 0.5 / USERS  # never 0
     per_item = np.array([[common], [own], [own]])
     squares = chi2.ppf(points, [d_s, d_p, d_p]).T * per_item  # of a user's factors, 3 × m
-    s, a, b = squares * per_item  # variances of the three parts of her utility
+    s, a, b = squares * per_item  # variances of the three parts of their utility
     per_factor = setting.noise**2 * (d_s * common + d_p * own) / (d_s + d_p)
     noise_a = per_factor * (squares[0] + squares[1])
     noise_b = per_factor * (squares[0] + squares[2])
@@ -272,7 +227,7 @@ def _users(setting: Setting) -> _Users:
 def _interactions(setting: Setting, spread: Floats) -> tuple[Floats, Floats]:
     """Return, by utility (m × g), P(training or validation item) and P(any interaction).
 
-    Drawing n items by utility plus Gumbel noise is taking those above an edge, for many items:
+    For many items, drawing n by utility plus Gumbel noise takes all above an edge:
     P = 1 − exp(−exp(utility − edge)), the edge being where the mean over items is n / n_items.
     """
     counts = np.arange(5, setting.n_items + 1)
@@ -283,13 +238,13 @@ def _interactions(setting: Setting, spread: Floats) -> tuple[Floats, Floats]:
         return np.asarray(-np.expm1(-np.exp(spread[:, None] * GRID - edge[:, None])))
 
     wanted = setting.interactions / setting.n_items
-    edge = _falling(lambda x: drawn(x) @ WEIGHTS - wanted, np.full_like(spread, -60), 120)
+    edge = _root(lambda x: drawn(x) @ WEIGHTS - wanted, np.full_like(spread, -60), 120)
     found = drawn(edge)
     return found * (1 - tests), found
 
 
-def _falling(function: Callable[[Floats], Floats], low: Floats, width: float) -> Floats:
-    """Return where a falling function of each user crosses 0 from ``low`` on, by bisection."""
+def _root(function: Callable[[Floats], Floats], low: Floats, width: float) -> Floats:
+    """Return each user's root of a falling function in (low, low + width), by bisection."""
     for _ in range(45):
         width /= 2
         low = np.where(function(low + width) > 0, low + width, low)
@@ -305,41 +260,33 @@ class _Ranked(NamedTuple):
 
 
 def _ranked(setting: Setting, rho: Floats, seen: Floats, interacted: Floats) -> _Ranked:
-    left = np.sqrt(1 - rho**2)[:, None]
+    residual = np.sqrt(1 - rho**2)[:, None]
     mean = rho[:, None] * GRID
 
     def listed(edge: Floats) -> Floats:
-        return ndtr((mean - edge[:, None]) / left)
+        return ndtr((mean - edge[:, None]) / residual)
 
     wanted = setting.k / setting.n_items
-    edge = _falling(
-        lambda x: ((1 - seen) * listed(x)) @ WEIGHTS - wanted, np.full_like(rho, -8), 16
-    )
+    edge = _root(lambda x: ((1 - seen) * listed(x)) @ WEIGHTS - wanted, np.full_like(rho, -8), 16)
     return _Ranked(rho, edge, (interacted * listed(edge)) @ WEIGHTS / (interacted @ WEIGHTS))
-
-
-class _Pair(NamedTuple):
-    jaccard: float
-    union: float
-    fused: float
 
 
 def _pair(
     setting: Setting, one: _Ranked, other: _Ranked, between: Floats, seen: Floats, drawn: Floats
-) -> _Pair:
+) -> tuple[float, float, float]:
     """Return Jaccard, recall of the union by inclusion and exclusion, and recall of the sum."""
-    left = [np.sqrt(1 - x.rho**2) for x in (one, other)]
+    residual = [np.sqrt(1 - x.rho**2) for x in (one, other)]
     edges = [
         (x.edge[:, None] - x.rho[:, None] * GRID) / gap[:, None]
-        for x, gap in zip((one, other), left, strict=True)
+        for x, gap in zip((one, other), residual, strict=True)
     ]
-    # given the utility, what correlation is left
-    partial = (between - one.rho * other.rho) / (left[0] * left[1])
+    # the correlation that is left given the utility
+    partial = (between - one.rho * other.rho) / (residual[0] * residual[1])
     both = both_above(edges[0], edges[1], np.clip(partial, -0.999, 0.999)[:, None])  # m × g
     overlap = ((1 - seen) * both) @ WEIGHTS * setting.n_items / setting.k
     found = (drawn * both) @ WEIGHTS / (drawn @ WEIGHTS)
     fused = _ranked(setting, fused_correlation(one.rho, other.rho, between), seen, drawn)
-    return _Pair(
+    return (
         float(np.mean(overlap / (2 - overlap))),
         float(np.mean(one.recall + other.recall - found)),
         float(fused.recall.mean()),

@@ -10,7 +10,7 @@ from companion import figures
 from companion.data import synthetic
 from lib.core import InputError
 from lib.stats import Estimate
-from studies import ch11_shared_fraction, ch11_theory, ch11_worlds
+from studies import ch11_shared_fraction, ch11_summaries, ch11_theory, ch11_worlds
 from studies.ch11_theory import Setting
 
 
@@ -28,19 +28,11 @@ def test_both_above_by_hand() -> None:
     assert float(ch11_theory.both_above(edge, edge, 0)) == pytest.approx(0.0025)
 
 
-def test_expected_jaccard_of_unrelated_scores_is_that_of_chance() -> None:
-    # each list holds 5 % of the other's items
-    assert ch11_theory.expected_jaccard(20, 400, 0.0) == pytest.approx(0.05 / 1.95)
-    rising = [ch11_theory.expected_jaccard(20, 400, rho) for rho in (0, 0.3, 0.6, 0.9)]
-    assert rising == sorted(rising)
-
-
 def test_the_half_shared_world_by_hand() -> None:
     # with σ = 1/2 and d = 8 factors of each kind: v_s = √(1/16) = 1/4, v_a = √(1/32)
     common, own = ch11_theory.variances(0.5)
     assert (common, own) == (0.25, pytest.approx(0.1767767))
-    assert ch11_theory.factor_share(0.5) == pytest.approx(0.25 / 0.4267767)
-    assert ch11_theory.utility_correlation(0.5) == pytest.approx(2 / 3)
+    assert ch11_theory.shared_of(0.25 / 0.4267767) == pytest.approx(0.5)
     square = 0.25 * 8 * 0.4267767 / 64
     share = 2 * (0.25 / (0.25 + square)) / (8 * 0.4267767)
     assert ch11_theory.reachable_share(0.5) == pytest.approx(share, rel=1e-6)
@@ -49,8 +41,9 @@ def test_the_half_shared_world_by_hand() -> None:
 
 
 @given(st.floats(0.001, 0.999), st.integers(1, 20), st.integers(1, 20))
-def test_shared_of_undoes_factor_share(shared: float, d_s: int, d_p: int) -> None:
-    share = ch11_theory.factor_share(shared, d_s, d_p)
+def test_shared_of_inverts_the_share_of_the_vectors(shared: float, d_s: int, d_p: int) -> None:
+    common, own = ch11_theory.variances(shared, d_s, d_p)
+    share = d_s * common / (d_s * common + d_p * own)
     assert ch11_theory.shared_of(share, d_s, d_p) == pytest.approx(shared)
 
 
@@ -63,35 +56,32 @@ def test_reachable_share_is_the_r2_of_the_best_map_on_many_items() -> None:
 
 
 def test_held_out_r2_is_that_of_least_squares() -> None:
-    draw, n, width = np.random.default_rng(0), 60, 20
-    x = draw.standard_normal((1000, n + 20, width))
-    y = x[:, :, :1] + draw.standard_normal((1000, n + 20, 1))  # population R² 1/2
+    rng, n, width = np.random.default_rng(0), 60, 20
+    x = rng.standard_normal((1000, n + 20, width))
+    y = x[:, :, :1] + rng.standard_normal((1000, n + 20, 1))  # population R² 1/2
     a, b = (np.concatenate([np.ones_like(y), x], axis=2)[:, part] for part in
             (slice(n), slice(n, None)))  # fmt: skip
     weights = np.linalg.solve(a.transpose(0, 2, 1) @ a, a.transpose(0, 2, 1) @ y[:, :n])
     error = np.square(y[:, n:] - b @ weights).mean()
-    assert 1 - error / 2 == pytest.approx(ch11_theory.held_out(0.5, n, width), abs=0.03)
+    assert 1 - error / 2 == pytest.approx(ch11_theory.held_out_r2(0.5, n, width), abs=0.03)
     with pytest.raises(InputError, match="n = 22"):
-        ch11_theory.held_out(0.5, 22, 20)
+        ch11_theory.held_out_r2(0.5, 22, 20)
 
 
 def test_sums_of_scores() -> None:
-    draw = np.random.default_rng(1)
-    truth = draw.standard_normal(200_000)
-    one, other = (truth + s * draw.standard_normal(200_000) for s in (1.0, 2.0))
+    rng = np.random.default_rng(1)
+    truth = rng.standard_normal(200_000)
+    one, other = (truth + s * rng.standard_normal(200_000) for s in (1.0, 2.0))
     one, other = one / one.std(), other / other.std()
     found = np.corrcoef([truth, one, other, one + other])
     r1, r2, rho = found[0, 1], found[0, 2], found[1, 2]
     assert float(ch11_theory.fused_correlation(r1, r2, rho)) == pytest.approx(found[0, 3], abs=1e-4)
-    fit = np.linalg.lstsq(np.stack([one, other], 1), truth, rcond=None)[0]
-    best = np.corrcoef(truth, fit[0] * one + fit[1] * other)[0, 1]
-    assert float(ch11_theory.best_correlation(r1, r2, rho)) == pytest.approx(best, abs=1e-4)
 
 
 @pytest.mark.parametrize("setting", [Setting(0.5), Setting(0.5, 1.0, 0.5), Setting(1.0, 1.0)])
 def test_predictions_meet_simulated_views(setting: Setting) -> None:
     predicted = ch11_theory.predict(setting)._asdict()
-    found = ch11_worlds.pooled([ch11_worlds.noisy(setting, seed) for seed in range(5)])
+    found = ch11_worlds.pooled([ch11_worlds.noisy_table(setting, seed) for seed in range(5)])
     for name, tolerance in {
         "jaccard": 0.012, "jaccard_seeds": 0.012, "oracle": 0.1, "oracle_seeds": 0.1,
         "fusion": 0.1, "fusion_seeds": 0.08, "over_seeds": 0.08,
@@ -99,7 +89,7 @@ def test_predictions_meet_simulated_views(setting: Setting) -> None:
         assert found[name].mean == pytest.approx(predicted[name], abs=tolerance), name
 
 
-def test_what_the_picture_says() -> None:
+def test_predictions_move_as_the_model_says() -> None:
     by_level = [ch11_theory.predict(Setting(level, 1.0)) for level in (0.1, 0.5, 0.9, 1.0)]
     for name in ("jaccard", "oracle", "fusion", "over_seeds"):
         values = [getattr(one, name) for one in by_level]
@@ -138,11 +128,11 @@ def test_95_percent_intervals_hold_the_truth_in_at_least_90_of_100_draws(
 
 def replicates(seed: int = 0, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return text, view and replicate; half of the view's two factors is in the text."""
-    draw = np.random.default_rng(seed)
-    factors = draw.standard_normal((n, 2))
-    view, other = (factors + 0.5 * draw.standard_normal((n, 2)) for _ in range(2))
+    rng = np.random.default_rng(seed)
+    factors = rng.standard_normal((n, 2))
+    view, other = (factors + 0.5 * rng.standard_normal((n, 2)) for _ in range(2))
     return (
-        factors[:, :1] @ draw.standard_normal((1, 5)) + 1e-6 * draw.standard_normal((n, 5)),
+        factors[:, :1] @ rng.standard_normal((1, 5)) + 1e-6 * rng.standard_normal((n, 5)),
         view,
         other @ np.array([[0.6, 0.8], [-0.8, 0.6]]),
     )
@@ -152,15 +142,15 @@ def test_the_estimate_of_half_a_view() -> None:
     found = ch11_shared_fraction.estimate(*replicates(n=2000), permutations=39)
     assert found.share.low < 0.5 < found.share.high
     assert found.share.high - found.share.low < 0.12
-    assert found.reached == pytest.approx(0.4, abs=0.04)  # 1 of 2 · 1.25
+    assert found.explained == pytest.approx(0.4, abs=0.04)  # 1 of 2 · 1.25
     assert found.reproducible == pytest.approx(0.8, abs=0.04)
     assert found.p == pytest.approx(1 / 40)
     assert np.abs(found.null).max() < 0.02
 
 
 def test_left_out_predictions_are_those_of_a_fit_without_the_item() -> None:
-    draw = np.random.default_rng(2)
-    text, view = draw.standard_normal((60, 5)), draw.standard_normal((60, 2))
+    rng = np.random.default_rng(2)
+    text, view = rng.standard_normal((60, 5)), rng.standard_normal((60, 2))
     text, view = text - text.mean(axis=0), view - view.mean(axis=0)
     found = ch11_shared_fraction._left_out(ch11_shared_fraction._basis(text), view)
     for item in (0, 17):
@@ -184,22 +174,24 @@ def test_numbering_and_rotation_of_the_views_change_nothing() -> None:
 
 def test_text_of_nothing_and_text_of_all() -> None:
     _, view, other = replicates()
-    draw = np.random.default_rng(5)
-    nothing = ch11_shared_fraction.estimate(draw.standard_normal((300, 5)), view, other)
+    rng = np.random.default_rng(5)
+    nothing = ch11_shared_fraction.estimate(rng.standard_normal((300, 5)), view, other)
     assert nothing.share.low < 0 < nothing.share.high
     assert nothing.p > 0.05
     constant = ch11_shared_fraction.estimate(np.ones((300, 5)), view, other)
     assert constant.share.mean == pytest.approx(0)
     assert constant.components == 0
-    wide = ch11_shared_fraction.estimate(draw.standard_normal((300, 400)), view, other)
+    wide = ch11_shared_fraction.estimate(rng.standard_normal((300, 400)), view, other)
     assert wide.components == 75
 
 
 def test_where_there_is_nothing_to_estimate() -> None:
     text, view, other = replicates(n=30)
     assert np.isnan(ch11_shared_fraction.estimate(text, view, other).share.mean)
-    with pytest.raises(InputError, match="width 1"):
+    with pytest.raises(InputError, match="replicate of 1"):
         ch11_shared_fraction.estimate(text, view, other[:, :1])
+    with pytest.raises(InputError, match="vectors of 30, 30 and 29 items"):
+        ch11_shared_fraction.estimate(text, view, other[1:])
     with pytest.raises(InputError, match="permutations = -1"):
         ch11_shared_fraction.estimate(text, view, other, permutations=-1)
 
@@ -221,56 +213,58 @@ def test_pooled_measures_by_hand() -> None:
             "over_seeds": 0.2,
         }
     )  # fmt: skip
-    assert ch11_worlds.over_worlds([table, table], "gain") == pytest.approx((0.25, 0.25, 0.25, 2))
-    assert np.isnan(ch11_worlds.over_worlds([table], "gain").low)
+    assert ch11_summaries.mean_over_worlds([table, table], "gain") == pytest.approx(
+        (0.25, 0.25, 0.25, 2)
+    )
+    assert np.isnan(ch11_summaries.mean_over_worlds([table], "gain").low)
 
 
 def test_a_union_is_never_below_its_better_list() -> None:
-    table = ch11_worlds.noisy(Setting(0.5), 0)
+    table = ch11_worlds.noisy_table(Setting(0.5), 0)
     for mark in ("", "_seeds"):
         assert (table[f"union{mark}"].dropna() >= table[f"better{mark}"].dropna()).all()
 
 
-def test_trained_views_come_from_the_store(
-    cache_folder: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trained_worlds_are_cached(cache_folder: object, monkeypatch: pytest.MonkeyPatch) -> None:
     size = {"n_users": 60, "n_items": 60, "interactions": 8.0}
-    one = ch11_worlds.trained(0.5, 1, k=5, **size)
+    one = ch11_worlds.trained_world(0.5, 1, k=5, **size)
     assert len(one.table) == 60
     assert one.share.n == 60
     monkeypatch.setattr(ch11_worlds.views, "fit", None)
-    two = ch11_worlds.trained(0.5, 1, k=5, **size)
+    two = ch11_worlds.trained_world(0.5, 1, k=5, **size)
     ch11_worlds.pd.testing.assert_frame_equal(one.table, two.table)
     assert one.share == two.share
 
 
-def test_where_paying_stops() -> None:
+def test_the_shared_fraction_from_which_on_nothing_is_gained() -> None:
     pays, not_yet = Estimate(0.1, 0.05, 0.2, 9), Estimate(0.0, -0.1, 0.1, 9)
-    assert ch11_worlds.stops({0.0: not_yet, 0.5: pays, 0.9: not_yet, 1.0: not_yet}) == 0.9
-    assert np.isnan(ch11_worlds.stops({0.0: not_yet, 1.0: pays}))
+    assert ch11_summaries.break_even({0.0: not_yet, 0.5: pays, 0.9: not_yet, 1.0: not_yet}) == 0.9
+    assert np.isnan(ch11_summaries.break_even({0.0: not_yet, 1.0: pays}))
 
 
-def test_a_share_is_placed_between_the_worlds() -> None:
-    place = ch11_worlds.placed(Estimate(0.3, 0.1, 0.9, 50), {0.0: 0.2, 0.5: 0.4, 1.0: 0.6})
-    assert place == pytest.approx((0.25, 0.0, 1.0, 50))
+def test_a_share_is_matched_with_the_worlds() -> None:
+    found = ch11_summaries.matching_level(
+        Estimate(0.3, 0.1, 0.9, 50), {0.0: 0.2, 0.5: 0.4, 1.0: 0.6}
+    )
+    assert found == pytest.approx((0.25, 0.0, 1.0, 50))
 
 
 def test_number_of_worlds() -> None:
-    assert ch11_worlds.counts(2) == {0.5: 2, 1.0: 2}
-    assert ch11_worlds.counts(10)[0.3] == 2
+    assert ch11_summaries.worlds_per_level(2) == {0.5: 2, 1.0: 2}
+    assert ch11_summaries.worlds_per_level(10)[0.3] == 2
     for wrong in (1, 201):
         with pytest.raises(InputError, match=f"worlds = {wrong}"):
-            ch11_worlds.counts(wrong)
+            ch11_summaries.worlds_per_level(wrong)
 
 
-def test_seeds_together() -> None:
+def test_means_over_seeds() -> None:
     both = [Estimate(0.2, 0.1, 0.3, 9), Estimate(0.4, 0.2, 0.5, 9)]
-    assert ch11_worlds.over_seeds(both) == pytest.approx((0.3, 0.1, 0.5, 9))
+    assert ch11_summaries.mean_over_seeds(both) == pytest.approx((0.3, 0.1, 0.5, 9))
     shares = [
-        ch11_shared_fraction.Shared(both[0], 0.1, 0.5, np.array(null), 0.1, 2)
+        ch11_shared_fraction.SharedFraction(both[0], 0.1, 0.5, np.array(null), 0.1, 2)
         for null in ([0.1, 0.1], [0.3, 0.3])
     ]
-    assert ch11_worlds.upper(shares) == pytest.approx(0.3)
+    assert ch11_summaries.null_quantile(shares) == pytest.approx(0.3)
 
 
 def test_predictions_are_drawn_with_every_name_in_the_legend() -> None:

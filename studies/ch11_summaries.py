@@ -1,0 +1,87 @@
+"""What chapter 11 says of its simulated worlds, and of a dataset compared with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from lib.core import InputError
+from lib.stats import Estimate, value_of_totals
+from studies.ch11_shared_fraction import SharedFraction
+from studies.ch11_worlds import LEVELS, MEASURES, with_derived_columns
+
+HALF, WHOLE = 0.5, 1.0
+"""The two shared fractions that the claims are about."""
+
+VARIATIONS: dict[str, dict[str, float]] = {
+    "half the interactions": {"interactions": 10.0},
+    "twice the text noise": {"noise": 1.0},
+}
+"""Arguments of ``companion.data.synthetic.world`` that differ from its defaults."""
+
+
+def worlds_per_level(worlds: int) -> dict[float, int]:
+    """Return the number of worlds by shared fraction: all for the claims' two, a fifth elsewhere.
+
+    Shared fractions without any world are left out.
+    """
+    if not 2 <= worlds <= 200:
+        raise InputError(f"worlds = {worlds} was given; give 2 to 200, usually 10")
+    counts = {level: worlds if level in (HALF, WHOLE) else worlds // 5 for level in LEVELS}
+    return {level: count for level, count in counts.items() if count}
+
+
+def mean_over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
+    """Return the mean of one of ``MEASURES`` over worlds, with Student's interval (n: worlds).
+
+    It covers the differences between worlds too, which an interval over pooled users leaves out;
+    NaN for a single world.
+    """
+    function, names = MEASURES[measure]
+    every = [with_derived_columns(table) for table in tables]
+    values = [value_of_totals(function, *(table[name] for name in names)) for table in every]
+    n = len(values)
+    if n < 2:
+        return Estimate(values[0], np.nan, np.nan, n)
+    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    mean = float(np.mean(values))
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def mean_over_seeds(found: Sequence[Estimate]) -> Estimate:
+    """Return the mean of several seeds' estimates, with the widest of their intervals."""
+    mean = float(np.mean([one.mean for one in found]))
+    return Estimate(mean, min(x.low for x in found), max(x.high for x in found), found[0].n)
+
+
+def null_quantile(found: Sequence[SharedFraction]) -> float:
+    """Return the largest 97.5 % quantile of several seeds' permutation nulls, NaN without any."""
+    return max((float(np.quantile(x.null, 0.975)) if x.null.size else np.nan) for x in found)
+
+
+def break_even(gains: Mapping[float, Estimate]) -> float:
+    """Return the shared fraction from which on no gain's interval is above 0, NaN if there is none.
+
+    ``gains`` has the gain by shared fraction.
+    """
+    found = float("nan")
+    for level in sorted(gains, reverse=True):
+        if gains[level].low > 0:
+            break
+        found = level
+    return found
+
+
+def matching_level(share: Estimate, shares: Mapping[float, float]) -> Estimate:
+    """Return the shared fraction of the worlds whose mean share is ``share``.
+
+    ``shares`` has the mean share by shared fraction. It is made to rise by a running maximum and
+    interpolated linearly; what lies outside gets the nearest level.
+    """
+    levels = sorted(shares)
+    rising = np.maximum.accumulate([shares[level] for level in levels])
+    mean, low, high = (float(np.interp(x, rising, levels)) for x in share[:3])
+    return Estimate(mean, low, high, share.n)
