@@ -185,7 +185,7 @@ def _numbers(row: pd.Series, mean: str, low: str, high: str) -> str:
 
 
 def drawn(found: pd.DataFrame) -> pd.DataFrame:
-    """Return what ``companion.figures.beside`` draws: a panel per claim that has a number anywhere."""
+    """Return what ``figures.by_finding`` draws: a panel per claim that has a number anywhere."""
     known = found.groupby("claim", observed=True)["mean"].transform("count") > 0
     titles = {c.id: f"{c.id}: {c.measures[c.headline]}" for c in claims.load().values()}
     return found[known].assign(panel=found["claim"].astype(str).map(titles))

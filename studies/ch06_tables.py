@@ -178,14 +178,12 @@ def as_shares(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_step(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the means of ``fitted_and_held_out`` with the columns that ``plots.ladder`` wants."""
+    """Return the means of ``fitted_and_held_out`` by ``step``, from few parameters to many."""
     reference = curves["map"].str.endswith(", reference")
     kind = np.where(reference, "as the reference", "validated")
     return curves.assign(
         step=curves["map"].str.removesuffix(", reference").replace("ridge", "linear"),
-        group=kind,
         what=kind + ", " + curves["items"],
-        dashed=curves["items"] == PARTS["train"],
     )
 
 

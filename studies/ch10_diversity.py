@@ -45,6 +45,14 @@ SECOND, TEXT, FUSED, POPULAR = "second seed", "text view", "norm-concat", "popul
 """What the weights are held against: another seed at weight 0, the two views that could be kept
 apart instead of aligned (text, and text beside weight 0), and one list for everybody."""
 
+SWEPT = "mean over seeds, 95 % interval"
+REFERENCES = {
+    SECOND: "second seed at weight 0, smallest to largest",
+    TEXT: "text view alone",
+    FUSED: "text view and weight 0, equal weights",
+}
+"""What a figure calls the weights, and the references."""
+
 NEIGHBOURS = 20
 """Nearest others of an item, where the catalogue has ten times as many."""
 
@@ -367,6 +375,27 @@ def table(run: Run, found: Scores) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(
         "measure", key=lambda names: names.map(order), kind="stable", ignore_index=True
     )
+
+
+def over_weights(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return what a figure of panels draws over the weights: panel, what, weight, mean, low, high.
+
+    A reference is level from the first weight to the last; the second seed's interval is from the
+    smallest to the largest of its seeds. The fusion's vectors have twice the dimension, so that its
+    effective rank is left out.
+    """
+    names = list(map(str, WEIGHTS))
+    swept = measured[measured["what"].isin(names)]
+    level = measured[measured["what"].isin(list(REFERENCES))]
+    level = level[(level["measure"] != "effective rank") | (level["what"] != FUSED)]
+    bounds = level[["least", "most"]].where(level["what"] == SECOND)
+    level = level.assign(
+        what=level["what"].map(REFERENCES), low=bounds["least"], high=bounds["most"]
+    )
+    ends = pd.DataFrame({"weight": [names[0], names[-1]]})
+    return pd.concat(
+        [swept.assign(weight=swept["what"], what=SWEPT), level.merge(ends, how="cross")]
+    ).rename(columns={"measure": "panel"})
 
 
 def relative(

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import r2_score
 
-from companion import figures
 from lib import probes
 from lib.core import InputError, generator
 from lib.dataset import Dataset
@@ -194,12 +193,7 @@ def test_r2_of_both_parts_and_the_steps_of_the_figure() -> None:
     np.testing.assert_allclose(found["value"], [train, test] * 3)
     steps = tables.by_step(tables.over_seeds(found, "map", "items"))
     assert list(steps["step"]) == ["linear", "linear", "MLP-1", "MLP-1", "linear", "linear"]
-    assert list(steps["dashed"]) == [True, False] * 3
     assert steps["what"].iloc[-1] == "as the reference, held-out items"
-    figure = figures.ladder(steps, title="t", xlabel="x", ylabel="y", bounds={"floor": 0.0})
-    axis = figure.axes[0]
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["linear", "MLP-1"]
-    assert len(axis.lines) == 4 + 1
 
 
 # tables
@@ -239,18 +233,6 @@ def test_rows_are_put_in_the_order_wanted() -> None:
     table = pd.DataFrame({"a": list("xyxyz"), "b": [1, 1, 2, 2, 1]})
     found = tables.ordered(table, b=[2, 1], a=["y", "x"])
     assert found.to_numpy().tolist() == [["y", 2], ["x", 2], ["y", 1], ["x", 1]]
-
-
-def test_between_draws_a_bar_and_a_dot_for_each_row() -> None:
-    rows = [(w, p, g, 0.4, 0.3, 0.5, 0.0, 1.0) for w in "ab" for p in "PQ" for g in "gh"]
-    names = ["what", "panel", "group", "mean", "low", "high", "floor", "ceiling"]
-    figure = figures.between(pd.DataFrame(rows, columns=names), title="t", xlabels=["p", "q"])
-    assert [axis.get_xlabel() for axis in figure.axes] == ["p", "q"]
-    for axis in figure.axes:
-        bars = sum(len(c.get_segments()) for c in axis.collections if hasattr(c, "get_segments"))
-        assert bars == 2 * 4  # of the bounds and of the intervals
-    labels = [label.get_text() for label in figure.legends[0].get_texts()]
-    assert labels == ["random pairs to second seed", "g", "h"]
 
 
 # what is kept

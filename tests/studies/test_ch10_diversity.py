@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import random_lists
 
-from companion import figures
 from lib import diagnostics
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -191,15 +190,19 @@ def test_other_test_items_change_test_recall_alone(
     pd.testing.assert_frame_equal(one, other)
 
 
-def test_a_panel_per_measure() -> None:
+def test_a_figure_over_the_weights_has_level_references() -> None:
+    kinds = ["0", "10", ch10_diversity.SECOND, ch10_diversity.TEXT, ch10_diversity.FUSED]
     rows = [
         {"measure": m, "what": w, "mean": 1.0, "low": 0.5, "high": 1.5, "least": 0.9, "most": 1.1}
-        for m in ("a", "b", "c", "d")
-        for w in ("0", "1", "null")
+        for m in ("coverage", "effective rank")
+        for w in [*kinds, ch10_diversity.POPULAR]
     ]
-    figure = figures.multiples(
-        pd.DataFrame(rows), dict.fromkeys("abcd", "unit"), title="t", xlabel="x",
-        along=["0", "1"], band=("null", "null"), lines={"one": "one", "two": "two"},
-    )  # fmt: skip
-    seen = [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
-    assert seen == ["a", "b", "c", "d"]
+    found = ch10_diversity.over_weights(pd.DataFrame(rows)).set_index(["panel", "what"])
+    swept = found.loc[("coverage", ch10_diversity.SWEPT)]
+    assert swept["weight"].tolist() == ["0", "10"] and (swept["high"] == 1.5).all()
+    second, text, fused = ch10_diversity.REFERENCES.values()
+    level = found.loc[("coverage", second)]
+    assert level["weight"].tolist() == ["0", "10"] and level["low"].tolist() == [0.9, 0.9]
+    assert found.loc[("coverage", text)][["low", "high"]].isna().all(axis=None)
+    assert set(found.loc["effective rank"].index) == {ch10_diversity.SWEPT, second, text}
+    assert len(found) == 8 + 6 and fused in found.loc["coverage"].index

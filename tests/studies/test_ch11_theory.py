@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
-from companion import figures
 from companion.data import synthetic
 from lib.core import InputError
 from lib.stats import Estimate
@@ -265,14 +264,3 @@ def test_means_over_seeds() -> None:
         for null in ([0.1, 0.1], [0.3, 0.3])
     ]
     assert ch11_summaries.null_quantile(shares) == pytest.approx(0.3)
-
-
-def test_predictions_are_drawn_with_every_name_in_the_legend() -> None:
-    lines = ch11_worlds.pd.DataFrame({"panel": "a", "what": "line", "x": [0, 1], "y": [0, 1]})
-    points = ch11_worlds.pd.DataFrame(
-        {"panel": ["a", "b"], "what": "dots", "x": 0.5, "mean": 0.5, "low": 0.4, "high": 0.7}
-    )
-    looks = {"line": ("grey", "-"), "dots": ("black", "o")}
-    figure = figures.predictions(lines, points, looks, title="t", xlabel="x")
-    assert [axis.get_ylabel() for axis in figure.axes] == ["a", "b"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["line", "dots"]
