@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from lib.core import InputError, generator, torch_generator
+from lib.dataset import Dataset
 from lib.encoders import lightgcn, losses
-from lib.encoders.training import Recipe
+from lib.encoders.training import Encoder, Recipe, train
 
 
 def interactions(n_users: int = 30, n_items: int = 25, seed: int = 0) -> sp.csr_matrix:
@@ -178,6 +179,33 @@ def test_rows_without_interactions_stay_finite() -> None:
 def test_a_recipe_out_of_bounds_is_one_sentence(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         Recipe(**wrong).checked()  # type: ignore[arg-type]
+
+
+class Tied(Encoder):
+    """Ranks by training count at every validation, with items scaled by how often it was asked."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        super().__init__()
+        self.free = torch.nn.Parameter(torch.zeros(1))
+        self.counts = torch.from_numpy(dataset.train.sum(0).T.astype(np.float32))  # n_items × 1
+        self.ones = torch.ones(dataset.n_users, 1)
+        self.validations = 0
+
+    def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        self.validations += not self.training
+        return self.ones, self.counts * max(1, self.validations) + 0 * self.free
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_of_tied_epochs_the_first_is_kept_reported_and_counted_from(
+    small: Dataset, every: int
+) -> None:
+    recipe = Recipe(loss="bpr", epochs=50, patience=3, every=every, batch=64)
+    encoder = Tied(small)
+    _, items, info = train(encoder, small, recipe, seed=0, device=torch.device("cpu"))
+    assert len(set(info["history"])) == 1 and len(info["history"]) == 1 + recipe.patience
+    assert info["epochs"] == every
+    torch.testing.assert_close(items, encoder.counts)
 
 
 def test_streams_of_different_purpose_and_seed_differ() -> None:

