@@ -1,4 +1,4 @@
-"""Amazon Reviews 2023: ratings and item metadata, read in pieces because they are large.
+"""Amazon Reviews 2023: ratings and item metadata.
 
 Layout as stated by the publisher (https://amazon-reviews-2023.github.io): the 5-core of ratings
 is a CSV with ``user_id,parent_asin,rating,timestamp`` (milliseconds), item metadata are JSON
@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from companion.data.cleaning import RawTables, clean_text
-from lib.core import InputError
+from lib.core import InputError, first_line
 
 LENGTH = 2000  # characters of an item's text that are kept
 FIELDS = ("title", "categories", "features", "description")
@@ -44,7 +45,6 @@ def read(ratings: Path, metadata: Path) -> RawTables:
 def _interactions(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     import pyarrow as pa
     from pyarrow import csv
-    from tqdm import tqdm
 
     skipped = 0
 
@@ -60,34 +60,22 @@ def _interactions(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         strings_can_be_null=False,
     )
     parse = csv.ParseOptions(invalid_row_handler=skip)
-    batches = []
     try:
-        with path.open("rb") as file, tqdm(**_bar(path), disable=None) as bar:
-            stream = pa.input_stream(file, compression="gzip" if path.suffix == ".gz" else None)
-            reading = csv.ReadOptions(block_size=BLOCK)
-            for batch in csv.open_csv(stream, reading, parse, convert):
-                batches.append(_with_seconds(batch))
-                bar.update(file.tell() - bar.n)
+        with pa.input_stream(str(path)) as stream:  # a .gz is unpacked
+            table = csv.read_csv(stream, csv.ReadOptions(block_size=BLOCK), parse, convert)
     except (pa.ArrowException, OSError) as fault:
         raise InputError(
             f"{path.name} cannot be read as a CSV with the columns {', '.join(_COLUMNS)} "
-            f"({str(fault).splitlines()[0]}): get the file again"
+            f"({first_line(fault)}): get the file again"
         ) from None
-    if not batches:  # not even a row that is left out
+    if not len(table):
         raise InputError(f"{path.name} has no row with its header's columns: get the file again")
-    table = pa.Table.from_batches(batches).unify_dictionaries().to_pandas()
-    whole = (table["user"] != "") & (table["item"] != "") & table["time"].notna()
-    broken = skipped + int((~whole).sum())
-    return table[whole], {"broken rows": broken} if broken else {}
-
-
-def _with_seconds(batch: Any) -> Any:
-    import pyarrow as pa
-
-    milliseconds = pd.to_numeric(batch["timestamp"].to_pandas(), errors="coerce")
-    seconds = pa.array(milliseconds.to_numpy("float64", na_value=float("nan")) / 1000)
-    columns = [batch["user_id"], batch["parent_asin"], seconds]
-    return pa.record_batch(columns, names=["user", "item", "time"])
+    times = [pd.to_numeric(c.to_pandas(), errors="coerce") for c in table["timestamp"].chunks]
+    rows = table.drop_columns("timestamp").unify_dictionaries().to_pandas()
+    rows = rows.set_axis(["user", "item"], axis=1).assign(time=np.concatenate(times) / 1000)
+    valid = (rows["user"] != "") & (rows["item"] != "") & rows["time"].notna()
+    broken = skipped + int((~valid).sum())
+    return rows[valid], {"broken rows": broken} if broken else {}
 
 
 def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -97,7 +85,7 @@ def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, 
     for line in _lines(path):
         found = _KEY.search(line)
         if found is not None and found[1].decode("utf-8", "replace") not in wanted:
-            continue
+            continue  # without the cost of parsing it
         try:
             about = json.loads(line)
             key = about["parent_asin"]
@@ -125,21 +113,13 @@ def _batch(rows: list[tuple[str, str, str]]) -> Any:
 def _lines(path: Path) -> Iterator[bytes]:
     from tqdm import tqdm
 
+    bar = {"total": path.stat().st_size, "desc": path.name, "delay": 3, "disable": None}
     try:
-        with path.open("rb") as file, tqdm(**_bar(path), disable=None) as bar:
-            lines = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
-            for number, line in enumerate(lines):
-                if line.strip():
-                    yield line
-                if number % 1000 == 0:
-                    bar.update(file.tell() - bar.n)
+        with path.open("rb") as file, tqdm.wrapattr(file, "read", **bar) as counted:
+            lines = gzip.GzipFile(fileobj=counted) if path.suffix == ".gz" else file
+            yield from (line for line in lines if line.strip())
     except (OSError, EOFError, zlib.error) as fault:
         raise InputError(f"{path.name} is damaged ({fault}): get the file again") from None
-
-
-def _bar(path: Path) -> dict[str, Any]:
-    size = path.stat().st_size
-    return {"total": size, "unit": "B", "unit_scale": True, "desc": path.name, "delay": 3}
 
 
 def _text(about: dict[str, Any]) -> str:
@@ -148,7 +128,7 @@ def _text(about: dict[str, Any]) -> str:
 
 
 def _flat(value: Any) -> str:
-    """Return a field as text: lists are joined, nothing is empty."""
+    """Return a field as text: lists are joined, a missing value is empty."""
     if isinstance(value, list):
         return ", ".join(str(part) for part in value if part)
     return "" if value is None else str(value)

@@ -1,8 +1,8 @@
-"""A stranger's pickled table, read without running anything of theirs.
+"""An untrusted pickled table, read without running anything in it.
 
-An allow-list of names is not enough: what NumPy makes of the state in a pickle it takes on trust,
-and reads or writes outside its memory where the state is wrong. So arrays and their types are
-stood in for here, and checked before NumPy sees them.
+An allow-list of names is not enough: NumPy trusts the state of an array in a pickle, and reads or
+writes outside its memory where the state is wrong. So arrays and their types are replaced by
+classes of our own, which check the state before NumPy sees it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import pandas as pd
 
 from lib.core import InputError
 
-_TYPE = re.compile("[biuf][1248]|O8?")  # the types that a table of numbers and texts needs
+_PLAIN = re.compile("[biuf][1248]|O8?")  # the types that a table of numbers and texts needs
 
 
 class _Type:
     """A plain NumPy type, without fields, dates or metadata."""
 
     def __init__(self, name: object, *_: object) -> None:
-        if not (isinstance(name, str) and _TYPE.fullmatch(name)):
+        if not (isinstance(name, str) and _PLAIN.fullmatch(name)):
             raise ValueError(f"no plain type: {name!r}")
         self.plain = np.dtype(name)
 
@@ -42,14 +42,13 @@ class _Type:
 
 
 class _Array(np.ndarray):
-    """An array that takes its content only where there is as much of it as its shape says."""
+    """An array that accepts its content only where it is as long as the shape says."""
 
     def __setstate__(self, state: Any) -> None:
         version, shape, kind, by_columns, content = state
-        whole = isinstance(shape, tuple) and all(isinstance(n, int) and n >= 0 for n in shape)
+        valid = isinstance(shape, tuple) and all(isinstance(n, int) and n >= 0 for n in shape)
         objects = kind.plain.hasobject
-        held = list if objects else bytes
-        if not whole or not isinstance(content, held):
+        if not valid or not isinstance(content, list if objects else bytes):
             raise ValueError("no state of an array")
         if len(content) != math.prod(shape) * (1 if objects else kind.plain.itemsize):
             raise ValueError(f"{len(content)} in an array of shape {shape}")
@@ -58,7 +57,7 @@ class _Array(np.ndarray):
 
 
 class _ArrayName:
-    """What ``numpy.ndarray`` is in a pickle: a name, because calling it can give any memory."""
+    """What stands for ``numpy.ndarray``: only a name, since a call could give any memory."""
 
 
 def _reconstruct(*_: object) -> _Array:
@@ -75,54 +74,50 @@ def _unpickle_block(values: Any, *rest: Any) -> Any:
     return _unpickle_block(np.asarray(values), *rest)
 
 
-_OWN: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "dtype"): _Type,
-    ("numpy", "ndarray"): _ArrayName,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
-    ("pandas._libs.internals", "_unpickle_block"): _unpickle_block,
+_REPLACED: dict[str, Callable[..., Any]] = {
+    "numpy.dtype": _Type,
+    "numpy.ndarray": _ArrayName,
+    "numpy._core.multiarray._reconstruct": _reconstruct,
+    "numpy._core.numeric._frombuffer": _frombuffer,
+    "pandas._libs.internals._unpickle_block": _unpickle_block,
 }
-_THEIRS = frozenset(
-    {
-        ("builtins", "slice"),
-        ("pandas.core.frame", "DataFrame"),
-        ("pandas.core.indexes.base", "Index"),
-        ("pandas.core.indexes.base", "_new_Index"),
-        ("pandas.core.indexes.range", "RangeIndex"),
-        ("pandas.core.internals.managers", "BlockManager"),
-    }
+_ALLOWED = (
+    ("builtins", "slice"),
+    ("pandas.core.frame", "DataFrame"),
+    ("pandas.core.indexes.base", "Index"),
+    ("pandas.core.indexes.base", "_new_Index"),
+    ("pandas.core.indexes.range", "RangeIndex"),
+    ("pandas.core.internals.managers", "BlockManager"),
 )
 
 
 class _Unpickler(pickle._Unpickler):
-    """The one that is written in Python: the other makes as much room as a pickle's numbers ask.
-
-    So does this one for byte arrays, which are therefore made of what is there.
-    """
+    """The one written in Python: C's allocates as much as a number in the pickle says."""
 
     read: Callable[[int], bytes]
     append: Callable[[object], None]
 
     def load_byte_array(self) -> None:
+        """Make a byte array of what is there: the inherited method allocates it first."""
         (size,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(size)))
 
     dispatch = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_byte_array}  # type: ignore
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _OWN:
-            return _OWN[module, name]
-        if (module, name) not in _THEIRS:
-            asked = f"{module}.{name}"
-            raise InputError(
-                f"a pickle asks for {asked!r}, which no table needs: it may run code and is not "
-                "read; get the file from its publisher"
-            )
-        return super().find_class(module, name)
+        asked = f"{module}.{name}"
+        if asked in _REPLACED:
+            return _REPLACED[asked]
+        if (module, name) in _ALLOWED:
+            return super().find_class(module, name)
+        raise InputError(
+            f"a pickle asks for {asked!r}, which no table needs: it may run code and is not "
+            "read; get the file from its publisher"
+        )
 
 
 def unpickle_table(data: bytes, name: str) -> pd.DataFrame:
-    """Return the pandas table in a stranger's pickle without running anything of theirs.
+    """Return the pandas table in an untrusted pickle without running anything in it.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Lists as the files that other tools read: TREC runs and relevance judgements.
+"""Lists as the files that other tools read: TREC runs and qrels.
 
 ranx, trec_eval and pytrec_eval read both. Users are named by their number in the dataset, items by
-their original keys, blanks in a key being written as ``_``.
+their original keys, with blanks in a key written as ``_``.
 """
 
 from __future__ import annotations
@@ -20,19 +20,9 @@ from lib.metrics import check_items, checked_lists, users_of
 def run_table(lists: ArrayLike, scores: ArrayLike, keys: Sequence[str], tag: str) -> pd.DataFrame:
     """Return a TREC run: a row per list entry, missing items left out.
 
-    Parameters
-    ----------
-    lists, scores
-        n_users × k, as ``lib.topk.topk`` gives them.
-    keys
-        The original key of each item (n_items).
-    tag
-        The name of the system, one word.
-
-    Returns
-    -------
-    DataFrame
-        Columns user, Q0, item, rank (from 1), score, tag, in the order of users and ranks.
+    ``lists`` and ``scores`` are n_users × k, as ``lib.topk.topk`` gives them; ``keys`` are the
+    original keys of the items (n_items); ``tag`` is the name of the system, one word. Columns are
+    user, Q0, item, rank (from 1), score and tag, in the order of users and ranks.
 
     Raises
     ------
@@ -48,39 +38,28 @@ def run_table(lists: ArrayLike, scores: ArrayLike, keys: Sequence[str], tag: str
     check_items(items, len(keys))
     if not tag or tag.split() != [tag]:
         raise InputError(f"tag {tag!r} was given; give one word without blanks")
-    users, places = np.nonzero(items >= 0)
+    users, ranks = np.nonzero(items >= 0)
     return pd.DataFrame(
         {
-            "user": users, "Q0": "Q0", "item": _words(keys)[items[users, places]],
-            "rank": places + 1, "score": values[users, places], "tag": tag,
+            "user": users, "Q0": "Q0", "item": _words(keys)[items[users, ranks]],
+            "rank": ranks + 1, "score": values[users, ranks], "tag": tag,
         }
     )  # fmt: skip
 
 
 def qrels_table(relevant: sp.csr_matrix, keys: Sequence[str]) -> pd.DataFrame:
-    """Return TREC relevance judgements: a row per relevant pair of user and item.
+    """Return TREC qrels: a row per relevant pair of user and item.
 
-    Parameters
-    ----------
-    relevant
-        n_users × n_items, such as a dataset's ``test``.
-    keys
-        The original key of each item (n_items).
-
-    Returns
-    -------
-    DataFrame
-        Columns user, iteration (0), item, relevance (1).
+    ``relevant`` is n_users × n_items, such as a dataset's ``test``; ``keys`` are the original keys
+    of the items. Columns are user, iteration (0), item and relevance (1).
     """
     pairs = relevant.tocsr()
-    words = _words(keys)
-    return pd.DataFrame(
-        {"user": users_of(pairs), "iteration": 0, "item": words[pairs.indices], "relevance": 1}
-    )
+    words = _words(keys)[pairs.indices]
+    return pd.DataFrame({"user": users_of(pairs), "iteration": 0, "item": words, "relevance": 1})
 
 
 def file_text(table: pd.DataFrame) -> str:
-    """Return a run or judgements as the lines of their file."""
+    """Return a run or qrels as the lines of their file."""
     lines: str = table.to_csv(sep=" ", header=False, index=False, lineterminator="\n")
     return lines
 

@@ -22,7 +22,7 @@ def test_a_run_by_hand() -> None:
     assert trec.file_text(found) == "0 Q0 d 1 0.5 ours\n0 Q0 a 2 0.25 ours\n1 Q0 b_c 1 1.0 ours\n"
 
 
-def test_judgements_by_hand() -> None:
+def test_qrels_by_hand() -> None:
     relevant = sp.csr_matrix(np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0]]))
     assert trec.file_text(trec.qrels_table(relevant, KEYS)) == "0 0 b_c 1\n0 0 d 1\n2 0 a 1\n"
 
