@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,17 +32,13 @@ from lib import views
 from lib.encoders import text
 
 NAME = "games"  # in the form of Amazon Reviews 2023
-WORDS = ("quest", "racing", "puzzle", "island", "dragon", "castle", "space", "ocean", "night")
 EPOCHS = 40
 CHAPTER = "chapters/01-data.ipynb"
 EXECUTED = Path("executed", NAME, "01-data.ipynb")
 COPIED = ("lib", "companion", "studies", "images", "profiles", "Makefile", "Snakefile",
           "claims.yml", "references.bib", "_config.yml", CHAPTER)  # fmt: skip
-PLAN = {
-    "datasets": [NAME],
-    "fits": {"01-data": {"svd": 1}},
-    "pages": {"intro": [], "reference": []},
-}
+PAGES = dict.fromkeys(("intro", "reference"), list[str]())
+PLAN = {"datasets": [NAME], "fits": {"01-data": {"svd": 1}}, "pages": PAGES}
 
 
 def write_files(mirror: Path) -> None:
@@ -53,9 +50,7 @@ def write_files(mirror: Path) -> None:
         ratings.append(f"U{user:04d},B{item:04d},5.0,{1_600_000_000_000 + 7919 * number}")
     about = []
     for item in range(dataset.n_items):
-        title = (
-            f"The {WORDS[item % 9]} of the {WORDS[item // 8 % 9]} <script>alert({item})</script>"
-        )
+        title = f"The {item}th game <script>alert({item})</script>"
         about.append(json.dumps({"parent_asin": f"B{item:04d}", "title": title}))
     for source, lines in zip(registry.DATASETS[NAME].files, (ratings, about), strict=True):
         path = mirror / source.path
@@ -101,9 +96,9 @@ def train() -> None:
 
 
 def everything() -> None:
-    """Download, convert, encode and train."""
-    for step in (download, convert, encode, train):
-        step()
+    """Encode and train, from the download on."""
+    encode()
+    train()
 
 
 def run_chapter(under: str = "_build") -> None:
@@ -204,8 +199,10 @@ def _counts(path: Path) -> bool:
 
 
 def timeless(path: Path) -> bytes:
-    """Return a file's content without what only says how long something took."""
+    """Return a file's content without measured seconds and memory."""
     content = path.read_bytes()
+    if path.suffix in (".ipynb", ".html"):
+        return re.sub(rb"(<th>(seconds|peak memory)</th><td>)[^<]*", rb"\1", content)
     if path.suffix != ".json":
         return content
     facts = json.loads(content)

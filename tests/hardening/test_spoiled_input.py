@@ -78,20 +78,14 @@ def _lines(*lines: str) -> bytes:
 USERS = [f"u{n % 7}\ti{n % 5}\t{1_000_000_000 + n}" for n in range(40)]
 CSV = _lines("user_id,item_id,timestamp", *(row.replace("\t", ",") for row in USERS))
 INTER = _lines("user_id:token\titem_id:token\ttimestamp:float", *USERS)
-ABOUT = _lines(
-    "item_id,title,text,price",
-    *(f'i{n},"Title, {n}","A <b>text</b> & more",{n}' for n in range(5)),
-)
-FILMS = _lines(
-    "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq",
-    *(f"i{n}\tFilm {n}\t199{n}\tDrama War" for n in range(5)),
-)
+SHOWN = [f'i{n},"Title, {n}","A <b>text</b> & more",{n}' for n in range(5)]
+ABOUT = _lines("item_id,title,text,price", *SHOWN)
+HEADER = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
+FILMS = _lines(HEADER, *(f"i{n}\tFilm {n}\t199{n}\tDrama War" for n in range(5)))
 TWEETED = _lines(*(f"{n % 7}::{n % 5}::8::{1_000_000_000 + n}" for n in range(40)))
 MOVIES = _lines(*(f"{n}::Film {n} (199{n})::Drama|War" for n in range(5)))
-RATINGS = _lines(
-    "user_id,parent_asin,rating,timestamp",
-    *(f"U{n % 7},B{n % 5},5.0,{10**12 + n}" for n in range(40)),
-)
+RATED = [f"U{n % 7},B{n % 5},5.0,{10**12 + n}" for n in range(40)]
+RATINGS = _lines("user_id,parent_asin,rating,timestamp", *RATED)
 METADATA = _lines(*(
     json.dumps({"parent_asin": f"B{n}", "title": f"T {n}", "features": ["a", "b"],
                 "description": [], "categories": ["Games"], "price": None}) for n in range(5)
