@@ -11,15 +11,22 @@ PROFILE ?= profiles/local
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.companion-ready
 RUN := PATH="$(BIN):$$PATH"
-# under a lock of ours: snakemake's own outlives a run that was killed
-WORKFLOW = $(RUN) python -m companion alone snakemake --nolock --profile $(PROFILE)
+WORKFLOW = $(RUN) snakemake --nolock --profile $(call quoted,$(PROFILE))
+
+# What a person gives reaches the shell as one quoted word and Snakemake as YAML text.
+quoted = '$(subst ','\'',$(1))'
+text = "$(subst ",\",$(subst \,\\,$(value $(1))))"
+comma := ,
+given = $(if $(value $(1)),$(2): $(call text,$(1))$(comma) )
 
 # DATASETS="a b" CHAPTERS="01-data 03-agreement" SEEDS=3 SEED=0 K=20 ENCODER=minilm SPLIT=random DEVICE=auto override workflow.yml.
-given = $(if $($(1)),$(2): $($(1))$(comma) )
-comma := ,
-PARAMETERS := $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS,seeds)$(call given,K,k)$(call given,ENCODER,encoder)$(call given,DEVICE,device)
-CONFIG := $(if $(DATASETS),datasets="$(DATASETS)") $(if $(CHAPTERS),chapters="$(CHAPTERS)") $(if $(PARAMETERS),parameters="{$(PARAMETERS)}")
-OVERRIDES := $(if $(strip $(CONFIG)),--config $(CONFIG))
+PARAMETERS = $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS,seeds)$(call given,K,k)$(call given,ENCODER,encoder)$(call given,DEVICE,device)
+CONFIG = $(if $(value DATASETS),$(call quoted,datasets=[$(call text,DATASETS)])) \
+	$(if $(value CHAPTERS),$(call quoted,chapters=[$(call text,CHAPTERS)])) \
+	$(if $(PARAMETERS),$(call quoted,parameters={$(PARAMETERS)}))
+OVERRIDES = $(if $(strip $(CONFIG)),--config $(CONFIG))
+# DATASETS for a command that reads them as words
+NAMES = $(if $(value DATASETS),$(call quoted,$(value DATASETS)))
 
 .PHONY: help book chapters fits html links test validate lint bench trust compare publish cache clean distclean
 
@@ -77,7 +84,7 @@ test: lint html ## lint, types, a strict build of the book, pytest, and nbval ov
 
 validate: $(READY) ## nbval over all published chapters of DATASETS (ml-100k)
 	@$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout=3600 $(patsubst %,executed/%,$(or $(DATASETS),ml-100k))
+		--nbval-cell-timeout=3600 $(foreach name,$(or $(value DATASETS),ml-100k),$(call quoted,executed/$(name)))
 
 bench: $(READY) ## measure speed and memory
 	@$(BIN)/python -m bench
@@ -86,10 +93,10 @@ trust: $(READY) ## kill, damage and spoil in earnest: hours
 	@$(RUN) TRUST_INPUTS=20000 TRUST_KILLS=10 pytest tests/hardening
 
 compare: $(READY) ## does what was executed say what is published, finding by finding? (DATASETS)
-	@$(BIN)/python -m companion compare $(DATASETS)
+	@$(BIN)/python -m companion compare $(NAMES)
 
 publish: $(READY) ## copy what was executed for DATASETS to executed/, to be committed
-	@$(BIN)/python -m companion publish $(DATASETS)
+	@$(BIN)/python -m companion publish $(NAMES)
 
 cache: $(READY) ## what is cached, where, and how big it is
 	@$(BIN)/python -m companion cache

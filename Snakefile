@@ -3,30 +3,38 @@
 import hashlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
-import yaml
+from filelock import FileLock, Timeout
 
-from companion.execute import slug, variant
+from companion.execute import literal, parts, variant, words
+from lib.core import InputError
 
 
 configfile: "workflow.yml"
 
 
-def words(value):
-    """Accept a list, or what is given on a command line: names with blanks between."""
-    return value.split() if isinstance(value, str) else list(value)
+# Snakemake's own lock outlives a run that was killed, and then refuses the next one; the operating
+# system releases this one. Jobs of a cluster read this file too, while the first process holds it.
+LOCK = FileLock(".snakemake/companion.lock")
+if workflow.is_main_process and not workflow.dryrun:
+    try:
+        LOCK.acquire(blocking=False)
+    except Timeout:
+        sys.exit(f"another run is at work in {Path.cwd()}: wait for it or end it, then run again")
 
-
-# By the folder of its part: a dataset, perhaps with parameters in which it differs from the others.
-DATASETS = {slug(name): name for name in words(config["datasets"])}
+try:
+    # By the folder of its part: a dataset, perhaps with parameters that differ from the others'.
+    DATASETS = parts(config["datasets"])
+    CHAPTERS = words(config.get("chapters", []))
+except InputError as error:
+    sys.exit(str(error))
+CHAPTERS = CHAPTERS or sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
 # What comes from a command line is text, also numbers.
-PARAMETERS = {name: yaml.safe_load(str(value)) for name, value in config["parameters"].items()}
+PARAMETERS = {name: literal(str(value)) for name, value in config["parameters"].items()}
 FITS = config["fits"]
 GIVEN = config.get("given", {})
-CHAPTERS = sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
-if "chapters" in config:
-    CHAPTERS = words(config["chapters"])
 EXECUTED = "_build/executed"
 # How long each job took and how much memory, measured while it ran.
 COSTS = "_build/costs"
@@ -34,13 +42,13 @@ COSTS = "_build/costs"
 # Snakemake deletes what a failed job should have made.
 DONE = "_build/done"
 
-# Stands for all files of the library, which Snakemake would otherwise look at for every job that
-# waits, each time that one ends; it is written when their content is another.
+# Stands for all files of the packages, which Snakemake would otherwise look at for every waiting job
+# each time that one ends; it is written only when their content changed.
 LIBRARY = "_build/library.sha256"
 
 
 def write_library():
-    """Write the digest of the library's files, unless it is there."""
+    """Write the digest of the packages' files, unless it is there."""
     packages = ("lib", "companion", "studies")
     paths = [path for package in packages for path in Path(package).rglob("*.py")]
     sources = {str(path): path.read_text() for path in paths}
@@ -70,15 +78,9 @@ def parameters(part, chapter=None):
     return PARAMETERS | GIVEN.get(dataset, {}).get(chapter, {}) | own
 
 
-def options(part, chapter):
-    """The parameters of a chapter as options of a command."""
-    return " ".join(f"-p {name} '{value}'" for name, value in parameters(part, chapter).items())
-
-
-def settings(model):
-    """The options of a model's own settings: what follows the @ in its name."""
-    pairs = [pair.split("=") for pair in model.partition("@")[2].split(",") if pair]
-    return " ".join(f"-p {name} '{value}'" for name, value in pairs)
+def options(values):
+    """The words that give a command these parameters; rules quote them for the shell (:q)."""
+    return [word for name, value in values.items() for word in ("-p", name, str(value))]
 
 
 def counted(models, given):
@@ -159,16 +161,16 @@ rule fit:
         encoder=lambda wildcards: parameters(wildcards.dataset)["encoder"],
         device=lambda wildcards: parameters(wildcards.dataset)["device"],
         model=lambda wildcards: wildcards.model.partition("@")[0],
-        settings=lambda wildcards: settings(wildcards.model),
+        settings=lambda wildcards: options(variant(wildcards.model)[1]),
     threads: FIT["threads"]
     resources:
         mem_mb=FIT["mem_mb"],
         runtime=FIT["runtime"],
         gpu=FIT["gpu"],
     shell:
-        "python -m companion fit {params.name:q} {params.model} --seed {wildcards.seed} {params.settings}"
-        " --split {params.split} -p encoder {params.encoder:q} -p device {params.device}"
-        " --out {output:q}"
+        "python -m companion fit {params.name:q} {params.model:q} --seed {wildcards.seed:q}"
+        " {params.settings:q} --split {params.split:q} -p encoder {params.encoder:q}"
+        " -p device {params.device:q} --out {output:q}"
 
 
 rule chapter:
@@ -184,14 +186,14 @@ rule chapter:
     params:
         out=f"{EXECUTED}/{{dataset}}/{{chapter}}.ipynb",
         name=lambda wildcards: DATASETS[wildcards.dataset],
-        options=lambda wildcards: options(wildcards.dataset, wildcards.chapter),
+        options=lambda wildcards: options(parameters(wildcards.dataset, wildcards.chapter)),
     threads: CHAPTER["threads"]
     resources:
         mem_mb=CHAPTER["mem_mb"],
         runtime=CHAPTER["runtime"],
         gpu=CHAPTER["gpu"],
     shell:
-        "python -m companion execute {input.notebook:q} {params.name:q} {params.options} --out {params.out:q}"
+        "python -m companion execute {input.notebook:q} {params.name:q} {params.options:q} --out {params.out:q}"
 
 
 rule scoreboard:

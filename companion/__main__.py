@@ -1,236 +1,242 @@
-"""The commands behind ``make``: fit a view, execute a chapter, put the book together, look after
-the cache. ``python -m companion COMMAND --help`` tells what each accepts.
-"""
+"""The command line behind ``make``: ``python -m companion VERB``, or ``companion VERB``."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from companion import execute, site
 from lib.core import InputError
 
-_Command = Callable[[argparse.Namespace], int | None]
+if TYPE_CHECKING:
+    from lib.dataset import Dataset
+    from lib.views import View
+
+app = typer.Typer(
+    help="Execute chapters, fit models, check your own data, and put the book together.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[str, typer.Argument(help="a known dataset, or a folder with your own data")]
+Names = Annotated[list[str] | None, typer.Argument(help="datasets; by default all there are")]
+Model = Annotated[str, typer.Argument(help="such as lightgcn")]
+Split = Annotated[str, typer.Option(help="random or temporal")]
+Seed = Annotated[int, typer.Option(min=0, help="of the model, not of the split")]
+Out = Annotated[Path, typer.Option(dir_okay=False, help="the file to write")]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("-p", metavar="NAME VALUE", help="a parameter; may be given several times"),
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 1 where a chapter failed or came out otherwise than published, 2
-    where what was given is wrong.
+    """Run one command and return its exit status.
 
-    130 says that it was interrupted.
+    0; 1 if a chapter failed or a verdict differs from the published one; 2 for wrong input; 130
+    for an interrupt.
     """
-    options = _parser().parse_args(arguments)
+    # Tasks that waited for a kernel killed by an interrupt would have asyncio print a traceback.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    words = _joined(sys.argv[1:] if arguments is None else arguments)
+    status: Any = 0
     try:
-        return options.run(options) or 0
+        app(words, prog_name="python -m companion")
+    except SystemExit as end:
+        status = end.code
     except InputError as error:
         print(error, file=sys.stderr)
-        return 2
+        status = 2
     except execute.ChapterError as error:
         print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        # What waited for a kernel learns that it died, and asyncio would tell so in a traceback.
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        status = 1
+    if status == 130:
         print("\nInterrupted. What was finished is kept: the command goes on.", file=sys.stderr)
-        return 130
+    return int(status or 0)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m companion", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    execute = _command(commands, "execute", _execute, "execute one chapter on one dataset")
-    execute.add_argument("chapter", type=Path, help="the notebook, such as chapters/01-data.ipynb")
-    execute.add_argument(
-        "dataset",
-        nargs="?",
-        help="a known name, such as ml-100k or ml-100k@k=50, or a directory of your own",
-    )
-    execute.add_argument("--out", type=Path, help="where to write (default: under _build/executed)")
-    _parameters(execute)
-
-    fit = _command(commands, "fit", _fit, "train a model on a dataset and keep it in the cache")
-    fit.add_argument("dataset", help="a known name, or a directory with your own data")
-    fit.add_argument("model", help="such as lightgcn")
-    fit.add_argument("--split", default="random", help="random or temporal")
-    fit.add_argument("--seed", type=int, default=0, help="of the model, not of the split")
-    fit.add_argument("--out", type=Path, help="write what is known of the fit here, as JSON")
-    _parameters(fit)
-
-    export = _command(
-        commands, "export", _export, "write a model's lists, and what is relevant, as TREC files"
-    )
-    export.add_argument("dataset", help="a known name, or a directory with your own data")
-    export.add_argument("model", help="such as lightgcn")
-    export.add_argument("--split", default="random", help="random or temporal")
-    export.add_argument("--seed", type=int, default=0, help="of the model, not of the split")
-    export.add_argument("--k", type=int, default=100, help="length of the lists")
-    export.add_argument("--out", type=Path, required=True, help="the run; beside it NAME.qrels")
-    _parameters(export)
-
-    stage = _command(commands, "stage", _stage, "put the book's sources together in _build/site")
-    stage.add_argument("--fresh", action="store_true", help="fresh runs take the published place")
-
-    alone = _command(commands, "alone", _alone, "run a command if no other such one runs here")
-    alone.add_argument("words", nargs=argparse.REMAINDER, help="the command")
-
-    _command(commands, "checked", _checked, "name the chapters whose published outputs are tested")
-
-    publish = _command(
-        commands, "publish", _publish, "copy fresh runs to executed/, to be committed"
-    )
-    publish.add_argument("datasets", nargs="*", help="default: those of workflow.yml")
-
-    compare = _command(
-        commands, "compare", _compare, "hold fresh runs against what is published, by finding"
-    )
-    compare.add_argument("datasets", nargs="*", help="default: all that both have")
-
-    cache = _command(commands, "cache", _cache, "say what is cached, where, and how big it is")
-    cache.add_argument(
-        "--clear", nargs="?", const="", metavar="KIND", help="delete it, or one kind"
-    )
-
-    template = _command(commands, "template", _template, "begin a folder for your own data")
-    template.add_argument("directory", type=Path, help="a new or empty folder")
-
-    validate = _command(commands, "validate", _validate, "name every fault of your own dataset")
-    validate.add_argument("directory", help="with an interactions and an items table")
-    return parser
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Write each ``-p NAME VALUE`` as ``-pNAME=VALUE``: typer has no repeatable pairs."""
+    words, rest = [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "-p" and len(rest) > 1:
+            word = f"-p{rest.pop(0)}={rest.pop(0)}"
+        words.append(word)
+    return words
 
 
-def _command(commands: Any, name: str, run: _Command, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    return parser
+def _values(parameters: list[str] | None) -> dict[str, Any]:
+    """Return the parameters by name, their values as Python writes them or text."""
+    pairs = [text.partition("=") for text in parameters or []]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise InputError(f"-p {name} was given; give a name and a value, such as -p k 50")
+    return {name: execute.literal(value) for name, _, value in pairs}
 
 
-def _parameters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-p",
-        dest="parameters",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="a parameter; may be given several times",
-    )
-
-
-def _values(pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
-    return {name: execute.literal(text) for name, text in pairs}
-
-
-def _execute(options: argparse.Namespace) -> None:
-    name = execute.slug(options.dataset) if options.dataset else ""
-    folder = Path(site.BUILD, site.EXECUTED, name)
-    out = options.out or folder / options.chapter.name
-    values = _values(options.parameters)
-    print(execute.execute(options.chapter, options.dataset, values, out))
-
-
-def _fit(options: argparse.Namespace) -> None:
-    from companion import data
-    from lib import views
-
-    dataset = data.load(options.dataset, split=options.split)
-    values = _values(options.parameters)
-    view = views.fit(dataset, options.model, seed=options.seed, **values)
-    text = json.dumps(view.info, indent=1, sort_keys=True, default=str)
-    if options.out is None:
-        print(text)
-        return
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    part = options.out.with_suffix(f".{os.getpid()}.part")
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(options.out)
-
-
-def _export(options: argparse.Namespace) -> None:
-    from companion import data
-    from companion.data import trec
-    from lib import views
-    from lib.topk import topk
-
-    dataset = data.load(options.dataset, split=options.split)
-    view = views.fit(dataset, options.model, seed=options.seed, **_values(options.parameters))
-    found = topk(view.users, view.items, options.k, exclude=dataset.seen)
-    keys = list(dataset.items["key"])
-    run = trec.run_table(
-        found.items.numpy(), found.scores.numpy(), keys, f"{options.model}-{options.seed}"
-    )
-    judged = trec.qrels_table(dataset.test, keys)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    for path, table in ((options.out, run), (options.out.with_suffix(".qrels"), judged)):
-        path.write_text(trec.file_text(table), encoding="utf-8")
-        print(path)
-
-
-def _stage(options: argparse.Namespace) -> None:
-    print(site.stage(site.ROOT / site.BUILD / "site", fresh=options.fresh))
-
-
-def _alone(options: argparse.Namespace) -> None:
-    from companion import alone
-
-    alone.become(options.words)
-
-
-def _checked(options: argparse.Namespace) -> None:
-    print(*site.workflow()["test"]["checked"])
-
-
-def _publish(options: argparse.Namespace) -> None:
-    names = options.datasets or site.workflow()["datasets"]
-    for path in site.publish(names):
-        print(path.relative_to(site.ROOT))
-
-
-def _compare(options: argparse.Namespace) -> int:
-    from companion import comparison
-
-    folders = site.ROOT / site.EXECUTED, site.ROOT / site.BUILD / site.EXECUTED
-    table, others = comparison.compared(*folders, datasets=options.datasets)
-    if not table.empty:
-        print(table.to_string(index=False, float_format="{:.3f}".format))
-    if others:
-        print(f"Judged with other parameters, so not compared: {'; '.join(others)}")
-    print(comparison.summary(table))
-    return int(comparison.counted(table).same < len(table))
-
-
-def _cache(options: argparse.Namespace) -> None:
-    from lib import cache
-
-    if options.clear is None:
-        print(cache.report())
-    else:
-        print(f"{cache.clear(options.clear or None)} entries deleted from {cache.root()}")
-
-
-def _template(options: argparse.Namespace) -> None:
+@app.command("validate")
+def _validate(
+    directory: Annotated[str, typer.Argument(help="a folder with your own data")],
+) -> None:
+    """Name every fault of your own dataset."""
     from companion.data import folder
 
-    print(*folder.write_template(options.directory), sep="\n")
-    print(f"Put your own rows there, then: python -m companion validate {options.directory}")
-
-
-def _validate(options: argparse.Namespace) -> None:
-    from companion.data import folder
-
-    said = folder.validate(options.directory)
+    said = folder.validate(directory)
     notes = [sentence for sentence in said if sentence.startswith("note")]
     faults = [sentence for sentence in said if sentence not in notes]
     print(*notes, sep="\n", end="\n" if notes else "")
     if faults:
         raise InputError("\n".join(faults))
-    print(f"{options.directory} can be used: make book DATASETS={options.directory}")
+    print(f"{directory} can be used: make book DATASETS={directory}")
+
+
+@app.command("template")
+def _template(directory: Annotated[Path, typer.Argument(help="a new or empty folder")]) -> None:
+    """Write two example tables into a folder, to be replaced with your own data."""
+    from companion.data import folder
+
+    print(*folder.write_template(directory), sep="\n")
+    print(f"Put your own rows there, then: python -m companion validate {directory}")
+
+
+@app.command("execute")
+def _execute(
+    chapter: Annotated[Path, typer.Argument(help="such as chapters/01-data.ipynb")],
+    dataset: Annotated[
+        str | None, typer.Argument(help="such as ml-100k, ml-100k@k=50, or a folder of your own")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="the notebook (default: _build/executed/…)")
+    ] = None,
+    parameters: Parameters = None,
+) -> None:
+    """Execute one chapter on one dataset."""
+    part = execute.slug(dataset) if dataset else ""
+    out = out or Path(site.BUILD, site.EXECUTED, part, chapter.name)
+    print(execute.execute(chapter, dataset, _values(parameters), out))
+
+
+@app.command("fit")
+def _fit(
+    dataset: Name,
+    model: Model,
+    split: Split = "random",
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="write the fit's record here, as JSON")
+    ] = None,
+    parameters: Parameters = None,
+) -> None:
+    """Train a model on a dataset and cache its vectors."""
+    _, view = _fitted(dataset, model, split, seed, parameters)
+    text = json.dumps(view.info, indent=1, sort_keys=True, default=str)
+    if out is None:
+        print(text)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_suffix(f".{os.getpid()}.part")
+    part.write_text(text + "\n", encoding="utf-8")
+    part.replace(out)
+
+
+@app.command("export")
+def _export(
+    dataset: Name,
+    model: Model,
+    out: Out,
+    split: Split = "random",
+    seed: Seed = 0,
+    k: Annotated[int, typer.Option(min=1, help="length of the lists")] = 100,
+    parameters: Parameters = None,
+) -> None:
+    """Write a model's test lists as a TREC run, and the relevant items beside it as .qrels."""
+    from companion.data import trec
+    from lib.topk import topk
+
+    if out.suffix == ".qrels":
+        raise InputError(f"--out {out} is where the qrels go; give the run another suffix: .trec")
+    data, view = _fitted(dataset, model, split, seed, parameters)
+    found = topk(view.users, view.items, k, exclude=data.seen)
+    keys = list(data.items["key"])
+    run = trec.run_table(found.items.numpy(), found.scores.numpy(), keys, f"{model}-{seed}")
+    qrels = trec.qrels_table(data.test, keys)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for path, table in ((out, run), (out.with_suffix(".qrels"), qrels)):
+        path.write_text(trec.file_text(table), encoding="utf-8")
+        print(path)
+
+
+def _fitted(
+    name: str, model: str, split: str, seed: int, parameters: list[str] | None
+) -> tuple[Dataset, View]:
+    from companion import data
+    from lib import views
+
+    dataset = data.load(name, split=split)
+    return dataset, views.fit(dataset, model, seed=seed, **_values(parameters))
+
+
+@app.command("compare")
+def _compare(datasets: Names = None) -> None:
+    """Compare fresh runs with the published ones, finding by finding."""
+    from companion import comparison
+
+    folders = site.ROOT / site.EXECUTED, site.ROOT / site.BUILD / site.EXECUTED
+    table, others = comparison.compare(*folders, datasets=list(execute.parts(datasets or [])))
+    if not table.empty:
+        print(table.to_string(index=False, float_format="{:.3f}".format))
+    if others:
+        print(f"Judged with other parameters, so not compared: {'; '.join(others)}")
+    print(comparison.summary(table))
+    if comparison.agreement(table).same < len(table):
+        raise typer.Exit(1)
+
+
+@app.command("publish")
+def _publish(datasets: Names = None) -> None:
+    """Copy fresh runs to executed/, to be committed (by default of workflow.yml's datasets)."""
+    for path in site.publish(execute.words(datasets or site.workflow()["datasets"])):
+        print(path.relative_to(site.ROOT))
+
+
+@app.command("cache")
+def _cache(
+    kind: Annotated[str | None, typer.Argument(help="what to delete, such as view")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="delete the KIND, or everything")] = False,
+) -> None:
+    """Say what is cached, where, and how big it is."""
+    from lib import cache
+
+    if clear:
+        print(f"{cache.clear(kind)} entries deleted from {cache.root()}")
+    elif kind:
+        raise InputError(f"{kind!r} was given without --clear; to delete it: cache --clear {kind}")
+    else:
+        print(cache.report())
+
+
+@app.command("stage", hidden=True)
+def _stage(
+    fresh: Annotated[bool, typer.Option(help="fresh runs before published")] = False,
+) -> None:
+    """Put the book's sources together in _build/site."""
+    print(site.stage(site.ROOT / site.BUILD / "site", fresh=fresh))
+
+
+@app.command("checked", hidden=True)
+def _checked() -> None:
+    """Name the chapters whose published outputs are compared with a new run."""
+    print(*site.workflow()["test"]["checked"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether a fresh run of the chapters says what the published one says, finding by finding."""
+"""Do fresh runs of the chapters agree with the published ones, finding by finding?"""
 
 from __future__ import annotations
 
@@ -9,47 +9,37 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from companion.scoreboard import carried
+from companion.scoreboard import records_in
 from lib.core import InputError
 
 VERDICTS = ["published verdict", "verdict now"]
 COLUMNS = ["dataset", "finding", *VERDICTS, "measure", "published", "now", "apart"]
-ANYWHERE = "device"
-"""The parameter that may differ: where a chapter ran is no part of what it was asked."""
+IGNORED = "device"
+"""The parameter that may differ: results should not depend on where a chapter ran."""
 
 
-def compared(
+def compare(
     published: Path, fresh: Path, datasets: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return a row per finding that both folders judge, and who was asked something else.
+    """Return a row per finding judged in both folders, and the findings left out.
 
-    A row has both verdicts and the measure that is furthest apart: the difference in units of half
-    the published interval, so that up to 1 the new value lies inside it. The list names findings
-    that were judged with other parameters, which are not compared.
-
-    Parameters
-    ----------
-    published, fresh
-        Folders with a folder of executed chapters per dataset.
-    datasets
-        Which of them, all that both have where none is named.
-
-    Raises
-    ------
-    InputError
-        The folders have no finding in common on these datasets.
+    A row has both verdicts and the measure that differs most: ``apart`` is the difference divided
+    by half the width of the published interval, so up to 1 the new value lies inside it. Findings
+    judged with other parameters are left out, and listed with the parameters that differ.
+    ``published`` and ``fresh`` hold a folder of executed chapters per dataset; ``datasets`` names
+    some of them, by default all that both have. Raises InputError if there is nothing to compare.
     """
-    old, new = carried(published), carried(fresh)
+    old, new = records_in(published), records_in(fresh)
     rows, others = [], []
-    for (claim, dataset), (record, _) in old.items():
+    for (claim, dataset), (before, _) in old.items():
         if (claim, dataset) not in new or (datasets and dataset not in datasets):
             continue
-        again = new[claim, dataset][0]
-        if told := _asked(record["parameters"], again["parameters"]):
-            others.append(f"{claim} on {dataset} ({told})")
+        now, _ = new[claim, dataset]
+        if changes := _changes(before["parameters"], now["parameters"]):
+            others.append(f"{claim} on {dataset} ({changes})")
             continue
-        verdicts = record["verdict"], again["verdict"]
-        rows.append((dataset, claim, *verdicts, *_furthest(record["measures"], again["measures"])))
+        furthest = _furthest(before["measures"], now["measures"])
+        rows.append((dataset, claim, before["verdict"], now["verdict"], *furthest))
     if not rows and not others:
         raise InputError(
             f"no finding is judged both under {published} and under {fresh}"
@@ -59,19 +49,18 @@ def compared(
     return pd.DataFrame(rows, columns=COLUMNS), others
 
 
-def _asked(old: dict[str, Any], new: dict[str, Any]) -> str:
-    names = [name for name in sorted(old.keys() | new.keys()) if name != ANYWHERE]
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
     return ", ".join(
         f"{name} {old.get(name)} and now {new.get(name)}"
-        for name in names
-        if old.get(name) != new.get(name)
+        for name in sorted(old.keys() | new.keys())
+        if name != IGNORED and old.get(name) != new.get(name)
     )
 
 
 def _furthest(
     old: dict[str, list[float | None]], new: dict[str, list[float | None]]
 ) -> tuple[str, float, float, float]:
-    """Return the measure that is furthest apart, both its values, and how far they are apart."""
+    """Return the measure that differs most, both its values, and the difference."""
     found = [(name, *_apart(old[name], new[name])) for name in old if name in new]
     return max(found, key=lambda row: row[3])
 
@@ -86,25 +75,25 @@ def _apart(old: list[float | None], new: list[float | None]) -> tuple[float, flo
     return before, now, math.inf if math.isnan(apart) else apart
 
 
-class Counts(NamedTuple):
-    """Of how many findings the verdict is the same, no measure left its interval, all are equal."""
+class Agreement(NamedTuple):
+    """Findings with the same verdict, all measures in their intervals, and all measures equal."""
 
     same: int
     inside: int
     equal: int
 
 
-def counted(table: pd.DataFrame) -> Counts:
-    """Return what a table of ``compared`` comes to."""
+def agreement(table: pd.DataFrame) -> Agreement:
+    """Count the findings of a table of ``compare`` that agree."""
     same = table[VERDICTS[0]] == table[VERDICTS[1]]
-    return Counts(*(int(x.sum()) for x in (same, table["apart"] <= 1, table["apart"] == 0)))
+    return Agreement(*(int(x.sum()) for x in (same, table["apart"] <= 1, table["apart"] == 0)))
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Return what a table of ``compared`` comes to, in one sentence."""
+    """Return the agreement of a table of ``compare`` in one sentence."""
     if table.empty:
         return "Nothing was compared."
-    counts = counted(table)
+    counts = agreement(table)
     return (
         f"{counts.same} of {len(table)} findings have the published verdict; in {counts.inside} no "
         f"measure lies outside its published interval, and in {counts.equal} all are equal."

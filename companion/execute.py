@@ -1,4 +1,4 @@
-"""Execute a chapter with papermill so that what is written is whole, checked and repeatable."""
+"""Execute chapters with papermill: parameters checked, output whole, equal runs equal files."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import ast
 import os
 import platform
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import nbformat
+from typing import TYPE_CHECKING, Any
 
 from lib.core import InputError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 TOKEN = "{dataset}"
 """Stands in markdown cells for the dataset, so that titles and labels are unique in the book."""
@@ -25,7 +27,7 @@ FOLDED = {
     "parameters": "Parameters of this chapter",
     "injected-parameters": "Parameters of this run",
 }
-"""What a reader sees of folded cells that are not code like other code, by tag."""
+"""The label on a folded parameter cell, by its tag."""
 
 
 class ChapterError(RuntimeError):
@@ -45,13 +47,40 @@ def slug(dataset: str) -> str:
     return name
 
 
+def words(given: object) -> list[str]:
+    """Return the names in a text, or in each text of a list, as a shell would read them.
+
+    Blanks separate names unless they are quoted; an existing directory is one name.
+    """
+    names: list[str] = []
+    for text in map(str, given if isinstance(given, list) else [given]):
+        try:
+            names += [text] if os.path.isdir(text) else shlex.split(text)
+        except ValueError:
+            raise InputError(
+                f"{text!r} has a quotation mark that is not closed: close it."
+            ) from None
+    return names
+
+
+def parts(given: object) -> dict[str, str]:
+    """Return the datasets that ``words`` finds, by the folder of each one's part of the book."""
+    found: dict[str, str] = {}
+    for name in words(given):
+        other = found.setdefault(slug(name), name)
+        if other != name:
+            raise InputError(
+                f"{other!r} and {name!r} would both be the part {slug(name)!r} of the book: "
+                "rename one of the two folders."
+            )
+    return found
+
+
 def variant(name: str) -> tuple[str, dict[str, Any]]:
     """Return the dataset and the parameters of ``DATASET@NAME=VALUE,NAME=VALUE``.
 
-    Values are read as Python writes them (50, True); all else is text. A directory that exists is a
-    dataset whatever its name.
-
-    Raises InputError for a part without a name or a value.
+    A directory that exists is a dataset whatever its name. Raises InputError for a part without a
+    name or a value.
     """
     dataset, _, settings = (name, "", "") if os.path.isdir(name) else name.partition("@")
     pairs = [pair.partition("=") for pair in settings.split(",") if settings]
@@ -91,13 +120,15 @@ def parameters(chapter: Path) -> list[str]:
 def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: Path) -> Path:
     """Execute ``chapter`` on ``dataset`` and write the normalised notebook to ``out``.
 
-    ``dataset`` may carry parameters (``variant``); those given beside it come before them.
-    A page about all datasets, such as the scoreboard, is given None.
-    ``out`` appears by renaming, and only after the last cell succeeded. If a cell fails, ``out``
-    stays as it was and the notebook as far as it ran is kept beside it as ``NAME.failed.ipynb``.
+    ``dataset`` may carry parameters (``variant``), which ``given`` overrides; it is None for a
+    chapter about all datasets, such as the scoreboard. ``out`` is replaced only after the last
+    cell succeeded. If a cell fails, ``out`` stays as it was, and the notebook as far as it ran is
+    written beside it as ``NAME.failed.ipynb``.
 
     Raises InputError for a parameter the chapter does not have, ChapterError if a cell fails.
     """
+    import nbformat
+
     values = dict(given)
     if dataset is not None:
         plain, more = variant(dataset)
@@ -122,9 +153,9 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
         failed.unlink(missing_ok=True)
     except _CellError as error:
         running.replace(failed)
-        page = f"{chapter.stem} on {dataset}" if dataset else chapter.stem
+        name = f"{chapter.stem} on {dataset}" if dataset else chapter.stem
         raise ChapterError(
-            f"{page} stopped in {error}. As far as it ran it is in {failed}."
+            f"{name} stopped in {error}. As far as it ran it is in {failed}."
         ) from None
     finally:
         running.unlink(missing_ok=True)
@@ -132,7 +163,7 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
 
 
 def _sweep(out: Path) -> None:
-    """Remove what runs of this chapter that were killed on this machine left half-way."""
+    """Remove the unfinished notebooks of killed runs of this chapter on this machine."""
     for path in out.parent.glob(f".{out.stem}.{platform.node()}.*.running.ipynb"):
         try:
             os.kill(int(path.name.split(".")[-3]), 0)
@@ -145,7 +176,8 @@ class _CellError(Exception):
 
 
 def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
-    """Execute all cells with a progress bar; what they say on stderr is passed on as it comes."""
+    """Execute all cells with a progress bar; their stderr is shown as it comes."""
+    import nbformat
     from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
@@ -160,8 +192,8 @@ def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
             stderr_file=sys.stderr,
             # The kernel's own notices (sockets, interrupts) are no news to a reader.
             extra_arguments=["--log-level=CRITICAL"],
-            # Half of it for a kernel to end when asked, which one at work does not hear, and half
-            # when told: after an interrupt both are waited for.
+            # After an interrupt, half of this is spent asking a busy kernel to end, half on
+            # terminating it.
             config=Config(KernelManager={"shutdown_wait_time": 2.0}),
         )
     except PapermillExecutionError as error:
@@ -174,8 +206,8 @@ def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
         ) from None
 
 
-def normalise(notebook: nbformat.NotebookNode, name: str) -> None:
-    """Take from an executed notebook, in place, all that differs between two equal runs.
+def normalise(notebook: NotebookNode, name: str) -> None:
+    """Remove from an executed notebook, in place, all that differs between two equal runs.
 
     Timings, random ids, versions of the interpreter and progress bars go; ``{dataset}`` in markdown
     becomes ``name``; the injected parameters are folded like other code.
@@ -200,16 +232,13 @@ def normalise(notebook: nbformat.NotebookNode, name: str) -> None:
             for output in cell.outputs:
                 for kind, text in output.get("data", {}).items():
                     if isinstance(text, str) and kind.startswith("text/"):
-                        output.data[kind] = _named(text, number)
-            # What is said on stderr (progress, with its seconds) was shown while it ran.
+                        output.data[kind] = _stable(text, number)
+            # Progress bars and their seconds were shown while the chapter ran.
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
 
 
-def _named(text: str, number: int) -> str:
-    """Give styled tables, to which pandas gives random ids, ids by their place in the notebook.
-
-    Addresses of objects in memory are left out.
-    """
-    for place, name in enumerate(dict.fromkeys(re.findall(r'\bid="(T_[0-9a-f]{5})"', text))):
-        text = text.replace(name, f"T_{number:02d}_{place}")
+def _stable(text: str, cell: int) -> str:
+    """Replace the random ids that pandas gives styled tables, and drop addresses in memory."""
+    for number, name in enumerate(dict.fromkeys(re.findall(r'\bid="(T_[0-9a-f]{5})"', text))):
+        text = text.replace(name, f"T_{cell:02d}_{number}")
     return re.sub(r" at 0x[0-9a-f]+(?=>)", "", text)

@@ -29,7 +29,7 @@ def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
     rows = {
         place: _row(record, page)
         for folder in folders
-        for place, (record, page) in carried(folder).items()
+        for place, (record, page) in records_in(folder).items()
     }
     table = pd.DataFrame(list(rows.values()), columns=COLUMNS)
     there = sorted(table["dataset"].unique())
@@ -40,7 +40,7 @@ def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
     return table.sort_values(["claim", "dataset"], ignore_index=True)
 
 
-def carried(folder: Path) -> dict[tuple[str, str], tuple[dict[str, Any], Path]]:
+def records_in(folder: Path) -> dict[tuple[str, str], tuple[dict[str, Any], Path]]:
     """Return, by claim and dataset, the record and the notebook under ``folder`` that has it."""
     return {
         (record["claim"], page.parent.name): (record, page)

@@ -36,7 +36,7 @@ def test_the_measure_that_is_furthest_apart_is_told(folders: tuple[Path, Path]) 
     page(old, "F2", "holds", {"near": [0.5, 0.4, 0.6, 9.0], "far": [2.0, 1.0, 3.0, 9.0]})
     page(new, "F2", "holds", {"near": [0.52, 0.4, 0.6, 9.0], "far": [3.5, 1.0, 3.0, 9.0]},
          device="cuda")  # fmt: skip
-    table, others = comparison.compared(*folders)
+    table, others = comparison.compare(*folders)
     row = table.iloc[0]
     assert (row["measure"], row["published"], row["now"]) == ("far", 2.0, 3.5)
     assert row["apart"] == pytest.approx(1.5)
@@ -53,7 +53,7 @@ def test_nothing_apart_no_interval_and_no_number(folders: tuple[Path, Path]) -> 
     page(new, "F2", "holds", {"a": [0.5, 0.5, 0.5, 9.0], "b": nothing})
     page(old, "F3", "holds", {"a": [0.5, 0.5, 0.5, 9.0]})
     page(new, "F3", "holds", {"a": [0.6, 0.5, 0.5, 9.0]})
-    table, _ = comparison.compared(*folders)
+    table, _ = comparison.compare(*folders)
     apart = table.set_index("finding")["apart"]
     assert (apart["F2"], apart["F3"], apart["F7"]) == (0.0, math.inf, 0.0)
     assert "in 2 all are equal" in comparison.summary(table)
@@ -62,14 +62,14 @@ def test_nothing_apart_no_interval_and_no_number(folders: tuple[Path, Path]) -> 
 def test_a_number_that_is_gone_is_infinitely_far(folders: tuple[Path, Path]) -> None:
     page(folders[0], "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     page(folders[1], "F2", "holds", {"a": [None, None, None, 0.0]})
-    assert comparison.compared(*folders)[0]["apart"].item() == math.inf
+    assert comparison.compare(*folders)[0]["apart"].item() == math.inf
 
 
 def test_other_parameters_are_told_and_not_compared(folders: tuple[Path, Path]) -> None:
     old, new = folders
     page(old, "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     page(new, "F2", "does not hold", {"a": [0.9, 0.8, 1.0, 9.0]}, k=50)
-    table, others = comparison.compared(*folders)
+    table, others = comparison.compare(*folders)
     assert table.empty
     assert others == ["F2 on ml-100k (k 20 and now 50)"]
     assert comparison.summary(table) == "Nothing was compared."
@@ -96,5 +96,5 @@ def test_another_verdict_is_a_failure_of_the_command(
 def test_nothing_in_common_is_one_sentence(folders: tuple[Path, Path]) -> None:
     page(folders[0], "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     with pytest.raises(InputError, match="no finding is judged both") as fault:
-        comparison.compared(*folders)
+        comparison.compare(*folders)
     assert "\n" not in str(fault.value)

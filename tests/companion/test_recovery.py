@@ -1,6 +1,5 @@
 """What an interrupt says, and what a killed run leaves."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from companion import __main__ as command
-from companion import execute
+from companion import execute, site
 from companion.data.downloads import RemoteFile, known_hash
 from companion.site import ROOT
 from lib.core import first_line
@@ -17,10 +16,10 @@ from lib.core import first_line
 def test_an_interrupt_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(_: object) -> None:
+    def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_checked", interrupted)
+    monkeypatch.setattr(site, "workflow", interrupted)
     assert command.main(["checked"]) == 130
     assert capsys.readouterr().err == (
         "\nInterrupted. What was finished is kept: the command goes on.\n"
@@ -30,19 +29,19 @@ def test_an_interrupt_is_a_sentence(
 def test_a_task_that_failed_in_an_interrupt_adds_no_traceback() -> None:
     script = """
 import asyncio, sys
-from companion import __main__ as command
+from companion import __main__ as command, site
 
 async def fails():
     raise OSError("gone")
 
-def interrupted(_):
+def interrupted():
     loop = asyncio.new_event_loop()
     task = loop.create_task(fails())
     loop.run_until_complete(asyncio.sleep(0))
     assert task.done()
     raise KeyboardInterrupt
 
-command._checked = interrupted
+site.workflow = interrupted
 sys.exit(command.main(["checked"]))
 """
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
@@ -66,29 +65,6 @@ def test_an_emptied_record_is_no_hash(cache_folder: Path) -> None:
     record.parent.mkdir(parents=True)
     record.write_text("")
     assert known_hash(source) == ""
-
-
-def test_one_run_at_a_time_and_a_killed_one_is_in_nobodys_way(tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-
-    def start(*words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "companion", "alone", *words]
-        return subprocess.Popen(
-            command, cwd=tmp_path, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-
-    first = start("sh", "-c", "echo here; exec sleep 60")
-    assert first.stdout is not None and first.stdout.readline() == "here\n"
-    second = start("echo", "there")
-    said, complaint = second.communicate()
-    assert (second.returncode, said) == (2, "")
-    assert complaint.strip() == (
-        f"another run is at work in {tmp_path}: wait for it or end it, then run again"
-    )
-    first.kill()
-    first.communicate()
-    assert start("echo", "-n", "there").communicate() == ("there", "")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x0b"])

@@ -1,10 +1,13 @@
 """The pipeline: what changed runs again, and a failing chapter stops it without loss."""
 
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,102 @@ def snakemake(
         text=True,
         timeout=120,
     )
+
+
+@pytest.fixture
+def mocked(tmp_path: Path) -> Path:
+    """A clone with one chapter and one fit, where ``python`` and ``snakemake`` are scripts.
+
+    ``python`` writes down its words, and fits what it is asked to; it sleeps if there is a file
+    ``sleep``. ``snakemake`` is the real one.
+    """
+    for name in ("Snakefile", "Makefile", "claims.yml", "lib", "companion", "studies", "profiles"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    plan = yaml.safe_load((ROOT / "workflow.yml").read_text())
+    plan["fits"] = {"01-first": {"linear@temperature=$(touch hacked)'": 1}}
+    plan["parameters"] = plan["parameters"] | {"seeds": 1, "device": "cpu"}
+    (tmp_path / "workflow.yml").write_text(yaml.safe_dump(plan))
+    (tmp_path / "chapters").mkdir()
+    write_chapter(tmp_path, "01-first", "")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    scripts = {
+        "snakemake": f'exec {sys.executable} -m snakemake "$@"',
+        "python": f'exec {sys.executable} -c "$(cat bin/record.py)" "$@"',
+        "record.py": "import json, pathlib, sys, time\n"
+        "with open('words', 'a') as file: print(json.dumps(sys.argv[3:]), file=file)\n"
+        "if pathlib.Path('sleep').exists(): time.sleep(60)\n"
+        "if sys.argv[3] == 'fit': pathlib.Path(sys.argv[-1]).touch()\n",
+    }
+    for name, text in scripts.items():
+        (folder / name).write_text(text if name.endswith("py") else f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    for name in ("requirements.lock", "requirements-nodeps.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    (folder / ".companion-ready").touch()
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "bin").symlink_to(folder)
+    (tmp_path / "venv" / ".companion-ready").touch()
+    return tmp_path
+
+
+def make(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["make", "chapters", "VENV=venv", *words],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if name != "MAKEFLAGS"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def test_every_value_reaches_its_command_as_it_was_given(mocked: Path) -> None:
+    names = ["it's $(touch hacked)", "38-my data", "2024"]
+    for name in names:
+        (mocked / name).mkdir()
+    encoder = "a: 'b' \"c\\ `touch hacked` #"
+    datasets = "2024 '38-my data' \"it's $(touch hacked)\""
+    running = make(mocked, f"DATASETS={datasets}", f"ENCODER={encoder}", "K=7")
+    _, complaint = running.communicate(timeout=120)
+    assert running.returncode == 0, complaint
+    called = [json.loads(line) for line in (mocked / "words").read_text().splitlines()]
+    fits = {words[1]: words for words in called if words[0] == "fit"}
+    executed = {words[2]: words for words in called if words[0] == "execute" and len(words) > 4}
+    assert set(fits) == set(executed) == set(names)
+    assert not list(mocked.glob("**/hacked"))
+    assert all(
+        words[words.index("temperature") + 1] == "$(touch hacked)'" for words in fits.values()
+    )
+    for words in (*fits.values(), *executed.values()):
+        assert words[words.index("encoder") + 1] == encoder
+    assert all(words[words.index("k") + 1] == "7" for words in executed.values())
+
+
+def test_two_folders_of_one_name_are_refused_before_anything_runs(mocked: Path) -> None:
+    for name in ("a/x", "b/x"):
+        (mocked / name).mkdir(parents=True)
+    running = make(mocked, "DATASETS=a/x b/x")
+    _, complaint = running.communicate(timeout=120)
+    assert running.returncode != 0
+    assert "'a/x' and 'b/x' would both be the part 'x' of the book" in complaint
+    assert "Traceback" not in complaint and not (mocked / "words").exists()
+
+
+def test_a_second_run_is_refused_and_a_killed_one_does_not_block_the_next(mocked: Path) -> None:
+    (mocked / "sleep").touch()
+    first = make(mocked)
+    while first.poll() is None and not (mocked / "words").exists():
+        time.sleep(0.05)
+    second = make(mocked)
+    said, complaint = second.communicate(timeout=120)
+    assert second.returncode != 0 and said == ""
+    refusal = f"another run is at work in {mocked}: wait for it or end it, then run again"
+    assert refusal in complaint.splitlines() and "Traceback" not in complaint
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    (mocked / "sleep").unlink()
+    third = make(mocked)
+    _, complaint = third.communicate(timeout=120)
+    assert third.returncode == 0, complaint
 
 
 def wanted(plan: dict[str, Any], seeds: int) -> set[tuple[str, int]]:
@@ -150,7 +249,7 @@ def test_a_chapter_may_be_given_less_on_a_dataset(clone, tmp_path):
             tmp_path, "-n", "-p", "--quiet", "progress", "--config", f"datasets={dataset}"
         )
         assert ran.stdout.count("python -m companion fit ") == fits, ran.stdout + ran.stderr
-    given = [line for line in ran.stdout.splitlines() if "-p others '1' -p slow 'False'" in line]
+    given = [line for line in ran.stdout.splitlines() if "-p others 1 -p slow False" in line]
     assert len(given) == 1 and "01-first" in given[0]
 
 
