@@ -1,20 +1,20 @@
-"""What every chapter does: check its parameters, judge its claims, show and sign off."""
+"""What every chapter does: check its parameters, judge its claims, show results, sign off."""
 
 from __future__ import annotations
 
+import ast
 import base64
 import html
 import importlib.metadata
-import json
+import math
 import os
 import platform
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,12 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from companion.data import load
+from companion.scoreboard import MARKS, RECORD
 from lib import claims
 from lib.core import InputError, device_of
 from lib.dataset import Dataset
 from lib.stats import Estimate, summary
 
-RECORD = "application/vnd.companion.claim+json"
-IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 STANDARD: dict[str, type] = {
     "dataset": str,
     "split": str,
@@ -38,6 +37,7 @@ STANDARD: dict[str, type] = {
     "encoder": str,
     "device": str,
 }
+PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ class Page:
         words = [verdict.claim.measures[name] for name in measures]
         values = [interval(value) for value in measures.values()]
         table = pd.Series(values, index=words, name=verdict.claim.unit).to_frame()
+        # JSON has no NaN
+        numbers = {
+            name: [None if math.isnan(x) else float(x) for x in value]
+            for name, value in measures.items()
+        }
         record = {
             "claim": claim_id,
             "chapter": self.chapter,
@@ -70,19 +75,15 @@ class Page:
             "parameters": self.parameters,
             "verdict": verdict.word,
             "reason": verdict.reason,
-            "measures": {name: list(map(float, value)) for name, value in measures.items()},
+            "measures": numbers,
         }
-        bundle = {
-            "text/plain": table.to_string(),
-            "text/html": table.to_html(),
-            RECORD: json.loads(json.dumps(record).replace("NaN", "null")),
-        }
+        bundle = {"text/plain": table.to_string(), "text/html": table.to_html(), RECORD: record}
         display(bundle, raw=True)  # type: ignore[no-untyped-call]
         return verdict
 
 
 def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
-    """Check the parameters in a notebook's namespace and return the page.
+    """Check a notebook's parameters and return its page.
 
     Parameters
     ----------
@@ -93,32 +94,47 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
     extra
         Further parameters of this chapter, by name and type.
 
-    Raises
-    ------
-    InputError
-        A parameter that the chapter does not have, or a value out of bounds: one sentence.
+    Raises InputError for a parameter that the chapter does not have, and for a value out of bounds.
     """
     accepted = STANDARD | extra
-    given = {
-        name: value
-        for name, value in namespace.items()
-        if not name.startswith("_")
-        and name not in IPYTHON_NAMES
-        and not isinstance(value, ModuleType | FunctionType | type)
-    }
-    unknown = sorted(set(given) - set(accepted))
+    unknown = sorted(_assigned(namespace) - set(accepted))
     if unknown:
         raise InputError(
             f"chapter {chapter} has no parameter {unknown[0]!r}; it accepts "
             f"{', '.join(sorted(accepted))}"
         )
+    given = {name: namespace.get(name) for name in accepted}
     for name, kind in accepted.items():
-        value = given.get(name)
-        if type(value) is not kind:
-            raise InputError(f"{name} = {value!r} was given; it must be of type {kind.__name__}")
+        if type(given[name]) is not kind:
+            raise InputError(
+                f"{name} = {given[name]!r} was given; it must be of type {kind.__name__}"
+            )
     page = Page(chapter, given)
     _check(page)
     return page
+
+
+def _assigned(namespace: Mapping[str, Any]) -> set[str]:
+    """Return the names that the parameter cells assign.
+
+    In a kernel they are the cells run right before this one that hold nothing but assignments, so
+    that results of an earlier run in the same kernel are no parameters. Elsewhere all names are.
+    """
+    if "In" not in namespace:
+        return set(namespace)
+    history: Sequence[str] = namespace["In"]
+    names: set[str] = set()
+    for source in reversed(history[:-1]):
+        try:
+            statements = ast.parse(source).body
+        except SyntaxError:
+            break
+        if not all(isinstance(statement, ast.Assign) for statement in statements):
+            break
+        names |= {
+            ast.unparse(t) for s in statements if isinstance(s, ast.Assign) for t in s.targets
+        }
+    return names
 
 
 def _check(page: Page) -> None:
@@ -174,14 +190,6 @@ def claim_box(*ids: str) -> HTML:
     return HTML("".join(parts))
 
 
-MARKS = {
-    claims.HOLDS: ("tip", "✔"),
-    claims.EXPLAINED: ("warning", "◐"),
-    claims.FAILS: ("danger", "✘"),
-    claims.UNTESTABLE: ("note", "○"),
-}
-
-
 def verdict_box(verdict: claims.Verdict) -> HTML:
     """Return the verdict in words; it holds no number, so it reads the same on every machine."""
     style, mark = MARKS[verdict.word]
@@ -219,47 +227,38 @@ def stands_for(page: Page) -> HTML:
 
 def card_table(card: Mapping[str, Any]) -> str:
     """Return a dataset's card as an HTML table: origin, licence, counts, digests."""
-    rows = "".join(
-        f"<tr><th>{html.escape(str(name).replace('_', ' '))}</th><td>{_words(value)}</td></tr>"
-        for name, value in card.items()
-    )
-    return f"<table><caption>Data card</caption>{rows}</table>"
+    return _table("Data card", {name.replace("_", " "): _text(v) for name, v in card.items()})
 
 
-def _words(value: Any) -> str:
+def _table(caption: str, rows: Mapping[str, str]) -> str:
+    body = "".join(f"<tr><th>{html.escape(n)}</th><td>{cell}</td></tr>" for n, cell in rows.items())
+    return f"<table><caption>{caption}</caption>{body}</table>"
+
+
+def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "<br>".join(f"{html.escape(str(k))}: {_words(v)}" for k, v in value.items())
+        return "<br>".join(f"{html.escape(str(k))}: {_text(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):
-        return "<br>".join(_words(v) for v in value)
+        return "<br>".join(_text(v) for v in value)
     if isinstance(value, float):
         return f"{value:.4g}"
     return html.escape(f"{value:,}" if isinstance(value, int) else str(value))
 
 
-def _peak() -> int:
-    """Return the most bytes of memory that this process held."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most * (1 if sys.platform == "darwin" else 1024)  # stated in bytes there, else in KiB
-
-
-PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
-
-
 def colophon(page: Page) -> HTML:
     """Return how this page was made: parameters, versions, device, seconds and memory."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     rows = {
         **{name: str(value) for name, value in page.parameters.items()},
         "device used": str(device_of(page.parameters["device"])),
         "dataset digest": page.dataset.digest[:16],
         "seconds": f"{time.perf_counter() - page.started:.0f}",
-        "peak memory": f"{_peak() / 2**30:.1f} GiB",
+        "peak memory": f"{peak / 2**30:.1f} GiB",
         "processors": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
-    body = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-        for name, value in rows.items()
-    )
-    return HTML(f"<table><caption>How this page was made</caption>{body}</table>")
+    escaped = {name: html.escape(value) for name, value in rows.items()}
+    return HTML(_table("How this page was made", escaped))

@@ -1,17 +1,39 @@
-"""The scoreboard: the verdict records that executed chapters carry, over all datasets."""
+"""The scoreboard: the verdict records that executed chapters carry, over all datasets.
+
+Functions that return HTML take ``link``, the address of a chapter's page seen from theirs.
+"""
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from companion.chapter import MARKS, RECORD
 from lib import claims
+
+RECORD = "application/vnd.companion.claim+json"
+"""The type of the output by which an executed chapter carries a verdict."""
+
+MARKS = {
+    claims.HOLDS: ("tip", "✔"),
+    claims.EXPLAINED: ("warning", "◐"),
+    claims.FAILS: ("danger", "✘"),
+    claims.UNTESTABLE: ("note", "○"),
+}
+"""A verdict's style of admonition and its sign."""
+
+COLOURS = {
+    claims.HOLDS: "#0072B2",
+    claims.EXPLAINED: "#E69F00",
+    claims.FAILS: "#D55E00",
+    claims.UNTESTABLE: "#8A8A8A",
+}
+DEPENDS = "depends on the data"
+"""What is said of a claim whose verdict differs between datasets."""
 
 COLUMNS = [
     "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "beside", "beside_low",
@@ -22,75 +44,48 @@ COLUMNS = [
 def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per claim and dataset from the executed notebooks under ``folders``.
 
-    Claims stand in the order of ``claims.yml``, datasets in ``order``, others behind by name. A
-    later folder's record takes the place of an earlier one's, so that fresh runs stand before
-    published ones. Notebooks that stopped at an error are left out.
+    Claims are in the order of ``claims.yml``, datasets in ``order``, others after them by name. A
+    record of a later folder replaces an earlier one's, so that fresh runs stand before published
+    ones.
     """
-    rows = {
-        place: _row(record, page)
-        for folder in folders
-        for place, (record, page) in records_in(folder).items()
-    }
-    table = pd.DataFrame(list(rows.values()), columns=COLUMNS)
-    there = sorted(table["dataset"].unique())
-    names = [name for name in order if name in there]
-    names += [name for name in there if name not in names]
-    table["dataset"] = pd.Categorical(table["dataset"], categories=names)
+    found = {key: _row(*pair) for folder in folders for key, pair in records_in(folder).items()}
+    table = pd.DataFrame(list(found.values()), columns=COLUMNS)
+    datasets = sorted(table["dataset"].unique())
+    datasets.sort(key=lambda name: order.index(name) if name in order else len(order))
+    table["dataset"] = pd.Categorical(table["dataset"], categories=datasets)
     table["claim"] = pd.Categorical(table["claim"], categories=list(claims.load()))
     return table.sort_values(["claim", "dataset"], ignore_index=True)
 
 
 def records_in(folder: Path) -> dict[tuple[str, str], tuple[dict[str, Any], Path]]:
-    """Return, by claim and dataset, the record and the notebook under ``folder`` that has it."""
+    """Return, by claim and dataset, each record under ``folder`` and its notebook.
+
+    Notebooks that stopped at an error are left out.
+    """
     return {
-        (record["claim"], page.parent.name): (record, page)
-        for page in sorted(folder.glob("*/[!.]*.ipynb"))
-        if not page.stem.endswith(".failed")
-        for record in _records_of(page)
+        (record["claim"], path.parent.name): (record, path)
+        for path in sorted(folder.glob("*/[!.]*.ipynb"))
+        if not path.stem.endswith(".failed")
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for output in cell.get("outputs", [])
+        if (record := output.get("data", {}).get(RECORD)) is not None
     }
 
 
-def _records_of(page: Path) -> Iterator[dict[str, Any]]:
-    for cell in json.loads(page.read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", []):
-            record = output.get("data", {}).get(RECORD)
-            if record is not None:
-                yield record
-
-
-def _row(record: dict[str, Any], page: Path) -> dict[str, Any]:
+def _row(record: dict[str, Any], path: Path) -> dict[str, Any]:
     claim = claims.load()[record["claim"]]
-    mean, low, high, _ = record["measures"][claim.headline]
-    beside, beside_low, beside_high, _ = record["measures"][claim.beside]
+    headline, beside = (record["measures"][x][:3] for x in (claim.headline, claim.beside))
     return {
         **{name: record[name] for name in ("claim", "chapter", "verdict", "reason")},
-        "dataset": page.parent.name,
-        "mean": mean,
-        "low": low,
-        "high": high,
-        "beside": beside,
-        "beside_low": beside_low,
-        "beside_high": beside_high,
-        "page": f"{page.parent.name}/{page.stem}",
+        **dict(zip(("mean", "low", "high"), headline, strict=True)),
+        **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),
+        "dataset": path.parent.name,
+        "page": f"{path.parent.name}/{path.stem}",
     }
-
-
-DEPENDS = "depends on the data"
-"""What is said of a claim that has several verdicts, one a dataset."""
-
-COLOURS = {
-    claims.HOLDS: "#0072B2",
-    claims.EXPLAINED: "#E69F00",
-    claims.FAILS: "#D55E00",
-    claims.UNTESTABLE: "#8A8A8A",
-}
 
 
 def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
-    """Return the scoreboard as HTML: a row per claim, a column per dataset, words and colours.
-
-    ``link`` leads from the page that shows the table to a chapter's page.
-    """
+    """Return the scoreboard as HTML: a row per claim, a column per dataset, words and colours."""
     datasets = found["dataset"].cat.categories
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in datasets)
     body = []
@@ -118,81 +113,71 @@ def _cell(rows: pd.DataFrame, dataset: str, link: str) -> str:
     if rows.empty:
         return f"<td {label}>–</td>"
     row = rows.iloc[0]
+    numbers = "".join(
+        f"<br><small>{word}{row[name]:.3f} <span>{_bounds(row, name)}</span></small>"
+        for word, name in (("", "mean"), ("beside ", "beside"))
+        if not pd.isna(row[name])
+    )
     colour, (_, mark) = COLOURS[row["verdict"]], MARKS[row["verdict"]]
-    numbers = _small("", row, "mean", "low", "high")
-    numbers += _small("beside ", row, "beside", "beside_low", "beside_high")
-    address = html.escape(link.format(page=row["page"]), quote=True)
     return (
         f'<td {label} style="border-left:0.4em solid {colour};text-align:left">'
-        f'<a href="{address}">{mark} {row["verdict"]}</a>{numbers}</td>'
+        f'<a href="{_address(row, link)}">{mark} {row["verdict"]}</a>{numbers}</td>'
     )
 
 
-def _small(word: str, row: pd.Series, mean: str, low: str, high: str) -> str:
-    if pd.isna(row[mean]):
-        return ""
-    bounds = f"[{row[low]:.3f}, {row[high]:.3f}]"
-    return f"<br><small>{word}{row[mean]:.3f} <span>{bounds}</span></small>"
+def _bounds(row: pd.Series, name: str) -> str:
+    low, high = ("low", "high") if name == "mean" else (f"{name}_low", f"{name}_high")
+    return f"[{row[low]:.3f}, {row[high]:.3f}]"
+
+
+def _address(row: pd.Series, link: str) -> str:
+    return html.escape(link.format(page=row["page"]), quote=True)
 
 
 def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> str:
-    """Return the claims with one verdict on every dataset, or with several, as an HTML list.
+    """Return the claims with one verdict on every dataset as an HTML list, to be quoted.
 
     Each has the finding, and for every dataset the verdict, the measure with its interval, what
-    stands beside it, and the part of the rule that decided: sentences to be quoted. ``verdict`` is
-    one of the words, or ``DEPENDS``; ``link`` is as in ``table``.
+    stands beside it, and the part of the rule that decided. ``verdict`` is one of the words, or
+    ``DEPENDS`` for claims with several verdicts.
     """
     items = [
-        _item(claim, rows, link)
-        for claim, rows in found.groupby("claim", observed=True)
-        if _common(rows) == verdict
+        _item(claims.load()[name], rows, link)
+        for name, rows in found.groupby("claim", observed=True)
+        if verdict == (rows["verdict"].iloc[0] if rows["verdict"].nunique() == 1 else DEPENDS)
     ]
     return f"<ul>{''.join(items)}</ul>" if items else "<p>None.</p>"
 
 
-def _common(rows: pd.DataFrame) -> str:
-    words = set(rows["verdict"])
-    return words.pop() if len(words) == 1 else DEPENDS
-
-
-def _item(name: str, rows: pd.DataFrame, link: str) -> str:
-    claim = claims.load()[name]
+def _item(claim: claims.Claim, rows: pd.DataFrame, link: str) -> str:
     words = f"Measured: {claim.unit}. Beside it: {claim.measures[claim.beside]}."
-    places = "".join(f"<li>{_sentence(row, link)}</li>" for _, row in rows.iterrows())
+    said = "".join(f"<li>{_sentence(row, link)}</li>" for _, row in rows.iterrows())
     return (
         f"<li><b>{claim.id}</b> {html.escape(claim.finding)} "
-        f"<small>{html.escape(words)}</small><ul>{places}</ul></li>"
+        f"<small>{html.escape(words)}</small><ul>{said}</ul></li>"
     )
 
 
 def _sentence(row: pd.Series, link: str) -> str:
-    address = html.escape(link.format(page=row["page"]), quote=True)
+    word = row["verdict"]
+    verb = f"is {word}" if word == claims.UNTESTABLE else word
     dataset = html.escape(row["dataset"])
-    said = f'On <a href="{address}">{dataset}</a> it <i>{_verb(row["verdict"])}</i>'
-    if not pd.isna(row["mean"]):
-        said += f": {_numbers(row, 'mean', 'low', 'high')}"
-    if not pd.isna(row["beside"]):
-        said += f"; beside it {_numbers(row, 'beside', 'beside_low', 'beside_high')}"
+    said = f'On <a href="{_address(row, link)}">{dataset}</a> it <i>{verb}</i>'
+    for start, name in ((": ", "mean"), ("; beside it ", "beside")):
+        if not pd.isna(row[name]):
+            said += f"{start}{row[name]:.3f} {_bounds(row, name)}"
     return f"{said}. Decided by: <code>{html.escape(row['reason'])}</code>."
 
 
-def _verb(word: str) -> str:
-    return f"is {word}" if word == claims.UNTESTABLE else word
-
-
-def _numbers(row: pd.Series, mean: str, low: str, high: str) -> str:
-    return f"{row[mean]:.3f} [{row[low]:.3f}, {row[high]:.3f}]"
-
-
-def drawn(found: pd.DataFrame) -> pd.DataFrame:
-    """Return what ``figures.by_finding`` draws: a panel per claim that has a number anywhere."""
+def panels(found: pd.DataFrame) -> pd.DataFrame:
+    """Return what ``figures.by_finding`` draws: a panel per claim with a number anywhere."""
     known = found.groupby("claim", observed=True)["mean"].transform("count") > 0
     titles = {c.id: f"{c.id}: {c.measures[c.headline]}" for c in claims.load().values()}
     return found[known].assign(panel=found["claim"].astype(str).map(titles))
 
 
 def tally(found: pd.DataFrame) -> str:
-    """Return a table, a row per dataset: how many findings got which verdict, as HTML."""
+    """Return how many claims got which verdict on each dataset, as an HTML table."""
     counted = counts(found)
     if counted.empty:
         return "<p>Nothing was judged yet.</p>"
@@ -216,6 +201,6 @@ def tally(found: pd.DataFrame) -> str:
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:
-    """Return how many claims got which verdict on each dataset."""
+    """Return how many claims got which verdict on each dataset, as a table."""
     counted = pd.crosstab(found["dataset"], found["verdict"])
     return counted.reindex(columns=list(claims.VERDICTS), fill_value=0)

@@ -1,4 +1,4 @@
-"""Put the pages of the book together: what is published, what was freshly executed, their order."""
+"""Assemble the book: published and freshly executed chapters, other pages, table of contents."""
 
 from __future__ import annotations
 
@@ -40,54 +40,52 @@ def workflow(root: Path = ROOT) -> dict[str, Any]:
 
 
 def executed(folder: Path) -> list[Path]:
-    """Return the chapters in one dataset's folder, in the book's order, failed runs left out."""
+    """Return the executed chapters in a folder in the book's order, without failed runs."""
     return sorted(p for p in folder.glob("[!.]*.ipynb") if not p.stem.endswith(".failed"))
 
 
 def toc(pages: Path, root: Path = ROOT) -> dict[str, Any]:
-    """Return the table of contents of the pages that stand under ``pages``.
+    """Return the table of contents of the pages under ``pages``.
 
-    The pages that introduce the book come first, then the datasets in the order of
-    ``workflow.yml`` (others by name), then the pages for reference. A dataset is one entry, its
-    first chapter, under which the others unfold.
+    Introductory pages come first, then the datasets in the order of ``workflow.yml`` (others after
+    them by name), then the pages for reference. A dataset is one entry, its first chapter, under
+    which the others unfold.
     """
     plan = workflow(root)
     titles: dict[str, str] = plan["titles"]
     folder = pages / EXECUTED
     found = sorted(path.name for path in folder.glob("*") if path.is_dir() and executed(path))
-    order = [name for name in titles if name in found]
-    order += [name for name in found if name not in titles]
-    intro = [page for page in plan["pages"]["intro"] if _exists(pages, page)]
-    parts = [{"caption": "Overview", "chapters": _entries(intro)}] if intro else []
-    datasets = [_dataset(folder / name, titles.get(name, name)) for name in order]
-    parts += [{"caption": "Findings by dataset", "chapters": datasets}] if datasets else []
-    reference = [page for page in plan["pages"]["reference"] if _exists(pages, page)]
-    parts += [{"caption": "Reference", "chapters": _entries(reference)}] if reference else []
-    return {"format": "jb-book", "root": "index", "parts": parts}
+    found.sort(key=lambda name: list(titles).index(name) if name in titles else len(titles))
+    parts = {
+        "Overview": _entries(pages, plan["pages"]["intro"]),
+        "Findings by dataset": [_dataset(folder / name, titles.get(name, name)) for name in found],
+        "Reference": _entries(pages, plan["pages"]["reference"]),
+    }
+    shown = [{"caption": name, "chapters": entries} for name, entries in parts.items() if entries]
+    return {"format": "jb-book", "root": "index", "parts": shown}
 
 
-def _entries(pages: Sequence[str]) -> list[dict[str, str]]:
-    return [{"file": page} for page in pages]
+def _entries(pages: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the entries of those pages that exist."""
+    suffixes = (".md", ".ipynb")
+    return [{"file": n} for n in names if any((pages / f"{n}{s}").is_file() for s in suffixes)]
 
 
 def _dataset(folder: Path, title: str) -> dict[str, Any]:
     """Return a dataset's entry: its first chapter under the dataset's title, and the others."""
     first, *others = executed(folder)
     place = f"{EXECUTED}/{folder.name}"
-    sections = [{"file": f"{place}/{page.stem}", "title": _short_title(page)} for page in others]
+    sections = [{"file": f"{place}/{path.stem}", "title": _short_title(path)} for path in others]
     entry = {"file": f"{place}/{first.stem}", "title": title}
     return entry | ({"sections": sections} if sections else {})
 
 
 def _short_title(chapter: Path) -> str:
-    """Return a chapter's number and its heading, without the dataset's name that ends it."""
+    """Return a chapter's number and its heading without " · " and the dataset's name."""
     cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
     heading = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
-    return f"{int(chapter.stem.partition('-')[0])}. {heading.rpartition(' · ')[0]}"
-
-
-def _exists(pages: Path, page: str) -> bool:
-    return any((pages / f"{page}{suffix}").is_file() for suffix in (".md", ".ipynb"))
+    title = heading.rpartition(" · ")[0] or heading
+    return f"{int(chapter.stem.partition('-')[0])}. {title}"
 
 
 def write_toc(pages: Path, root: Path = ROOT) -> Path:
@@ -100,61 +98,57 @@ def write_toc(pages: Path, root: Path = ROOT) -> Path:
 
 
 def stage(site: Path, *, fresh: bool = False, root: Path = ROOT) -> Path:
-    """Make ``site`` the source of a book: the published pages, under the fresh ones if wanted.
+    """Copy a book's sources to ``site``: the published pages, or fresh ones where they are whole.
 
-    A dataset's part is all fresh or all published: two runs are never mixed under one heading.
-    Where only some chapters of a published part were executed, the published one stands, and this
-    is said.
-    Files that are the same keep their times, so that only changed pages are built again; files
-    that have no source any more are removed.
+    A dataset's part is all fresh or all published. If only some chapters of a published part were
+    executed, the published part stays, and a line on stderr says so. Unchanged files keep their
+    times, so that only changed pages are built again; files without a source are removed.
     """
     pages = workflow(root)["pages"]
-    wanted: dict[Path, Path] = {}
-    for name in (
-        *ASSETS,
-        *(f"{page}.md" for page in ["index", *pages["intro"], *pages["reference"]]),
-    ):
-        wanted |= _files(root, name)
-    wanted |= _chapters(root)
+    names = [f"{page}.md" for page in ["index", *pages["intro"], *pages["reference"]]]
+    sources: dict[Path, Path] = {}
+    for name in (*ASSETS, *names):
+        sources |= _files(root, name)
+    sources |= _chapters(root)
     if fresh:
         found = _chapters(root / BUILD)
-        parts = {place.parent for place in found} - {Path(EXECUTED)}
-        lacking = (p for p in wanted if p not in found and (root / "chapters" / p.name).is_file())
-        partial = {place.parent for place in lacking} & parts
+        parts = {path.parent for path in found} - {Path(EXECUTED)}
+        lacking = (p for p in sources if p not in found and (root / "chapters" / p.name).is_file())
+        partial = {path.parent for path in lacking} & parts
         for part in sorted(partial):
             print(
                 f"{part.name}: only some of its chapters were executed, so the published part "
                 f"stands; the fresh ones are in {root / BUILD / part}",
                 file=sys.stderr,
             )
-        parts -= partial
-        found = {place: s for place, s in found.items() if place.parent not in partial}
-        wanted = {place: s for place, s in wanted.items() if place.parent not in parts} | found
-    for place, source in wanted.items():
-        copy_if_changed(source, site / place)
+        found = {path: source for path, source in found.items() if path.parent not in partial}
+        kept = {path: s for path, s in sources.items() if path.parent not in parts - partial}
+        sources = kept | found
+    for path, source in sources.items():
+        copy_if_changed(source, site / path)
     for path in [p for p in site.rglob("*") if p.is_file()]:
-        if path.relative_to(site) not in wanted and path.name != "_toc.yml":
+        if path.relative_to(site) not in sources and path.name != "_toc.yml":
             path.unlink()
     write_toc(site, root)
     return site
 
 
 def _files(root: Path, name: str) -> dict[Path, Path]:
-    """Return a file, or all files under a folder, by their place relative to ``root``."""
+    """Return a file, or all files under a folder, by their path relative to ``root``."""
     path = root / name
     files = [path] if path.is_file() else path.rglob("*")
     return {p.relative_to(root): p for p in files if p.is_file() and "__pycache__" not in p.parts}
 
 
 def _chapters(root: Path) -> dict[Path, Path]:
-    """Return every executed notebook under ``root`` by its place relative to it."""
+    """Return every executed notebook under ``root`` by its path relative to it."""
     folder = root / EXECUTED
     pages = executed(folder) + [p for part in folder.glob("*/") for p in executed(part)]
     return {p.relative_to(root): p for p in pages}
 
 
 def copy_if_changed(source: Path, target: Path) -> None:
-    """Copy ``source`` to ``target`` with a new time, unless both are the same already."""
+    """Copy ``source`` to ``target``, unless they are the same: then ``target`` keeps its time."""
     if target.is_file() and filecmp.cmp(source, target, shallow=False):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,11 +156,10 @@ def copy_if_changed(source: Path, target: Path) -> None:
 
 
 def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
-    """Copy what was executed for ``names`` to ``executed/``, and judge over all that is there.
+    """Copy the chapters executed for ``names`` to ``executed/``, and update the scoreboard.
 
-    A published chapter that was not executed stays, unless the book has no such chapter any more;
-    the scoreboard is executed on what is published; the table of contents follows. Raises
-    InputError if nothing was executed for a name.
+    A published chapter that was not executed stays, unless the book has no such chapter any more.
+    Raises InputError if nothing was executed for a name.
     """
     copied = []
     for name in map(slug, names):

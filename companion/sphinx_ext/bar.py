@@ -1,7 +1,7 @@
-"""Sphinx extension of this book: what stands under the title of every executed chapter.
+"""Sphinx extension: the bar under the title of every executed chapter, and fixes to the pages.
 
-Links to the same chapter on the other datasets of the build, the command that runs it again, and
-the executed notebook to download. Also the page for addresses that do not exist.
+The bar links to the same chapter on the other datasets, and has the command that runs it again and
+the executed notebook to download. There is also a page for addresses that do not exist.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from companion.sphinx_ext.project_json import clone_of
+from companion.sphinx_ext.results import clone_of
 
 ASSETS = Path(__file__).parent / "assets"
 COLAB = "pages/howto/colab.ipynb"
 HOWTO = "pages/howto/rerun"  # what the command on each page needs
+EARLIER = (
+    "Executed by an earlier edition of this code (see Changelog); its numbers stand, its code "
+    "cells name older modules."
+)
 
 
 def chapter_of(page: str) -> tuple[str, str] | None:
@@ -59,41 +63,55 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
     for number, (other, name) in enumerate(editions(Path(app.srcdir), chapter).items()):
         if number:
             links += nodes.inline(text=" · ")
-        here = other == dataset
         there = f"executed/{other}/{chapter}"
-        links += nodes.strong(text=name) if here else _link(page, there, name)
+        links += nodes.strong(text=name) if other == dataset else _link(page, there, name)
     download = addnodes.download_reference(
         "", "", nodes.inline(text="executed notebook"), reftarget=f"/{page}.ipynb", refdoc=page
     )
     links += [nodes.inline(text=" · Download the "), download]
-    command = command_of(Path(app.env.doc2path(page)), chapter)
+    cells = _code_cells(Path(app.env.doc2path(page)))
     again = nodes.paragraph("", "This page was made by the following; change what you like")
     if HOWTO in app.env.found_docs:  # a book of some pages only may come without it
         needs = _link(page, HOWTO, "what it needs")
         again += [nodes.inline(text=" ("), needs, nodes.inline(text=")")]
     again += nodes.inline(text=":")
+    command = command_of(cells, chapter)
     code = nodes.literal_block(command, command, language="bash")
     bar = nodes.container("", links, again, code, classes=["companion-bar"])
+    source = clone_of(Path(app.srcdir)) / "chapters" / f"{chapter}.ipynb"
+    app.env.note_dependency(str(source))
+    if is_earlier_edition(cells, source):
+        bar.insert(1, nodes.paragraph(text=EARLIER))
     title.parent.insert(title.parent.index(title) + 1, bar)
 
 
-def command_of(notebook: Path, chapter: str) -> str:
-    """Return the command that makes an executed notebook again.
+def _code_cells(notebook: Path) -> list[tuple[str, list[str]]]:
+    """Return the source and the tags of every code cell."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = (cell for cell in cells if cell["cell_type"] == "code")
+    return [("".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in code]
+
+
+def is_earlier_edition(cells: list[tuple[str, list[str]]], chapter: Path) -> bool:
+    """Say whether the chapter exists and its code differs from that of an executed page."""
+    ran = [source for source, tags in cells if "injected-parameters" not in tags]
+    return chapter.is_file() and ran != [source for source, _ in _code_cells(chapter)]
+
+
+def command_of(cells: list[tuple[str, list[str]]], chapter: str) -> str:
+    """Return the command that makes an executed page again.
 
     It names the dataset, and the parameters that had other values than the chapter's own.
     """
-    own, given = (_parameters(notebook, tag) for tag in ("parameters", "injected-parameters"))
+    own, given = (_parameters(cells, tag) for tag in ("parameters", "injected-parameters"))
     named = {k: v for k, v in given.items() if k == "dataset" or own.get(k) != v}
     options = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in named.items())
     return f"papermill chapters/{chapter}.ipynb out.ipynb{options}"
 
 
-def _parameters(notebook: Path, tag: str) -> dict[str, Any]:
+def _parameters(cells: list[tuple[str, list[str]]], tag: str) -> dict[str, Any]:
     """Return the names and values that the cell with this tag assigns."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    source = next(
-        ("".join(cell["source"]) for cell in cells if tag in cell["metadata"].get("tags", [])), ""
-    )
+    source = next((source for source, tags in cells if tag in tags), "")
     assigned = [line for line in ast.parse(source).body if isinstance(line, ast.Assign)]
     return {ast.unparse(line.targets[0]): ast.literal_eval(line.value) for line in assigned}
 
@@ -114,9 +132,9 @@ def _link(page: str, target: str, text: str) -> addnodes.pending_xref:
 def changed_too(
     app: Sphinx, environment: BuildEnvironment, added: set[str], changed: set[str], gone: set[str]
 ) -> list[str]:
-    """Name the pages to make again although their own source is the same.
+    """Return the pages to build again although their own source is the same.
 
-    All, when this extension or its style changed; all chapters, when one came or went, because
+    All, if this extension or its style changed; all chapters, if one was added or removed, because
     they link to each other.
     """
     index = Path(app.outdir) / "index.html"
@@ -134,9 +152,9 @@ def add_missing_page(app: Sphinx) -> list[tuple[str, dict[str, str], str]]:
 
 
 def root_missing_page(app: Sphinx, exception: Exception | None) -> None:
-    """Make the links of 404.html absolute where the book's address is known.
+    """Make the links of 404.html absolute if the book's address is known.
 
-    A server shows that page under any path, so that relative links would lead nowhere.
+    A server shows that page under any path, where relative links lead nowhere.
     """
     path = Path(app.outdir) / "404.html"
     base = urlsplit(app.config.html_baseurl).path
@@ -147,35 +165,24 @@ def root_missing_page(app: Sphinx, exception: Exception | None) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def drop_thebe(
+def fix_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
 ) -> None:
-    """Leave out the live-code scripts, which name a CDN and are added to each page twice."""
+    """Correct what Sphinx and its theme put on every page.
+
+    The live-code scripts go, which load from a CDN. Colab opens the notebook that first installs
+    the project. Screen readers misread two kinds of HTML: the parameters of a long signature are
+    definitions without a term, and a bibliography is called a list but has no list items.
+    """
     context["script_files"] = [
         script
         for script in context["script_files"]
         if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
     ]
-
-
-def start_colab(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
-) -> None:
-    """Let Colab open the notebook that installs the library first: it has no other way to."""
     for group in context.get("header_buttons", []):
         for button in group.get("buttons", []):
             if "//colab." in button.get("url", ""):
                 button["url"] = re.sub(r"(/blob/[^/]+)/.*", rf"\1/{COLAB}", button["url"])
-
-
-def mend_roles(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
-) -> None:
-    """Mend what Sphinx and docutils write that a screen reader cannot tell.
-
-    The parameters of a long signature are definitions without a term, and a bibliography is called
-    a list without having list items.
-    """
     body = re.sub(r'<dt class="sig.*?</dt>', _as_list, context.get("body", ""), flags=re.DOTALL)
     context["body"] = body.replace('<div role="list" class="citation-list">', "<div>")
 
@@ -188,7 +195,7 @@ def _as_list(signature: re.Match[str]) -> str:
 def keep_plain(
     app: Sphinx, what: str, name: str, object_: object, options: object, lines: list[str]
 ) -> None:
-    """Let |a| in docstrings be the size of a set and Recall@20 no address."""
+    """Escape | and @ in docstrings: |a| is the size of a set, Recall@20 no address."""
     for number, line in enumerate(lines):
         pieces = line.split("``")
         pieces[::2] = [re.sub(r"([|@])", r"\\\1", piece) for piece in pieces[::2]]
@@ -213,8 +220,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", keep_plain)
     app.connect("env-get-outdated", changed_too)
     app.connect("html-collect-pages", add_missing_page)
-    app.connect("html-page-context", drop_thebe, priority=900)
-    app.connect("html-page-context", start_colab, priority=900)
-    app.connect("html-page-context", mend_roles)
+    app.connect("html-page-context", fix_page, priority=900)
     app.connect("build-finished", root_missing_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

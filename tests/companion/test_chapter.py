@@ -1,16 +1,23 @@
 """The chapters' frame, the figures and the scoreboard, on a small world."""
 
 import base64
+import copy
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pandas as pd
+import papermill
 import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from companion import chapter, scoreboard
+from companion.execute import parameters
+from companion.site import ROOT
 from lib import claims
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -52,15 +59,67 @@ def test_a_wrong_parameter_is_one_sentence(change: dict[str, Any], word: str) ->
     assert fault.value._render_traceback_() == [f"InputError: {fault.value}"]
 
 
-def test_what_a_notebook_holds_besides_parameters_is_passed_over() -> None:
-    namespace = GIVEN | {
-        "chapter": chapter,
-        "_": 1,
-        "In": [],
-        "get_ipython": len,
-        "Page": chapter.Page,
-    }
+def test_results_of_an_earlier_run_in_the_kernel_are_no_parameters() -> None:
+    cells = [
+        "",
+        "dataset = 'synthetic'\nk = 20",
+        "k = 5",
+        "begin",
+        "run = 1\nrun",
+        "k = 5",
+        "begin",
+    ]
+    namespace = GIVEN | {"chapter": chapter, "_": 1, "In": cells, "run": 1}
     assert chapter.begin("03-agreement", namespace).parameters == GIVEN
+    namespace["In"] = [*cells[:-1], "run = 1", "begin"]
+    with pytest.raises(InputError, match="has no parameter 'run'"):
+        chapter.begin("03-agreement", namespace)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "chapters").glob("[0-9]*.ipynb")), ids=str)
+def test_a_chapter_begins_right_after_its_parameters(path: Path) -> None:
+    code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert "parameters" in code[0].metadata.tags and "chapter.begin(" in code[1].source
+    history = [cell.source for cell in code]
+    names = set(parameters(path))
+    assert chapter._assigned({"In": ["", *history[:2]]}) == names
+    assert chapter._assigned({"In": ["", *history, *history[:2]]}) == names
+
+
+def test_a_chapter_runs_twice_in_one_kernel_and_refuses_an_unknown_parameter() -> None:
+    notebook = nbformat.read(ROOT / "chapters" / "01-data.ipynb", 4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    own = nbformat.v4.new_code_cell(
+        'dataset = "synthetic"\nk = 5', metadata={"tags": ["injected-parameters"]}
+    )
+    once = [cells[0], own, *cells[1:]]
+    notebook.cells = [copy.deepcopy(cell) for cell in (*once, *once)]
+    notebook.cells += [cells[0], nbformat.v4.new_code_cell("topk = 3"), cells[1]]
+    with pytest.raises(CellExecutionError, match="chapter 01-data has no parameter 'topk'"):
+        NotebookClient(notebook, kernel_name="python3").execute()
+    assert [cell.execution_count for cell in notebook.cells] == list(
+        range(1, len(notebook.cells) + 1)
+    )
+
+
+def test_plain_papermill_is_told_of_an_unknown_parameter(tmp_path: Path) -> None:
+    chapter, out = ROOT / "chapters" / "01-data.ipynb", tmp_path / "out.ipynb"
+    with pytest.raises(papermill.PapermillExecutionError, match="has no parameter 'topk'"):
+        papermill.execute_notebook(chapter, out, {"topk": 3}, kernel_name="python3")
+
+
+def test_a_dataset_may_be_called_as_nothing_is(
+    page: chapter.Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, Any]] = []
+    monkeypatch.setattr(chapter, "display", lambda bundle, **_: shown.append(bundle))
+    page.__dict__["dataset"] = replace(page.dataset, name="BaNaNa")
+    nothing = Estimate(*[float("nan")] * 3, 0)
+    page.judge("F2", {name: nothing for name in claims.load()["F2"].measures})
+    record = shown[0][chapter.RECORD]
+    assert record["dataset"] == "BaNaNa"
+    assert set(map(tuple, record["measures"].values())) == {(None, None, None, 0.0)}
+    json.dumps(record, allow_nan=False)
 
 
 def test_judge_leaves_a_record_and_the_box_has_no_number(
@@ -153,7 +212,7 @@ def test_a_panel_a_claim_with_datasets_in_the_order_given(tmp_path: Path) -> Non
         notebook(tmp_path / f"run/{dataset}/03-agreement.ipynb", claims.HOLDS, mean)
     found = scoreboard.records([tmp_path / "run"], ["b", "missing", "a"])
     assert list(found["dataset"].cat.categories) == ["b", "a", "c"]
-    drawn = scoreboard.drawn(found)
+    drawn = scoreboard.panels(found)
     assert list(drawn["dataset"]) == ["b", "a", "c"] and drawn["panel"].str.startswith("F2").all()
 
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from companion import comparison, site
 from companion.__main__ import main
-from companion.chapter import RECORD
+from companion.scoreboard import RECORD
 from lib.core import InputError
 
 ASKED = {"dataset": "ml-100k", "k": 20, "seeds": 3, "device": "auto"}
@@ -98,3 +100,10 @@ def test_nothing_in_common_is_one_sentence(folders: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match="no finding is judged both") as fault:
         comparison.compare(*folders)
     assert "\n" not in str(fault.value)
+
+
+def test_comparing_loads_no_torch() -> None:
+    script = "import sys, companion.comparison; print('torch' in sys.modules)"
+    words = [sys.executable, "-c", script]
+    ran = subprocess.run(words, cwd=site.ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"

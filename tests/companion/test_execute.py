@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -133,6 +134,30 @@ def test_unknown_parameter_is_refused_before_anything_runs(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize("more", [["-p", "k"], ["--seed", "-1"], ["--seed", "x"], ["--who"]])
+def test_a_wrong_command_is_told_without_a_traceback(more, capsys):
+    assert main(["fit", "ml-100k", "ease", *more]) == 2
+    said = capsys.readouterr().err
+    assert said and "Traceback" not in said
+
+
+def test_the_run_is_not_overwritten_by_the_qrels(tmp_path, capsys):
+    assert main(["export", "ml-100k", "ease", "--out", str(tmp_path / "x.qrels")]) == 2
+    assert "give the run another suffix" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_the_console_script_is_the_same_command():
+    script = (
+        "import sys; from companion.__main__ import main; main(['--help']); print(*sys.modules)"
+    )
+    words = [sys.executable, "-c", script]
+    ran = subprocess.run(words, cwd=site.ROOT, capture_output=True, text=True, check=True)
+    assert "compare" in ran.stdout
+    assert not {"torch", "pandas", "nbformat"} & set(ran.stdout.split())
+    about = tomllib.loads((site.ROOT / "pyproject.toml").read_text())["project"]
+    assert about["scripts"] == {"companion": "companion.__main__:main"}
+
+
 def test_missing_chapter_names_those_there_are(tmp_path):
     write_chapter(tmp_path)
     with pytest.raises(InputError, match="03-agreement.ipynb"):
@@ -164,6 +189,23 @@ def test_a_variant_is_a_dataset_with_parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine@k=3").mkdir()
     assert execution.variant("mine@k=3") == ("mine@k=3", {})
+
+
+def test_words_are_names_as_a_shell_reads_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("38-my data", "it's", "2024"):
+        (tmp_path / name).mkdir()
+    assert execution.words("38-my data") == ["38-my data"]
+    assert execution.words(["ml-100k '38-my data'", "it's", 2024]) == [
+        "ml-100k", "38-my data", "it's", "2024"
+    ]  # fmt: skip
+    assert execution.parts("ml-100k ml-100k '38-my data@k=5'") == {
+        "ml-100k": "ml-100k", "38-my-data-k-5": "38-my data@k=5"
+    }  # fmt: skip
+    with pytest.raises(InputError, match="not closed"):
+        execution.words("ml-100k it's")
+    with pytest.raises(InputError, match="'a/x' and 'b/X' would both be the part 'x'"):
+        execution.parts("a/x b/X")
 
 
 @pytest.mark.parametrize("name", ["ml-100k@k", "ml-100k@=3", "ml-100k@k=3,", "ml-100k@k="])
@@ -236,6 +278,14 @@ def test_toc_unfolds_the_chapters_of_each_dataset_in_order(root):
     assert second == {"file": "executed/games/01-data", "title": "Games"}
     assert other == {"file": "executed/other/01-data", "title": "other"}
     assert reference["chapters"] == [{"file": "glossary"}]
+
+
+def test_a_heading_without_the_datasets_name_is_a_title(root):
+    path = root / "executed" / "games" / "15-own.ipynb"
+    heading = nbformat.v4.new_markdown_cell("# My own question")
+    nbformat.write(nbformat.v4.new_notebook(cells=[heading]), path)
+    _, games, _ = site.toc(root, root)["parts"][0]["chapters"]
+    assert games["sections"][0]["title"] == "15. My own question"
 
 
 def test_stage_takes_fresh_parts_whole(root, capsys):

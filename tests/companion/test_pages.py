@@ -11,6 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from companion import execute, site
+from companion.sphinx_ext.bar import is_earlier_edition
 
 OWN = 'dataset = "ml-100k"\nk = 20\nseeds = 3'
 PARTS = {
@@ -47,6 +48,13 @@ def html(tmp_path_factory):
     for part in PARTS:
         write_page(book, part, "03-agreement")
     write_page(book, "ml-100k", "04-complementarity")
+    # a clone around the book: one chapter as it was executed, one that was edited since
+    (book.parent / "lib").mkdir()
+    (book.parent / "lib" / "__init__.py").touch()
+    (book.parent / "chapters").mkdir()
+    cells = [new_code_cell(OWN, metadata={"tags": ["parameters"]})]
+    for chapter, more in {"03-agreement": [], "04-complementarity": [new_code_cell("1")]}.items():
+        nbformat.write(new_notebook(cells=cells + more), book.parent / f"chapters/{chapter}.ipynb")
     site.write_toc(book)
     build = [Path(sys.executable).with_name("jupyter-book"), "build", book]
     built = subprocess.run(
@@ -78,6 +86,16 @@ def test_a_chapter_leads_to_itself_in_the_other_parts(html):
 
 def test_a_chapter_of_one_part_leads_nowhere_else(html):
     assert "my-films" not in str(bar(html, "ml-100k/04-complementarity"))
+
+
+def test_a_page_of_other_code_than_its_chapters_says_so(html):
+    words = "Executed by an earlier edition of this code (see Changelog); its numbers stand"
+    assert words in bar(html, "ml-100k/04-complementarity").get_text()
+    assert not [part for part in PARTS if words in bar(html, f"{part}/03-agreement").get_text()]
+
+
+def test_a_page_without_a_chapter_is_of_no_edition(tmp_path):
+    assert not is_earlier_edition([("1", [])], tmp_path / "none.ipynb")
 
 
 def test_the_command_has_what_differs_from_the_chapters_own_parameters(html):

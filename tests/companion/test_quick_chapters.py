@@ -5,8 +5,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from companion.chapter import RECORD
 from companion.execute import execute
+from companion.scoreboard import RECORD
 from companion.site import ROOT, workflow
 from lib import claims
 
