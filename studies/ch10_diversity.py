@@ -94,7 +94,7 @@ class Space(NamedTuple):
     items: Vectors
 
 
-def neighbourhood(n_items: int) -> int:
+def n_neighbours(n_items: int) -> int:
     """Return how many nearest others of an item to look at: 20, at most a tenth of all others.
 
     Of few items nearly all would be neighbours in every space.
@@ -305,7 +305,7 @@ def trainings(run: Run, epochs: int) -> pd.DataFrame:
 def scores(run: Run, found: dict[Key, Space]) -> Scores:
     """Return every measure of every space, and those of lists of the most popular items."""
     raw = normalize(text.encode(run.dataset, run.parameters["encoder"]), dim=1).numpy()
-    k = neighbourhood(run.dataset.n_items)
+    k = n_neighbours(run.dataset.n_items)
     near_text = neighbours(raw, k)
     near = {seed: (near_text, neighbours(found["0", seed].items, k)) for seed in run.seeds}
     ranks = _kept_ranks(run, [space.items for space in found.values()])

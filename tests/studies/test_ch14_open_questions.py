@@ -1,4 +1,4 @@
-"""Thinner data, further descriptions, shared finders, and the comparisons of the open questions."""
+"""Fewer interactions, further descriptions, and the comparisons of the open questions."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,8 +16,7 @@ from lib.encoders import text
 from lib.fusion import simplex
 from lib.metrics import recall
 from studies import ch14_open_questions
-from studies.ch14_open_questions import Trials
-from studies.ch14_thinning import thinned
+from studies.ch14_open_questions import subsample
 from studies.concatenation import best_concat
 from studies.context import Run
 
@@ -28,11 +27,11 @@ def pairs(matrix: sp.csr_matrix) -> set[tuple[int, int]]:
     return set(zip(*(x.tolist() for x in matrix.nonzero()), strict=True))
 
 
-# Thinned training data.
+# Fewer training interactions.
 
 
-def test_thinning_keeps_the_share_and_touches_nothing_else(small: Dataset) -> None:
-    half = thinned(small, 0.5, 7)
+def test_subsampling_keeps_the_share_and_touches_nothing_else(small: Dataset) -> None:
+    half = subsample(small, 0.5, 7)
     assert half.train.nnz == round(0.5 * small.train.nnz)
     assert half.train.shape == small.train.shape and half.train.has_sorted_indices
     assert pairs(half.train) < pairs(small.train)
@@ -40,36 +39,36 @@ def test_thinning_keeps_the_share_and_touches_nothing_else(small: Dataset) -> No
     assert half.digest != small.digest and half.name == small.name
 
 
-def test_thinning_is_seeded_and_nested(small: Dataset) -> None:
-    tenth, quarter, half = (pairs(thinned(small, s, 7).train) for s in (0.1, 0.25, 0.5))
+def test_subsampling_is_seeded_and_nested(small: Dataset) -> None:
+    tenth, quarter, half = (pairs(subsample(small, s, 7).train) for s in (0.1, 0.25, 0.5))
     assert tenth < quarter < half
-    assert half == pairs(thinned(small, 0.5, 7).train)
-    assert half != pairs(thinned(small, 0.5, 8).train)
-    assert pairs(thinned(small, 1.0).train) == pairs(small.train)
+    assert half == pairs(subsample(small, 0.5, 7).train)
+    assert half != pairs(subsample(small, 0.5, 8).train)
+    assert pairs(subsample(small, 1.0).train) == pairs(small.train)
 
 
 def test_every_user_keeps_one_and_no_user_gains_one(small: Dataset) -> None:
     without = replace(small, train=sp.csr_matrix(sp.diags((np.arange(60) > 4) * 1.0) @ small.train))
-    found = thinned(without, 1e-9, 7).train
+    found = subsample(without, 1e-9, 7).train
     np.testing.assert_array_equal(np.diff(found.indptr), np.arange(60) > 4)
 
 
-def test_thinning_keeps_times_beside_their_interactions() -> None:
+def test_subsampling_keeps_times_beside_their_interactions() -> None:
     train = sp.csr_matrix(np.array([[1, 1, 0, 1], [1, 0, 1, 1]], dtype=np.float32))
     times = sp.csr_matrix(np.array([[5.0, 6, 0, 7], [8, 0, 9, 10]]))
     nothing = sp.csr_matrix((2, 4), dtype=np.float32)
     data = Dataset("d", train, nothing, nothing, pd.DataFrame({"text": list("abcd")}), {}, times)
-    found = thinned(data, 0.5, 1)
+    found = subsample(data, 0.5, 1)
     assert found.times is not None and found.train.nnz == 3
     np.testing.assert_array_equal(found.times.toarray(), times.toarray() * found.train.toarray())
     assert found.card["training interactions kept"] == "3 of 6"
 
 
-def test_thinning_draws_all_interactions_alike() -> None:
+def test_subsampling_draws_all_interactions_alike() -> None:
     train = sp.csr_matrix(np.ones((4, 50), dtype=np.float32))
     nothing = sp.csr_matrix((4, 50), dtype=np.float32)
     data = Dataset("d", train, nothing, nothing, pd.DataFrame({"text": ["a"] * 50}), {})
-    times_kept = sum(thinned(data, 0.5, seed).train.toarray() for seed in range(200))
+    times_kept = sum(subsample(data, 0.5, seed).train.toarray() for seed in range(200))
     # 200 draws of one half: a standard deviation of 7
     assert abs(times_kept.mean() - 100) < 1e-9 and np.abs(times_kept - 100).max() < 35
 
@@ -77,7 +76,7 @@ def test_thinning_draws_all_interactions_alike() -> None:
 @pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan")])
 def test_a_wrong_share_is_one_sentence(small: Dataset, share: float) -> None:
     with pytest.raises(InputError, match="share") as fault:
-        thinned(small, share)
+        subsample(small, share)
     assert "\n" not in str(fault.value)
 
 
@@ -159,46 +158,42 @@ GIVEN: dict[str, Any] = {
 
 
 def run_of(dataset: Dataset, **changes: Any) -> Run:
-    return Run(dataset, GIVEN | changes)
+    return Run(dataset, GIVEN | changes, epochs=1)
 
 
-def trials_of(dataset: Dataset, trained: Dataset | None = None, **changes: Any) -> Trials:
-    return Trials(run_of(dataset, **changes), trained or dataset, epochs=1)
-
-
-def test_lists_leave_out_what_was_thinned_away(small: Dataset) -> None:
-    trials = trials_of(small, thinned(small, 0.2, 0))
-    lists = trials.lists(trials.view("lightgcn", 0))
+def test_lists_leave_out_what_was_removed(small: Dataset) -> None:
+    run = run_of(small).learning_from(subsample(small, 0.2, 0))
+    lists = run.lists_of(run.view("lightgcn", 0))
     listed = {(u, int(i)) for u, row in enumerate(lists) for i in row}
     assert not listed & pairs(small.train) and not listed & pairs(small.valid)
 
 
 def test_a_comparison_is_of_what_it_says(small: Dataset) -> None:
-    trials = trials_of(small)
-    found = ch14_open_questions.compared(trials)
-    single = [recall(trials.lists(trials.view("linear", s)), small.test) for s in (0, 1)]
+    run = run_of(small)
+    found = ch14_open_questions.compare_fusion(run)
+    single = [recall(run.lists_of(run.view("linear", s)), small.test) for s in (0, 1)]
     np.testing.assert_array_equal(found.singles["text"], np.mean(single, axis=0))
-    fused = [
-        best_concat(small, [trials.view(m, s) for m in ("lightgcn", "linear")]) for s in (0, 1)
-    ]
-    by_hand = np.mean([recall(trials.lists(view), small.test) for view in fused], axis=0)
+    fused = [best_concat(small, [run.view(m, s) for m in ("lightgcn", "linear")]) for s in (0, 1)]
+    by_hand = np.mean([recall(run.lists_of(view), small.test) for view in fused], axis=0)
     np.testing.assert_array_equal(found.fused, by_hand)
-    by_name = {n: trials.validation(lambda s, m=m: trials.view(m, s))  # type: ignore[misc]
-               for n, m in (("LightGCN", "lightgcn"), ("text", "linear"))}  # fmt: skip
+    by_name = {
+        n: np.mean([run.validation(view) for view in run.views(m)])
+        for n, m in (("LightGCN", "lightgcn"), ("text", "linear"))
+    }
     assert found.better == max(by_name, key=by_name.__getitem__)
     expected = by_hand.sum() / found.singles[found.better].sum() - 1
     np.testing.assert_allclose(
         ch14_open_questions.gains(found)["over the better view"].mean, expected
     )
-    two = [best_concat(small, [trials.view("lightgcn", s), trials.view("lightgcn", 1 - s)])
+    two = [best_concat(small, [run.view("lightgcn", s), run.view("lightgcn", 1 - s)])
            for s in (0, 1)]  # fmt: skip
-    by_hand = np.mean([recall(trials.lists(view), small.test) for view in two], axis=0)
+    by_hand = np.mean([recall(run.lists_of(view), small.test) for view in two], axis=0)
     np.testing.assert_array_equal(found.seeds, by_hand)
 
 
 def test_nothing_is_chosen_by_test_items(small: Dataset, small_with_other_test: Dataset) -> None:
     one, other = (
-        ch14_open_questions.compared(trials_of(d)) for d in (small, small_with_other_test)
+        ch14_open_questions.compare_fusion(run_of(d)) for d in (small, small_with_other_test)
     )
     assert one.better == other.better
     for name in one.jaccard:  # the lists are the same, whatever the test items
@@ -206,7 +201,7 @@ def test_nothing_is_chosen_by_test_items(small: Dataset, small_with_other_test: 
 
 
 def test_shares_come_with_what_is_left(small: Dataset) -> None:
-    found = ch14_open_questions.by_share(run_of(small, seeds=1), 2, 1)
+    found = ch14_open_questions.by_share(run_of(small, seeds=1), 2)
     assert list(found) == [1.0, 0.1]
     left, _ = found[0.1]
     # every user keeps one: more than a tenth of what little there is
@@ -215,18 +210,18 @@ def test_shares_come_with_what_is_left(small: Dataset) -> None:
 
 def test_no_times_no_temporal_split(small: Dataset) -> None:
     assert small.times is None
-    found = ch14_open_questions.of_split(run_of(small), "temporal", 1)
+    found = ch14_open_questions.on_split(run_of(small), "temporal")
     assert found is None
     assert all(np.isnan(value.mean) for value in ch14_open_questions.gains(found).values())
 
 
 def test_further_descriptions_leave_the_runs_encoder_out(films: Dataset) -> None:
-    assert ch14_open_questions.descriptions_of(run_of(films)) == ["genres", "tfidf"]
-    assert ch14_open_questions.descriptions_of(run_of(films, encoder="genres")) == ["tfidf"]
+    assert ch14_open_questions.further_descriptions(run_of(films)) == ["genres", "tfidf"]
+    assert ch14_open_questions.further_descriptions(run_of(films, encoder="genres")) == ["tfidf"]
 
 
 def test_more_views_are_every_single_pair_triple_and_all(films: Dataset) -> None:
-    found = ch14_open_questions.more_views(trials_of(films, seeds=1))
+    found = ch14_open_questions.recall_of_combinations(run_of(films, seeds=1))
     assert list(found) == [
         "LightGCN", "text", "genres", "tfidf",
         "LightGCN + text", "LightGCN + genres", "text + genres", "LightGCN + text + genres",
@@ -241,27 +236,27 @@ def test_more_views_are_every_single_pair_triple_and_all(films: Dataset) -> None
 
 
 def test_one_description_leaves_pairs_of_two(small: Dataset) -> None:
-    trials = trials_of(small, seeds=1)
-    found = ch14_open_questions.more_views(trials)
+    run = run_of(small, seeds=1)
+    found = ch14_open_questions.recall_of_combinations(run)
     assert list(found) == [
         "LightGCN", "text", "LightGCN + text", "LightGCN + text + second LightGCN seed",
     ]  # fmt: skip
     assert np.isnan(
         [v.mean for v in ch14_open_questions.third_gains(found, ["LightGCN", "text"])]
     ).all()
-    assert list(ch14_open_questions.finders(trials).index) == [
+    assert list(ch14_open_questions.hits_by_lists(run).index) == [
         "LightGCN, text, second LightGCN seed"
     ]
 
 
-def test_shares_of_finders_add_up(films: Dataset) -> None:
-    table = ch14_open_questions.finders(trials_of(films, seeds=1))
+def test_shares_of_hits_add_up(films: Dataset) -> None:
+    table = ch14_open_questions.hits_by_lists(run_of(films, seeds=1))
     assert list(table.index) == ["LightGCN, text, genres", "LightGCN, text, second LightGCN seed"]
     np.testing.assert_allclose(table.sum(axis=1), 100)
 
 
 def test_costs_count_both_halves(small: Dataset) -> None:
-    recalls, costs = ch14_open_questions.at_no_cost(trials_of(small, seeds=1), width=8)
+    recalls, costs = ch14_open_questions.at_no_cost(run_of(small, seeds=1), dimension=8)
     table = costs.set_index("what")
     entities = small.n_users + small.n_items
     assert small.vectors is not None
@@ -276,15 +271,15 @@ def test_costs_count_both_halves(small: Dataset) -> None:
 
 
 def test_a_grid_limits_the_weights(small: Dataset) -> None:
-    trials = trials_of(small, seeds=1)
-    parts = [trials.view("lightgcn", 0), trials.view("linear", 0)]
-    found = best_concat(trials.run.dataset, parts, simplex(2, 1))
+    run = run_of(small, seeds=1)
+    parts = [run.view("lightgcn", 0), run.view("linear", 0)]
+    found = best_concat(small, parts, simplex(2, 1))
     assert found.info["weights"] in ([0, 1], [1, 0])
 
 
 @pytest.mark.parametrize(("shares", "epochs"), [(1, 5), (5, 5), (2, 0)])
 def test_wrong_parameters_are_one_sentence(shares: int, epochs: int) -> None:
-    check: Callable[[int, int], None] = ch14_open_questions.check
+    check: Callable[[int, int], None] = ch14_open_questions.check_parameters
     with pytest.raises(InputError, match="shares") as fault:
         check(shares, epochs)
     assert "\n" not in str(fault.value)
