@@ -7,8 +7,6 @@ found, named and made again. Writers of one key wait for each other through a fi
 operating system frees when its holder dies.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib
@@ -91,6 +89,12 @@ def _chunks(part: Any) -> list[bytes | memoryview]:
     if isinstance(part, pd.DataFrame):
         return [b"table", part.to_json(orient="split", double_precision=15).encode()]
     return [b"json", json.dumps(part, sort_keys=True, default=str).encode()]
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 # keys: the version of the code
@@ -229,7 +233,7 @@ def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
         for name, table in tables.items():
             table.to_parquet(draft / f"{name}.parquet", index=False)
         (draft / FACTS).write_text(json.dumps(facts, sort_keys=True))
-        files = {path.name: _file_digest(path) for path in sorted(draft.iterdir())}
+        files = {path.name: file_digest(path) for path in sorted(draft.iterdir())}
         manifest = {"key": key, "files": files}
         (draft / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, default=str))
         for path in draft.iterdir():
@@ -259,7 +263,7 @@ def _fault(folder: Path) -> str | None:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         files = manifest["files"]
-        wrong = [name for name, sha in files.items() if _file_digest(folder / name) != sha]
+        wrong = [name for name, sha in files.items() if file_digest(folder / name) != sha]
         other = _name(folder.parent.name, manifest["key"]) != folder.name
         found = {path.name for path in folder.iterdir()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
@@ -271,11 +275,6 @@ def _fault(folder: Path) -> str | None:
     foreign = {name for name in found - {MANIFEST, FACTS, ARRAYS} if not name.endswith(".parquet")}
     wrong = sorted(found ^ {MANIFEST, *files} | {FACTS} - found | foreign)
     return f"{', '.join(wrong)}: not the files of this version" if wrong else None
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 # the inventory

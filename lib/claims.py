@@ -1,7 +1,5 @@
 """The paper's findings, their rules in ``claims.yml``, and the verdicts that these give."""
 
-from __future__ import annotations
-
 import ast
 import math
 import operator

@@ -4,8 +4,6 @@ Everything works on integer ids and whole arrays. A split depends on the ids and
 never on the order of a file's rows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

@@ -1,7 +1,5 @@
 """A view: one vector per user and per item whose inner product ranks, made once and cached."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -168,7 +166,7 @@ def _settings(model: str, spec: Model, given: dict[str, Any]) -> dict[str, Any]:
     recipe = asdict(Recipe(**settings).checked())
     # a weight of 1 and one of 1.0 are the same fit
     kinds = {field.name: field.type for field in fields(Recipe)}
-    return {name: float(v) if kinds[name] == "float" else v for name, v in recipe.items()}
+    return {name: float(v) if kinds[name] is float else v for name, v in recipe.items()}
 
 
 def lists(

@@ -1,7 +1,5 @@
 """AlphaRec: text through a small network, then propagated (Sheng et al. 2024)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Generator, Tensor
 

@@ -1,7 +1,5 @@
 """A collaborative alignment in the spirit of CARec (Wang et al. 2023), in one phase."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor

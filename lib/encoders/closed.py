@@ -4,12 +4,10 @@ Each takes the dataset, a seed and, where it reads text, the text vectors (n_ite
 returns users (n_users × d), items (n_items × d) and what it chose by validation Recall@20.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -206,7 +204,7 @@ class Semantic(NamedTuple):
     own: Floats
 
     @classmethod
-    def of(cls, text: Floats, ridge: float) -> Semantic:
+    def of(cls, text: Floats, ridge: float) -> Self:
         """Fit them to unit text vectors (n × w) with λ_F = ``ridge``."""
         kernel = inv(text.T @ text + ridge * np.eye(text.shape[1]))  # w × w
         right = kernel @ text.T

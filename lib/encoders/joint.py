@@ -1,7 +1,5 @@
 """Models of two branches: their norm-concat, and one that aligns their shared parts alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch
@@ -16,7 +14,40 @@ from lib.encoders.losses import alignment, cross_covariance, distinct
 from lib.encoders.training import Encoder, Recipe, Vectors
 
 
-class Joint(Encoder):
+class _Branches(Encoder):
+    """A LightGCN and a linear text branch, whose vectors ``join`` makes one."""
+
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
+    ) -> None:
+        super().__init__()
+        self.collaborative = LightGCN(dataset, recipe, rng, device)
+        self.semantic = Linear(dataset, recipe, rng, device, text)
+        self.branches: tuple[Vectors, Vectors]  # of the latest batch, text first
+
+    def join(self, text: Tensor, free: Tensor) -> Tensor:
+        """Return one side's vectors from those of the text and the collaborative branch."""
+        raise NotImplementedError
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return the joined vectors, n_users × d and n_items × d."""
+        sides = zip(self.semantic.vectors(), self.collaborative.vectors(), strict=True)
+        users, items = (self.join(text, free) for text, free in sides)
+        return users, items
+
+    def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
+        """Join the two branches' vectors of the batch, each user's text without the positive."""
+        # kept, because an auxiliary loss may need them and a second propagation would double the
+        # cost of a step
+        self.branches = (
+            self.semantic.batch(users, positives, negatives),
+            self.collaborative.batch(users, positives, negatives),
+        )
+        u, p, n = (self.join(text, free) for text, free in zip(*self.branches, strict=True))
+        return u, p, n
+
+
+class Joint(_Branches):
     """Both branches normalised and concatenated: their score is the mean of the two cosines.
 
     Each branch has half of the recipe's dimensions, so that the model has as many as the views it
@@ -26,34 +57,20 @@ class Joint(Encoder):
     def __init__(
         self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
     ) -> None:
-        super().__init__()
         if recipe.dimension % 2:
             raise InputError(
                 f"dimension = {recipe.dimension} was given to the joint model, whose two branches "
                 "have half of it each; give an even number"
             )
         half = replace(recipe, dimension=recipe.dimension // 2)
-        self.collaborative = LightGCN(dataset, half, rng, device)
-        self.semantic = Linear(dataset, half, rng, device, text)
+        super().__init__(dataset, half, rng, device, text)
 
-    def vectors(self) -> tuple[Tensor, Tensor]:
-        """Return the concatenated unit vectors, n_users × d and n_items × d."""
-        users, items = zip(self.collaborative.vectors(), self.semantic.vectors(), strict=True)
-        return _concatenated(users), _concatenated(items)
-
-    def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
-        """Concatenate the two branches' vectors of the batch."""
-        one = self.collaborative.batch(users, positives, negatives)
-        other = self.semantic.batch(users, positives, negatives)
-        u, p, n = (_concatenated(pair) for pair in zip(one, other, strict=True))
-        return u, p, n
+    def join(self, text: Tensor, free: Tensor) -> Tensor:
+        """Return the concatenated unit vectors (n × d)."""
+        return torch.cat([F.normalize(free, dim=1), F.normalize(text, dim=1)], dim=1)
 
 
-def _concatenated(parts: tuple[Tensor, ...]) -> Tensor:
-    return torch.cat([F.normalize(part, dim=1) for part in parts], dim=1)
-
-
-class SharedPrivate(Encoder):
+class SharedPrivate(_Branches):
     """A linear text branch and a LightGCN branch, each with a shared and a private part.
 
     Our own model, the paper's picture taken literally. With t for text, c for collaborative, s
@@ -75,43 +92,27 @@ class SharedPrivate(Encoder):
     def __init__(
         self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
     ) -> None:
-        super().__init__()
         if recipe.dimension % 4:
             raise InputError(
                 f"dimension = {recipe.dimension} was given to the shared-private model, whose "
                 "private parts have a quarter of it each; give a multiple of 4"
             )
-        self.shared = recipe.dimension // 2
         branch = replace(recipe, dimension=3 * recipe.dimension // 4)
-        self.collaborative = LightGCN(dataset, branch, rng, device)
-        self.semantic = Linear(dataset, branch, rng, device, text)
-        self.branches: tuple[Vectors, Vectors] | None = None
+        super().__init__(dataset, branch, rng, device, text)
+        self.shared = recipe.dimension // 2
 
-    def vectors(self) -> tuple[Tensor, Tensor]:
-        """Return the three parts side by side, n_users × d and n_items × d."""
-        sides = zip(self.semantic.vectors(), self.collaborative.vectors(), strict=True)
-        users, items = (self._joined(text, free) for text, free in sides)
-        return users, items
-
-    def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
-        """Join the two branches' vectors of the batch, each user's text without the positive."""
-        # the auxiliary loss of this batch needs the branches, and a second propagation would
-        # double the cost of a step
-        self.branches = (
-            self.semantic.batch(users, positives, negatives),
-            self.collaborative.batch(users, positives, negatives),
-        )
-        u, p, n = (self._joined(text, free) for text, free in zip(*self.branches, strict=True))
-        return u, p, n
+    def join(self, text: Tensor, free: Tensor) -> Tensor:
+        """Return the mean shared part and the two private ones side by side (n × d)."""
+        (shared_text, private_text), (shared_free, private_free) = map(self._parts, (text, free))
+        shared = F.normalize((shared_text + shared_free) / 2, dim=1)
+        return torch.cat([shared, private_text, private_free], dim=1)
 
     def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
         """Return the alignment of the shared parts plus the covariances with the private ones."""
-        assert self.branches is not None, "auxiliary comes after batch"
-        (text, free), self.branches = self.branches, None
         total = vectors[0].new_zeros(())
         for side, ids in enumerate((users, positives)):
             rows = distinct(ids)
-            parts = [self._parts(branch[side][rows]) for branch in (text, free)]
+            parts = [self._parts(branch[side][rows]) for branch in self.branches]
             total = total + alignment(parts[0][0], parts[1][0])
             total = total + sum(cross_covariance(shared, private) for shared, private in parts)
         return total
@@ -120,8 +121,3 @@ class SharedPrivate(Encoder):
         """Return a branch's shared and private part at unit length (n × d/2 and n × d/4)."""
         shared, private = branch[:, : self.shared], branch[:, self.shared :]
         return F.normalize(shared, dim=1), F.normalize(private, dim=1)
-
-    def _joined(self, text: Tensor, free: Tensor) -> Tensor:
-        (shared_text, private_text), (shared_free, private_free) = map(self._parts, (text, free))
-        shared = F.normalize((shared_text + shared_free) / 2, dim=1)
-        return torch.cat([shared, private_text, private_free], dim=1)

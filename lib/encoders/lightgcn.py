@@ -1,11 +1,9 @@
 """LightGCN, and the propagation over the user-item graph that it shares with its relatives."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -36,7 +34,7 @@ class Graph:
     to_items: Callable[[Tensor], Tensor]  # n_users × d → n_items × d
 
     @classmethod
-    def of(cls, train: sp.csr_matrix, device: torch.device) -> Graph:
+    def of(cls, train: sp.csr_matrix, device: torch.device) -> Self:
         """Build both products on ``device`` from the training matrix (n_users × n_items CSR)."""
         matrix = normalised(train)
         return cls(_product(matrix, device), _product(matrix.T.tocsr(), device))

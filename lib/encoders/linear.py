@@ -3,7 +3,7 @@
 Shapes: w dimensions of text, d of the recipe, b users or positives in a batch.
 """
 
-from __future__ import annotations
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +49,7 @@ class TwoLayers(nn.Module):
         self.outer = initial(hidden, d, rng)
 
     @classmethod
-    def halving(cls, w: int, d: int, rng: Generator) -> TwoLayers:
+    def halving(cls, w: int, d: int, rng: Generator) -> Self:
         """Return AlphaRec's network: w/2 hidden dimensions, or d if that is more."""
         return cls(w, max(w // 2, d), d, rng)
 

@@ -5,12 +5,10 @@ is index arithmetic on the device of the tensors given; random numbers come from
 seed gives the same negatives everywhere.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +33,7 @@ class TrainItems:
     n_items: int
 
     @classmethod
-    def of(cls, train: csr_matrix, device: torch.device) -> TrainItems:
+    def of(cls, train: csr_matrix, device: torch.device) -> Self:
         """Copy the pattern of ``train`` (n_users × n_items CSR, sorted indices)."""
         starts = torch.from_numpy(train.indptr.astype("int64")).to(device)
         items = torch.from_numpy(train.indices.astype("int64")).to(device)

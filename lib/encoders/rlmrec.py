@@ -1,7 +1,5 @@
 """RLMRec-Con: LightGCN whose vectors are pulled towards mapped text (Ren et al. 2024)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Generator, Tensor
 

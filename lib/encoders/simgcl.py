@@ -1,7 +1,5 @@
 """SimGCL: LightGCN whose vectors must recognise themselves under noise (Yu et al. 2022)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor

@@ -8,7 +8,6 @@ of its files where it is a folder or bundled, and by the precision it computes i
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -137,29 +136,26 @@ def _identity(encoder: str) -> dict[str, str]:
 
 
 def _content(encoder: str) -> str:
-    """Return the digest of a model's files; "" for a name that is resolved by the hub."""
+    """Return the digest of a model's files and their names; "" for a name that the hub knows."""
     if encoder == "minilm":
         return MINILM_SHA256
     if not os.path.isdir(encoder):
         return ""
     try:
         files = sorted(path for path in Path(encoder).rglob("*") if path.is_file())
-        stats = [(path.relative_to(encoder).as_posix(), path.stat()) for path in files]
-        return _digest_of_files(encoder, tuple((n, s.st_size, s.st_mtime_ns) for n, s in stats))
+        stats = [(path, path.stat()) for path in files]
+        digests = [_file_digest(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     except OSError as fault:
         raise InputError(
             f"encoder folder {encoder!r} cannot be read ({fault}); make its files readable"
         ) from None
+    return cache.digest([path.relative_to(encoder).as_posix() for path in files], digests)
 
 
-@functools.lru_cache(maxsize=16)
-def _digest_of_files(folder: str, files: tuple[tuple[str, int, int], ...]) -> str:
-    """Hash a folder's files by name and content; once while their sizes and times stay."""
-    digests = {}
-    for name, _, _ in files:
-        with Path(folder, name).open("rb") as handle:
-            digests[name] = hashlib.file_digest(handle, "sha256").hexdigest()
-    return cache.digest(digests)
+@functools.cache
+def _file_digest(path: Path, size: int, time: int) -> str:
+    """Hash a file once while its size and time of change stay."""
+    return cache.file_digest(path)
 
 
 def precision(encoder: str) -> str:
@@ -184,22 +180,18 @@ def _tried(encoder: str) -> str:
 
 def _vectors(encoder: str, texts: list[str]) -> Matrix:
     """Encode in fixed batches of similar length, so that padding is small and always the same."""
-    model = _model(encoder, _content(encoder))
     order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
-    vectors = np.empty((len(texts), int(_dimension(model))), dtype=np.float32)
-    vectors[order] = _forward(model, [texts[row] for row in order])
-    if not np.isfinite(vectors).all():
+    found = _forward(_model(encoder, _content(encoder)), [texts[row] for row in order])
+    if not np.isfinite(found).all():
         raise InputError(f"encoder {encoder!r} gave NaN or infinite vectors; use another encoder")
+    vectors = np.empty_like(found)
+    vectors[order] = found
     return vectors
 
 
 def _forward(model: SentenceTransformer, texts: list[str]) -> Matrix:
     found = model.encode(texts, batch_size=BATCH, convert_to_tensor=True, show_progress_bar=False)
     return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
-
-
-def _dimension(model: SentenceTransformer) -> Any:
-    return model.get_embedding_dimension()
 
 
 @functools.cache
@@ -251,8 +243,7 @@ def _bundled() -> Path:
             "requirements-nodeps.lock, or give a sentence-transformers name"
         ) from None
     folder = Path(get_model_path())
-    with (folder / "model.safetensors").open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    found = cache.file_digest(folder / "model.safetensors")
     if found != MINILM_SHA256:
         raise InputError(
             f"the bundled encoder's file {folder / 'model.safetensors'} has SHA-256 {found}, "
@@ -264,22 +255,23 @@ def _bundled() -> Path:
 # descriptions: no language model
 
 
+def available(dataset: Dataset) -> list[str]:
+    """Return the names of the descriptions that the dataset's items have, genres first."""
+    items = dataset.items
+    has_genres = "genres" in items and bool((items["genres"].fillna("") != "").any())
+    has_words = bool(items["text"].str.contains(r"\w\w").any())
+    return ["genres"] * has_genres + ["tfidf"] * has_words
+
+
 def genres(dataset: Dataset) -> Matrix:
     """Return one column per genre, 1 where an item has it (n_items × n_genres), genres sorted."""
-    found = _genres(dataset)
-    if found.shape[1] == 0:
+    if "genres" not in available(dataset):
         raise InputError(
             f"the items of dataset {dataset.name!r} have no genres, which encoder 'genres' needs; "
             "give a dataset whose items have a column genres, or another encoder"
         )
-    return found
-
-
-def _genres(dataset: Dataset) -> Matrix:
-    if "genres" not in dataset.items:
-        return np.empty((dataset.n_items, 0), dtype=np.float32)
     columns = dataset.items["genres"].fillna("").str.get_dummies(sep=", ")
-    # of text that pandas keeps in Arrow, no genre would be a genre too
+    # where pandas keeps text in Arrow, the empty string is a genre too
     return columns.drop(columns="", errors="ignore").to_numpy(dtype=np.float32)
 
 
@@ -293,14 +285,13 @@ def tfidf(dataset: Dataset) -> Matrix:
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = sorted(set(dataset.items["text"]))
-    try:
-        counted = TfidfVectorizer(ngram_range=(1, 2), max_features=TERMS).fit_transform(texts)
-    except ValueError:
+    if "tfidf" not in available(dataset):
         raise InputError(
             f"the items of dataset {dataset.name!r} have no words, which encoder 'tfidf' needs; "
             "give items with text, or another encoder"
-        ) from None
+        )
+    texts = sorted(set(dataset.items["text"]))
+    counted = TfidfVectorizer(ngram_range=(1, 2), max_features=TERMS).fit_transform(texts)
     solver = TruncatedSVD(
         min(DIMENSIONS, *counted.shape), random_state=int(generator(0, "tfidf").integers(2**32))
     )
@@ -308,12 +299,3 @@ def tfidf(dataset: Dataset) -> Matrix:
 
 
 DESCRIPTIONS: dict[str, Callable[[Dataset], Matrix]] = {"genres": genres, "tfidf": tfidf}
-
-
-def available(dataset: Dataset) -> list[str]:
-    """Return the names of the descriptions that the dataset's items have, genres first."""
-    has = {
-        "genres": _genres(dataset).shape[1] > 0,
-        "tfidf": bool(dataset.items["text"].str.contains(r"\w\w").any()),
-    }
-    return [name for name in DESCRIPTIONS if has[name]]

@@ -3,12 +3,10 @@
 Shapes: n_users users, n_items items, b positives a batch, m negatives, d dimensions.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -53,7 +51,7 @@ class Recipe:
     select: str = "recall"  # the validation score @20 that selects: recall or ndcg
     every: int = 1  # epochs from one validation to the next
 
-    def checked(self) -> Recipe:
+    def checked(self) -> Self:
         """Return the recipe, or say in one sentence which value is out of bounds."""
         least: dict[str, float] = {
             "dimension": 1, "layers": 0, "temperature": 0.02, "batch": 1, "negatives": 1,
