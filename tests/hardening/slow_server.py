@@ -4,11 +4,10 @@ import sys
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 
 class Handler(SimpleHTTPRequestHandler):
-    def copyfile(self, source: Any, outputfile: Any) -> None:
+    def copyfile(self, source, outputfile) -> None:
         while piece := source.read(512):
             outputfile.write(piece)
             time.sleep(0.02)

@@ -193,7 +193,7 @@ def _counts(path: Path) -> bool:
     if path.suffix == ".lock":
         return False
     if path.parts[:2] == ("_build", "html"):
-        return path.suffix == ".html" or path.name == "searchindex.js"
+        return path.suffix == ".html"
     built = [("_build", part) for part in ("executed", "fits", "done")]
     return path.parts[0] == "cache" or path.parts[:2] in built
 

@@ -32,8 +32,8 @@ def test_a_killed_stage_runs_again_to_the_same_result(
                 took = disturbed(stage.start, trial, moment, lambda alive, n=last: kill(alive[n:]))
                 seconds *= 1 if took else 0.9  # it takes less now
             faults += fault_after(stage, trial, expected)
-    what = f"kill -9 during {stage.name}, then run again"
-    record(what, kills, kills - len(faults), "; ".join(sorted(set(faults))))
+    right, found = kills - len(faults), "; ".join(sorted(set(faults)))
+    record(f"kill -9 during {stage.name}, then run again", kills, right, found)
 
 
 def fault_after(stage: Stage, trial: Path, expected: dict[str, str]) -> list[str]:
