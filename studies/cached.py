@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lib import cache
+from lib import cache, probes
 from lib.core import device_of
-from lib.probes import maps
 from lib.probes import scores as probe_scores
+from lib.probes.maps import PairedVectors
 from lib.probes.scores import Resampled
 from lib.probes.splits import ItemSplit
 from lib.stats import Estimate
@@ -55,10 +55,10 @@ def reached(
     items
         Source, target and second target (n_items × any width).
     fit
-        One of ``lib.probes.maps.MAPS``.
+        One of ``lib.probes.MAPS``.
     """
     source, target, second = items
-    by = maps.MAPS[fit]
+    by = probes.MAPS[fit]
     key = _key(measures.reached, dataset, items, split, [fit], seed)
     return resampled(key, lambda: measures.reached(source, target, second, split, by, seed=seed))
 
@@ -72,13 +72,13 @@ def fitted(
     for ``items``, source and target, and ``fits``, names of maps.
     """
     x, y = items
-    train, valid, test = split.train, split.valid, split.test
+    pairs = PairedVectors.of(x, y, split.train, split.valid)
 
     def make() -> dict[str, Resampled]:
         found = {}
         for name in fits:
-            by = maps.MAPS[name](x[train], y[train], x[valid], y[valid], seed=seed)
-            for what, part in (("held-out", test), ("training", train)):
+            by = probes.MAPS[name](pairs, seed=seed)
+            for what, part in (("held-out", split.test), ("training", split.train)):
                 score = probe_scores.r2(y[part], by.predict(x[part]))
                 found[f"{what} items: {name}"] = score
         return found
@@ -119,5 +119,5 @@ def _key(
         "seed": seed,
         "device": device_of("auto").type,  # on which networks are trained unless told otherwise
         "data": cache.digest(*items, split.train, split.valid, split.test),
-        "code": cache.code_version(by, maps),
+        "code": cache.code_version(by, probes),
     }

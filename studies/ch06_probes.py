@@ -1,24 +1,25 @@
-"""What the chapters on probes share: vectors of a seed, maps fitted once and kept, their scores.
+"""What maps recover of the collaborative view, for chapter 06 and with ``ch07_shift`` for 07.
 
-A map's predictions are kept by what decides them, so that chapters share fits and a run that was
-killed goes on where it was.
+In this order: the vectors of a training seed; maps of them, each fitted once; their scores between
+floor and ceiling; and the tables that the chapters show and judge. What is fitted and scored is
+cached by what decides it, so that chapters share it and a killed run resumes where it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from torch.nn.functional import normalize
 
+from companion.chapter import interval
 from lib import cache, probes
 from lib.core import Floats, InputError, device_of, matrix
 from lib.encoders import text
-from lib.probes import Recovery, maps
-from lib.probes import splits as item_splits
-from lib.probes.splits import ItemSplit
-from studies.ch06_tables import Fits
+from lib.probes import Audience, ItemSplit, Recovery, networks
+from lib.stats import Estimate
 from studies.context import Run
 
 PROJECTED, RAW = "semantic view", "raw text"
@@ -27,18 +28,15 @@ PROJECTED, RAW = "semantic view", "raw text"
 SPLIT_SEED = 2024
 """The reference's, of all splits of items."""
 
-WIDE = ("MLP-2", "MLP-3")
-"""Networks of 2,048 units a layer: an epoch of theirs costs a hundred of MLP-1."""
+LARGE = ("MLP-2", "MLP-3")
+"""Networks of 2,048 units a layer: an epoch of theirs takes as long as a hundred of MLP-1."""
+
+LABELS = {"procrustes": "Procrustes", "cca": "CCA"}
+"""How figures call maps, where not by their names."""
 
 
 def check(run: Run) -> None:
-    """Refuse a run whose ``epochs`` or ``wide_items`` are out of bounds.
-
-    Raises
-    ------
-    InputError
-        They are.
-    """
+    """Refuse a run whose ``epochs`` or ``wide_items`` are out of bounds."""
     epochs, most = run.parameters["epochs"], run.parameters["wide_items"]
     if epochs < 1 or most < 0:
         raise InputError(
@@ -50,188 +48,201 @@ def check(run: Run) -> None:
 def validated(run: Run) -> tuple[str, ...]:
     """Return the networks with validation that the run can afford, the smallest first.
 
-    Those of ``WIDE`` are left out where there are more than ``wide_items`` items: fitted without
-    early stopping on 17,000 items each takes hours on one core.
+    Those of ``LARGE`` are left out where there are more than ``wide_items`` items: without early
+    stopping each takes hours on 17,000 items and one core.
     """
     able = run.dataset.n_items <= run.parameters["wide_items"]
-    return tuple(name for name in maps.HIDDEN if able or name not in WIDE)
+    return tuple(name for name in networks.HIDDEN if able or name not in LARGE)
 
 
-class Bench(NamedTuple):
-    """The vectors of one seed; ``sources`` has those of ``PROJECTED`` and of ``RAW``."""
+class ProbeVectors(NamedTuple):
+    """The vectors of one training seed."""
 
     seed: int
-    sources: dict[str, Floats]
-    target: Floats
-    """n_items × t, of the collaborative view."""
-    second: Floats
-    """n_items × t, of the same model trained with another seed."""
-    users: Floats
-    """n_users × t, of the collaborative view."""
+    sources: dict[str, Floats]  # n_items × s, of ``PROJECTED`` and of ``RAW``
+    target: Floats  # n_items × t, of the collaborative view
+    second: Floats  # n_items × t, of the same model trained with another seed
+    users: Floats  # n_users × t, of the collaborative view
 
 
-def bench(run: Run, seed: int) -> Bench:
+def vectors(run: Run, seed: int) -> ProbeVectors:
     """Return the vectors of a training seed of a run."""
     raw = normalize(text.encode(run.dataset, run.parameters["encoder"]), dim=1)
     view, second = run.view("lightgcn", seed), run.view("lightgcn", run.other(seed))
-    sources = {PROJECTED: run.view("linear", seed).items, RAW: raw}
-    return Bench(
-        seed,
-        {name: matrix(vectors.numpy()) for name, vectors in sources.items()},
-        matrix(view.items.numpy()),
-        matrix(second.items.numpy()),
-        matrix(view.users.numpy()),
-    )
+    every = (run.view("linear", seed).items, raw, view.items, second.items, view.users)
+    projected, raw_text, target, other, users = (matrix(one.numpy()) for one in every)
+    return ProbeVectors(seed, {PROJECTED: projected, RAW: raw_text}, target, other, users)
 
 
-def recover(
+def recovery(
     run: Run, name: str, source: Floats, target: Floats, split: ItemSplit, seed: int,
     *, shuffled: bool = False,
 ) -> Recovery:  # fmt: skip
-    """Return ``probes.recover`` for the map of that name, fitted now or read from the store.
+    """Return ``lib.probes.recover`` for the map of that name, fitted now or cached.
 
     Parameters
     ----------
     run
         Its ``epochs`` (the most that a network is trained for) and ``device`` are for networks.
     name
-        One of ``lib.probes.maps.MAPS``.
+        One of ``lib.probes.MAPS``.
     source, target
         n_items × s and n_items × t.
     shuffled
         Whether training pairs are permuted, which gives the floor.
-
-    Raises
-    ------
-    InputError
-        As ``probes.recover``, or an unknown map.
     """
     epochs, device = run.parameters["epochs"], device_of(run.parameters["device"]).type
-    fit = maps.named(name, epochs=epochs, device=device)
-    x, y, ordered = probes.checked(source, target, split)
+    fit = probes.named(name, epochs=epochs, device=device)
+    ordered = split.ordered_by(target)
     key = {
         "dataset": run.dataset.name,
         "model": name,
         "seed": seed,
         "permuted": shuffled,
-        "training": [epochs, device] if name in maps.NETWORKS else None,
-        "data": cache.digest(x, y, ordered.train, ordered.valid),
-        "code": cache.code_version(maps),
+        "training": [epochs, device] if name in probes.NETWORKS else None,
+        "data": cache.digest(source, target, ordered.train, ordered.valid),
+        "code": cache.code_version(networks),  # which import the other maps
     }
 
     def make() -> cache.Value:
-        way = maps.permuted(fit) if shuffled else fit
+        way = probes.permuted(fit) if shuffled else fit
         found = probes.recover(source, target, split, way, seed=seed)
-        return {"guess": found.guess, "info": dict(found.info)}
+        return {"predicted": found.predicted, "info": dict(found.info)}
 
-    kept = cache.cached("map", key, make)
-    return Recovery(name, kept["info"], ordered, y, kept["guess"])
-
-
-def three(run: Run, b: Bench, origin: str, name: str, split: ItemSplit) -> list[Recovery]:
-    """Return what a map makes of the text, of permuted pairs (floor) and of a second seed."""
-    source = b.sources[origin]
-    return [
-        recover(run, name, source, b.target, split, b.seed),
-        recover(run, name, source, b.target, split, b.seed, shuffled=True),
-        recover(run, name, b.second, b.target, split, b.seed),
-    ]
+    found = cache.cached("map", key, make)
+    return Recovery(name, found["info"], ordered, target, found["predicted"])
 
 
-def rows(
-    run: Run, b: Bench, origin: str, name: str, split: ItemSplit, *, users: bool = False
+def probe_table(
+    run: Run, v: ProbeVectors, origin: str, name: str, split: ItemSplit, *, users: bool = False
 ) -> pd.DataFrame:
-    """Return ``probes.bounded`` of ``three`` with the columns origin and seed before, kept.
+    """Return the table of ``lib.probes.probe`` after the columns origin and seed, cached.
 
-    With ``users`` the recall scores stand in it too.
+    With ``users`` the recall scores are in it too.
     """
-    recoveries = three(run, b, origin, name, split)
-    data = run.dataset
-    audience = {"users": b.users, "relevant": data.test, "seen": data.seen} if users else {}
-    first = recoveries[0]
-    guesses = [one.guess for one in recoveries]
+    source, data = v.sources[origin], run.dataset
+    three = (
+        recovery(run, name, source, v.target, split, v.seed),
+        recovery(run, name, source, v.target, split, v.seed, shuffled=True),
+        recovery(run, name, v.second, v.target, split, v.seed),
+    )
+    audience = Audience(v.users, data.test, data.seen) if users else None
+    ordered = three[0].split
+    arrays = (v.target, *(one.predicted for one in three), ordered.train, ordered.test)
     key = {
         "dataset": data.name,
         "model": name,
-        "seed": b.seed,
+        "seed": v.seed,
         "split": split.name,
         "k": run.k,
-        "data": cache.digest(
-            first.target, *guesses, first.split.train, first.split.test, *audience.values()
-        ),
+        "data": cache.digest(*arrays, *(audience or ())),
         "code": cache.code_version(probes),
     }
 
     def make() -> cache.Value:
-        return {"rows": probes.bounded(*recoveries, **audience, k=run.k, seed=b.seed)}
+        return {"rows": probes.bounded(*three, audience=audience, k=run.k, seed=v.seed)}
 
-    kept: pd.DataFrame = cache.cached("probe", key, make)["rows"]
-    kept.insert(0, "seed", b.seed)
-    kept.insert(0, "origin", origin)
-    return kept
+    table: pd.DataFrame = cache.cached("probe", key, make)["rows"]
+    table.insert(0, "seed", v.seed)
+    table.insert(0, "origin", origin)
+    return table
 
 
-def by_map(run: Run, benches: Sequence[Bench], split: ItemSplit) -> pd.DataFrame:
-    """Return ``rows`` of every map from either origin: ridge of all seeds, others of the first."""
+def by_map(run: Run, every: Sequence[ProbeVectors], split: ItemSplit) -> pd.DataFrame:
+    """Return every map's scores from either origin: ridge of all seeds, others of the first."""
     others = ("procrustes", "cca", *validated(run))
-    chosen = [("ridge", b) for b in benches] + [(name, benches[0]) for name in others]
-    return pd.concat(
-        [
-            rows(run, b, origin, name, split, users=True)
-            for origin in (PROJECTED, RAW)
-            for name, b in chosen
-        ],
-        ignore_index=True,
-    )
+    chosen = [("ridge", v) for v in every] + [(name, every[0]) for name in others]
+    tables = [
+        probe_table(run, v, origin, name, split, users=True)
+        for origin in (PROJECTED, RAW)
+        for name, v in chosen
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
-def splits(run: Run) -> tuple[dict[str, ItemSplit], dict[str, str]]:
-    """Return the splits of a run's items by name, and why there is none for other names."""
-    data = run.dataset
-    raw = text.encode(data, run.parameters["encoder"]).numpy()
-    ways = {
-        "random": lambda: item_splits.random(data.n_items, seed=SPLIT_SEED),
-        "popularity": lambda: item_splits.popularity(data.train.getnnz(axis=0), seed=SPLIT_SEED),
-        "cluster": lambda: item_splits.cluster(raw, seed=SPLIT_SEED),
-        "temporal": lambda: item_splits.temporal(data.times, seed=SPLIT_SEED),
-    }
-    made, missing = {}, {}
-    for name, make in ways.items():
-        try:
-            made[name] = make()
-        except InputError as reason:
-            missing[name] = str(reason)
-    return made, missing
+def over_seeds(table: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Return the mean over seeds, with the widest of the seeds' intervals.
 
+    Seeds share their items, so their intervals do not shrink by averaging.
 
-SHIFTED = ((PROJECTED, "ridge"), (PROJECTED, "MLP-1"), (RAW, "ridge"))
-"""What is put to the four splits: a linear map and the smallest network, and text unprojected."""
+    Parameters
+    ----------
+    table
+        Columns seed, value, low, high, n, those of ``by``, and, where there, parameters, reached,
+        reached_low and reached_high.
 
-
-def by_split(run: Run, benches: Sequence[Bench], made: Mapping[str, ItemSplit]) -> pd.DataFrame:
-    """Return ``rows`` of ``SHIFTED`` on every split and seed."""
-    return pd.concat(
-        [
-            rows(run, b, origin, name, split)
-            for split in made.values()
-            for origin, name in SHIFTED
-            for b in benches
-        ],
-        ignore_index=True,
-    )
-
-
-def by_capacity(run: Run, benches: Sequence[Bench], split: ItemSplit) -> Fits:
-    """Return ridge and the validated networks of every seed, and the reference's of the first.
-
-    The reference's networks have no early stop and cost as much as all others together.
+    Returns
+    -------
+    DataFrame
+        Columns of ``by``, mean, low, high, n, seeds (their number), and parameters, reached, …
+        where given. NaN where a seed has none.
     """
-    names = ("ridge", *validated(run))
-    reference = tuple(f"{name}, reference" for name in ("linear", *validated(run)))
-    return {
-        b.seed: {
-            name: recover(run, name, b.sources[PROJECTED], b.target, split, b.seed)
-            for name in names + (reference if b is benches[0] else ())
-        }
-        for b in benches
-    }
+    mean, least, most = _whole(np.mean), _whole(np.min), _whole(np.max)
+    wanted: dict[str, Any] = {
+        "mean": ("value", mean), "low": ("low", least), "high": ("high", most),
+        "n": ("n", "first"), "seeds": ("seed", "nunique"),
+    }  # fmt: skip
+    if "reached" in table:
+        low, high = ("reached_low", least), ("reached_high", most)
+        wanted |= {"reached": ("reached", mean), "reached_low": low, "reached_high": high}
+    if "parameters" in table:
+        wanted["parameters"] = ("parameters", "first")
+    return table.groupby(list(by), sort=False).agg(**wanted).reset_index()
+
+
+def _whole(way: Callable[[np.ndarray], Any]) -> Callable[[pd.Series], float]:
+    """Return a way to aggregate that does not skip NaN, as those of pandas would."""
+    return lambda values: float(way(values.to_numpy()))
+
+
+def with_bounds(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows from text of ``over_seeds`` by source, with the means of floor and ceiling.
+
+    Its other columns of origin, map, split and score tell which rows belong together.
+    """
+    by = [name for name in ("origin", "map", "split", "score") if name in found]
+    text_rows, floors, ceilings = (
+        found[found["source"] == source].set_index(by) for source in probes.SOURCES
+    )
+    bounds = {"floor": floors["mean"], "ceiling": ceilings["mean"]}
+    return text_rows.assign(**bounds).reset_index()
+
+
+def ordered(table: pd.DataFrame, **wanted: Sequence[str]) -> pd.DataFrame:
+    """Return the rows whose columns have one of the values wanted, in the order of these.
+
+    Of several columns the last one changes fastest.
+    """
+    kept = table[np.logical_and.reduce([table[name].isin(of) for name, of in wanted.items()])]
+    ranks = [kept[name].map(list(of).index) for name, of in wanted.items()]
+    return kept.iloc[np.lexsort(ranks[::-1])].reset_index(drop=True)
+
+
+def as_shares(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the share of the reachable, from 0 to 1, in place of the score."""
+    names = {"mean": "reached", "low": "reached_low", "high": "reached_high"}
+    shares = {name: found[reached] for name, reached in names.items()}
+    return found.assign(**shares, floor=0.0, ceiling=1.0)
+
+
+def intervals(table: pd.DataFrame, column: str = "mean") -> list[str]:
+    """Return each row's estimate in the words of ``companion.chapter.interval``."""
+    return [interval(_estimate(row, column)) for _, row in table.iterrows()]
+
+
+def pick(table: pd.DataFrame, column: str = "mean", **where: str) -> Estimate:
+    """Return the estimate in the one row of ``over_seeds`` where columns have these values.
+
+    ``column`` is mean, or reached. Without such a row the estimate is NaN.
+    """
+    chosen = table
+    for name, value in where.items():
+        chosen = chosen[chosen[name] == value]
+    if chosen.empty:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    return _estimate(chosen.iloc[0], column)
+
+
+def _estimate(row: pd.Series, column: str) -> Estimate:
+    low, high = ("low", "high") if column == "mean" else (f"{column}_low", f"{column}_high")
+    return Estimate(float(row[column]), float(row[low]), float(row[high]), int(row["n"]))

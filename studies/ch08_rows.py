@@ -238,9 +238,7 @@ def _mapped(bench: Bench) -> Made:
     target = collaborative.items.numpy()
     split = random_items(bench.dataset.n_items, seed=bench.seed)
     learn = np.concatenate([split.train, split.test])  # all but the items that choose λ
-    found = maps.fit_ridge(
-        source[learn], target[learn], source[split.valid], target[split.valid], seed=bench.seed
-    )
+    found = maps.fit_ridge(maps.PairedVectors.of(source, target, learn, split.valid))
     mapped = normalize(torch.from_numpy(found.predict(source).astype(np.float32)), dim=1)
     vectors = (collaborative.users, mapped)
     return Made(bench.lists_of(vectors), (mapped.shape[1],), len(maps.PENALTIES))

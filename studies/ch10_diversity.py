@@ -31,7 +31,7 @@ from lib.diagnostics import effective_rank, gini, intra_list_distance, jaccard, 
 from lib.encoders import text
 from lib.metrics import Lists, check_items, checked_lists, filled, recall
 from lib.probes import maps
-from lib.probes.scores import DRAWS, Resampled, Score, estimate, mean, r2, value_of
+from lib.probes.scores import DRAWS, Resampled, Score, estimate, mean, r2
 from lib.probes.splits import random as random_items
 from lib.stats import Estimate
 from lib.views import View
@@ -350,8 +350,7 @@ def _of_vectors(run: Run, items: Vectors, raw: Vectors, near: Sequence[Lists]) -
     """
     own = neighbours(items, near[0].shape[1])
     split = random_items(run.dataset.n_items)
-    fitted = maps.fit_ridge(raw[split.train], items[split.train], raw[split.valid],
-                            items[split.valid])  # fmt: skip
+    fitted = maps.fit_ridge(maps.PairedVectors.of(raw, items, split.train, split.valid))
     return {
         "neighbours of the text kept": mean(jaccard(own, near[0])),
         "neighbours of weight 0 kept": mean(jaccard(own, near[1])),
@@ -367,7 +366,7 @@ def table(run: Run, found: Scores) -> pd.DataFrame:
     rows = []
     for measure, what in dict.fromkeys((measure, what) for measure, what, _ in found):
         of_seeds = [found[measure, what, seed] for seed in run.seeds]
-        values = [value_of(one) for one in of_seeds]
+        values = [one.value for one in of_seeds]
         whole = estimate(*of_seeds, combine=mean_of)
         spread = {"least": min(values), "most": max(values)}
         rows.append({"measure": measure, "what": what, **whole._asdict(), **spread})

@@ -226,7 +226,7 @@ def map_r2(worlds: int) -> pd.DataFrame:
         world = _world(Setting(shared), seed, n_users=20)  # users are not looked at
         x, y = world.vectors, world.ideal("collaborative").items
         split = item_splits.random(len(x))
-        found = maps.fit_ridge(x[split.train], y[split.train], x[split.valid], y[split.valid])
+        found = maps.fit_ridge(maps.PairedVectors.of(x, y, split.train, split.valid))
         true = y[split.test]
         error = np.square(true - found.predict(x[split.test])).sum()
         return float(1 - error / np.square(true - true.mean(axis=0)).sum())

@@ -22,7 +22,7 @@ from lib import claims, fusion, metrics
 from lib.diagnostics import oracle
 from lib.metrics import Lists, recall
 from lib.probes import splits as item_splits
-from lib.probes.scores import Resampled, value_of
+from lib.probes.scores import Resampled
 from lib.topk import best, topk
 from lib.views import View
 from studies import cached
@@ -118,7 +118,7 @@ class Bench:
     ) -> dict[str, Resampled]:
         """Return F6 of a seed: text by ``linear`` settings, the target and its second seed.
 
-        ``fit`` is one of ``lib.probes.maps.MAPS``.
+        ``fit`` is one of ``lib.probes.MAPS``.
         """
         source = self.view("linear", seed, **(linear or {}))
         target, second = (
@@ -332,10 +332,10 @@ def farthest_seed(bench: Bench, choice: Choice) -> Cells:
     cells = {}
     for name in choice.findings:
         ours = bench.measures(name)
-        middle = value_of(findings.headline(name, ours))
+        middle = findings.headline(name, ours).value
 
         def distance(of_seed: Measures, name: str = name, middle: float = middle) -> float:
-            return abs(value_of(findings.headline(name, of_seed)) - middle)
+            return abs(findings.headline(name, of_seed).value - middle)
 
         cells[name] = Cell(ours, max(bench.each_seed(name), key=distance))
     return cells

@@ -146,8 +146,7 @@ def _probes(bench: Bench) -> Iterator[Line]:
     names = ("ridge", "linear, reference", "MLP-1, reference")
     for what, score in cached.fitted(data.name, (source, target), split, names, seed=seed).items():
         yield _PROBES, f"R² on {what}", probe_scores.estimate(score)
-    train, valid = split.train, split.valid
-    ridge = maps.fit_ridge(source[train], target[train], source[valid], target[valid], seed=seed)
+    ridge = maps.fit_ridge(maps.PairedVectors.of(source, target, split.train, split.valid))
     guess = ridge.predict(source[split.test])
     yield from _scoring(bench, collaborative.users.numpy(), target, guess, split)
 

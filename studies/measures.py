@@ -20,7 +20,7 @@ from lib import claims
 from lib.core import InputError, matrix
 from lib.diagnostics import complementary, composition, hit_popularity, jaccard, oracle
 from lib.metrics import ENDS, Floats, Ints, Lists, recall
-from lib.probes.maps import Fit, permuted
+from lib.probes.maps import Fit, PairedVectors, permuted
 from lib.probes.scores import Resampled, Score, Totals, estimate, mean, r2
 from lib.probes.splits import ItemSplit
 from lib.stats import Estimate
@@ -163,7 +163,7 @@ def reached(
 ) -> dict[str, Resampled]:
     """Return F6 on held-out items: R² from text, from pairs at random and from a second seed.
 
-    Unlike ``lib.probes.probe_with_bounds`` it keeps the items in their order, so that two source
+    Unlike ``lib.probes.probe`` it keeps the items in their order, so that two source
     or target views are resampled on the same items.
 
     Parameters
@@ -187,9 +187,8 @@ def reached(
     x, y, z = matrix(source), matrix(target), matrix(second)
 
     def held_out(start: Floats, by: Fit) -> Resampled:
-        train, valid, test = split.train, split.valid, split.test
-        fitted = by(start[train], y[train], start[valid], y[valid], seed=seed)
-        return r2(y[test], fitted.predict(start[test]), seed=0)
+        fitted = by(PairedVectors.of(start, y, split.train, split.valid), seed=seed)
+        return r2(y[split.test], fitted.predict(start[split.test]), seed=0)
 
     text, floor, ceiling = held_out(x, fit), held_out(x, permuted(fit)), held_out(z, fit)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,86 +1,150 @@
-"""The one way a small network is trained to map vectors onto vectors: ReLU, squared error, Adam.
+"""Maps that are trained: networks with ReLU between layers, squared error and Adam.
 
-Shapes: n items, b a batch, layer l from widths[l] to widths[l + 1].
+They are fits as those of ``lib.probes.maps``. An unknown device, or a layer's dimension, a number
+of epochs or a patience below 1, raises InputError. Shapes: n training items, s and t the dimensions
+of source and target.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+from torch.nn.utils import skip_init
 from tqdm import tqdm
 
-from lib.core import Floats, torch_generator
+from lib.core import Floats, InputError, device_of, torch_generator
+from lib.probes.maps import Map, PairedVectors
 
 EPOCHS, BATCH, LEARNING_RATE = 400, 1024, 1e-3
 
-Layers = list[tuple[Tensor, Tensor]]
-"""Weights (widths[l + 1] × widths[l]) and biases (widths[l + 1]) of each layer."""
+HIDDEN = {"MLP-1": (512,), "MLP-2": (2048, 2048), "MLP-3": (2048, 2048, 2048)}
+"""Dimensions of the hidden layers of the reference's networks."""
 
 
-def initial(widths: Sequence[int], *, seed: int, device: torch.device) -> Layers:
-    """Return weights and biases drawn uniformly within ±1/√(inputs), torch's own rule."""
-    draw = torch_generator(seed, "map: initial weights")
+def fit_mlp(
+    pairs: PairedVectors,
+    *,
+    seed: int = 0,
+    hidden: tuple[int, ...] = HIDDEN["MLP-3"],
+    patience: int = 20,
+    epochs: int = EPOCHS,
+    device: str = "auto",
+) -> Map:
+    """Fit a network, stopped early on the validation items.
 
-    def uniform(*shape: int, bound: float) -> Tensor:
-        values = (2 * torch.rand(shape, generator=draw) - 1) * bound
-        return values.to(device).requires_grad_()
-
-    return [(uniform(b, a, bound=a**-0.5), uniform(b, bound=a**-0.5)) for a, b in pairwise(widths)]
-
-
-def forward(layers: Layers, x: Tensor) -> Tensor:
-    """Return the network's output (n × t) for n × s."""
-    for weight, bias in layers[:-1]:
-        x = F.relu(F.linear(x, weight, bias))
-    return F.linear(x, *layers[-1])
-
-
-def epochs(
-    layers: Layers, x: Tensor, y: Tensor, *, seed: int, name: str, most: int = EPOCHS
-) -> Iterator[int]:
-    """Train in place on x (n × s) and y (n × t), yielding after each of at most ``most`` epochs.
-
-    Mean squared error, Adam at 1e-3, batches of 1,024 in an order drawn anew every epoch.
+    Trained as ``fit_mlp_reference``, but on standard vectors, and until the squared error on the
+    validation items has not fallen for ``patience`` epochs (at most ``epochs``); the weights of the
+    best epoch are kept. ``info`` has that epoch as ``epochs``, the validation error of every epoch
+    (in standard units, where the training mean has about 1) as ``validation``, and ``seconds``.
     """
-    draw = torch_generator(seed, "map: batches")
-    optimiser = torch.optim.Adam([tensor for layer in layers for tensor in layer], LEARNING_RATE)
-    for epoch in tqdm(range(1, most + 1), desc=name, unit="epoch", delay=3, disable=None):
-        for rows in torch.randperm(len(x), generator=draw).to(x.device).split(BATCH):
+    _check_at_least_one(*hidden, patience, epochs)
+    start, on, name = time.perf_counter(), device_of(device), _name(hidden)
+    x, y, x_valid, y_valid = (_tensor(z, on) for z in pairs.standard())
+    model = network((x.shape[1], *hidden, y.shape[1]), seed=seed).to(on)
+    errors: list[float] = []
+    best, kept = 0, model
+    for epoch in _train(model, x, y, seed=seed, name=name, epochs=epochs):
+        with torch.no_grad():
+            errors.append(float(mse_loss(model(x_valid), y_valid)))
+        if errors[-1] == min(errors):
+            best, kept = epoch, deepcopy(model)
+        elif epoch - best >= patience:
+            break
+
+    def function(x: Floats) -> Floats:
+        return pairs.target.undo(_predict(kept, pairs.source.apply(x)))
+
+    info = _info(model, on, start) | {"epochs": best, "validation": errors}
+    return Map(name, info, x.shape[1], function)
+
+
+def fit_mlp_reference(
+    pairs: PairedVectors,
+    *,
+    seed: int = 0,
+    hidden: tuple[int, ...] = HIDDEN["MLP-3"],
+    epochs: int = EPOCHS,
+    device: str = "auto",
+) -> Map:
+    """Fit a network as the paper's reference does; ``hidden=()`` is its linear map.
+
+    Mean squared error on the vectors as they are, Adam at 1e-3, batches of 1,024 in an order drawn
+    anew every epoch, 400 ``epochs`` and no earlier stop: validation items are ignored.
+    """
+    _check_at_least_one(*hidden, epochs)
+    start, on, name = time.perf_counter(), device_of(device), f"{_name(hidden)}, reference"
+    x, y = _tensor(pairs.x, on), _tensor(pairs.y, on)
+    model = network((x.shape[1], *hidden, y.shape[1]), seed=seed).to(on)
+    for _ in _train(model, x, y, seed=seed, name=name, epochs=epochs):
+        pass
+    info = _info(model, on, start) | {"epochs": epochs}
+    return Map(name, info, x.shape[1], partial(_predict, model))
+
+
+def network(dimensions: Sequence[int], *, seed: int) -> nn.Sequential:
+    """Return a network whose weights and biases are uniform within ±1/√(inputs), torch's own rule.
+
+    ``dimensions`` are those of the input, of each hidden layer and of the output.
+    """
+    rng = torch_generator(seed, "map: initial weights")
+    layers: list[nn.Module] = []
+    for a, b in pairwise(dimensions):
+        layer = skip_init(nn.Linear, a, b)  # torch's own draws are those of its global generator
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.copy_((2 * torch.rand(parameter.shape, generator=rng) - 1) * a**-0.5)
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _train(
+    model: nn.Module, x: Tensor, y: Tensor, *, seed: int, name: str, epochs: int
+) -> Iterator[int]:
+    """Train in place on x (n × s) and y (n × t), yielding the epoch's number after each."""
+    rng = torch_generator(seed, "map: batches")
+    optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    for epoch in tqdm(range(1, epochs + 1), desc=name, unit="epoch", delay=3, disable=None):
+        for rows in torch.randperm(len(x), generator=rng).to(x.device).split(BATCH):
             optimiser.zero_grad()
-            F.mse_loss(forward(layers, x[rows]), y[rows]).backward()
+            mse_loss(model(x[rows]), y[rows]).backward()
             optimiser.step()
         yield epoch
 
 
 @torch.no_grad()
-def error(layers: Layers, x: Tensor, y: Tensor) -> float:
-    """Return the mean squared error on x (n × s) and y (n × t)."""
-    return float(F.mse_loss(forward(layers, x), y))
+def _predict(model: nn.Module, x: Floats) -> Floats:
+    """Return the output (n × t float64) for n × s, a block of items at a time."""
+    blocks = _tensor(x, next(model.parameters()).device).split(8 * BATCH)
+    output: Floats = torch.cat([model(block) for block in blocks]).cpu().double().numpy()
+    return output
 
 
-def copied(layers: Layers) -> Layers:
-    """Return the layers as they are now, which further training leaves alone."""
-    return [(weight.detach().clone(), bias.detach().clone()) for weight, bias in layers]
-
-
-def size(layers: Layers) -> int:
-    """Return the number of weights and biases."""
-    return sum(tensor.numel() for layer in layers for tensor in layer)
-
-
-def on(device: torch.device, x: Floats) -> Tensor:
-    """Return float64 vectors as float32 on the device."""
+def _tensor(x: Floats, device: torch.device) -> Tensor:
     return torch.from_numpy(x.astype(np.float32)).to(device)
 
 
-@torch.no_grad()
-def predict(layers: Layers, x: Floats) -> Floats:
-    """Return the output (n × t float64) for n × s, a block of items at a time."""
-    blocks = on(layers[0][0].device, x).split(8 * BATCH)
-    output: Floats = torch.cat([forward(layers, block) for block in blocks]).cpu().double().numpy()
-    return output
+def _info(model: nn.Module, device: torch.device, start: float) -> dict[str, object]:
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {
+        "parameters": parameters, "seconds": time.perf_counter() - start, "device": device.type
+    }  # fmt: skip
+
+
+def _name(hidden: tuple[int, ...]) -> str:
+    return f"MLP-{len(hidden)}" if hidden else "linear"
+
+
+def _check_at_least_one(*numbers: int) -> None:
+    if min(numbers, default=1) < 1:
+        raise InputError(
+            f"{min(numbers)} was given for a layer's dimension, the patience or the epochs; give "
+            "at least 1"
+        )

@@ -1,16 +1,16 @@
 """How well item vectors are recovered: scores of predicted against true vectors of held-out items.
 
 A score that is a function of totals over units (a mean over items, a ratio of sums over users) is
-resampled by ``lib.stats``. The others are resampled here: all of them on the same resamples of the
-items, each resample being how often every item counts. ``estimate`` gives the interval of either
-kind and of any combination of scores of one kind.
+resampled by ``lib.stats``, the others here, all on the same resamples of the items. ``estimate``
+gives the interval of either kind, and of any combination of scores of one kind.
 
-Shapes: n held-out items, t the width of the target, b resamples, p pairs of items.
+Shapes: n held-out items, t the dimension of the target, b resamples, p pairs of items. Matrices
+that are not finite or not of one shape raise InputError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -41,6 +41,11 @@ class Totals:
     columns: tuple[Floats, ...]
     function: Callable[..., Floats]
 
+    @property
+    def value(self) -> float:
+        """The score's value, without an interval."""
+        return value_of_totals(self.function, *self.columns)
+
 
 @dataclass(frozen=True)
 class Resampled:
@@ -64,22 +69,26 @@ def drop(true: Floats, mapped: Floats) -> Totals:
     return Totals((mapped, true), lambda kept, whole: 1 - kept / whole)
 
 
-def value_of(score: Score) -> float:
-    """Return a score's value alone: the mean of its ``estimate``."""
-    if isinstance(score, Resampled):
-        return score.value
-    return value_of_totals(score.function, *score.columns)
-
-
 def estimate(
     *scores: Score, combine: Callable[..., Floats] = lambda value: value, seed: int = 0
 ) -> Estimate:
     """Return ``combine`` of the scores' values with its 95 % bootstrap percentile interval.
 
-    The scores must be of one kind and of the same units. Resamples on which the value is undefined
-    are passed over. ``seed`` is that of functions of totals; the others have been resampled.
+    Resamples on which the value is undefined are passed over. ``seed`` is that of functions of
+    totals; the others have been resampled.
+
+    Raises
+    ------
+    InputError
+        Scores of both kinds: they have not been resampled alike, so that no interval is right.
     """
     totals = [score for score in scores if isinstance(score, Totals)]
+    resampled = [score for score in scores if isinstance(score, Resampled)]
+    if totals and resampled:
+        raise InputError(
+            f"{len(totals)} functions of totals and {len(resampled)} resampled scores were given, "
+            "which do not share their resamples; combine scores of one kind"
+        )
     if totals:
         cuts = list(accumulate((len(score.columns) for score in totals), initial=0))
 
@@ -89,7 +98,6 @@ def estimate(
 
         columns = (column for score in totals for column in score.columns)
         return of_totals(combined, *columns, seed=seed, draws=DRAWS, level=LEVEL)
-    resampled = [score for score in scores if isinstance(score, Resampled)]
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(combine(*(np.float64(score.value) for score in resampled)))
         drawn = combine(*(score.drawn for score in resampled))
@@ -100,38 +108,11 @@ def estimate(
     return Estimate(value, float(low), float(high), resampled[0].n)
 
 
-def _resample(function: Callable[[Floats], Floats], n: int, width: int, seed: int) -> Resampled:
-    """Return a function of how often each item counts (b × n, to b values) on its resamples.
-
-    ``width`` numbers a resample are held while it works.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = function(np.ones((1, n)))
-        drawn = [function(weights) for weights in _weights(n, max(n, width), seed)]
-    return Resampled(float(value[0]), np.concatenate(drawn), n)
-
-
-def _weights(n: int, width: int, seed: int) -> Iterator[Floats]:
-    """Yield how often each item counts in each of a block of resamples (b × n)."""
-    draw = generator(seed, "bootstrap")
-    step = max(1, _BLOCK // width)
-    # a block's draws do not depend on its size: every score meets the same resamples
-    for start in range(0, DRAWS, step):
-        b = min(step, DRAWS - start)
-        chosen = draw.integers(0, n, (b, n)) + n * np.arange(b)[:, None]
-        yield np.bincount(chosen.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
-
-
 def r2(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
     """Return R², the mean over dimensions of 1 − Σ(y − ŷ)² / Σ(y − ȳ)².
 
     scikit-learn's r2_score with multioutput="uniform_average": a dimension in which all items are
     equal counts 1 where it is met exactly and 0 otherwise.
-
-    Raises
-    ------
-    InputError
-        Not two finite matrices (n × t) of one shape.
     """
 
     def uniform(residual: Floats, spread: Floats) -> Floats:
@@ -145,11 +126,6 @@ def r2_weighted(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resa
     """Return R² with dimensions weighted by their variance: 1 − ΣΣ(y − ŷ)² / ΣΣ(y − ȳ)².
 
     Unlike the uniform mean it does not depend on the axes: a rotation of both changes nothing.
-
-    Raises
-    ------
-    InputError
-        As ``r2``.
     """
 
     def weighted(residual: Floats, spread: Floats) -> Floats:
@@ -163,20 +139,12 @@ def r2_direction(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Res
 
     Predictions are shrunk towards the mean because that is what least squares rewards; at unit
     length they no longer are, so that a weak map scores below 0 here. Compare with the floor.
-
-    Raises
-    ------
-    InputError
-        As ``r2``.
     """
     return r2(unit(true), unit(predicted), seed=seed)
 
 
 def _of_squares(
-    true: ArrayLike,
-    predicted: ArrayLike,
-    function: Callable[[Floats, Floats], Floats],
-    seed: int,
+    true: ArrayLike, predicted: ArrayLike, function: Callable[..., Floats], seed: int
 ) -> Resampled:
     """Resample a function of the squared errors and the spread in each dimension (b × t both)."""
     y, guess = _same_shape(true, predicted)
@@ -193,13 +161,7 @@ def _of_squares(
 
 
 def cosine(true: ArrayLike, predicted: ArrayLike) -> Floats:
-    """Return the cosine of each item's true and predicted vector (n); 0 with a zero vector.
-
-    Raises
-    ------
-    InputError
-        As ``r2``.
-    """
+    """Return the cosine of each item's true and predicted vector (n); 0 with a zero vector."""
     y, guess = _same_shape(true, predicted)
     values: Floats = np.einsum("nt,nt->n", unit(y), unit(guess))
     return values
@@ -209,13 +171,8 @@ def rank_correlation(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) ->
     """Return Spearman's correlation of the items' pairwise cosines in either space.
 
     Over 10,000 pairs drawn by ``seed``, or all pairs of different items where there are fewer. A
-    resample of items gives a pair the product of its items' weights, and ranks are taken anew. 0
-    where all cosines of a space are equal, as those of a constant prediction are: no order is kept.
-
-    Raises
-    ------
-    InputError
-        As ``r2``, or fewer than two items.
+    resample of items gives a pair the product of its items' weights, and ranks are taken anew. It
+    is 0 where all cosines of a space are equal, as those of a constant prediction are.
     """
     y, guess = _same_shape(true, predicted)
     n = len(y)
@@ -224,9 +181,9 @@ def rank_correlation(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) ->
     if n * (n - 1) // 2 <= PAIRS:
         first, second = np.triu_indices(n, 1)
     else:
-        draw = generator(seed, "item pairs")
-        first = draw.integers(0, n, PAIRS)
-        second = (first + draw.integers(1, n, PAIRS)) % n
+        rng = generator(seed, "item pairs")
+        first = rng.integers(0, n, PAIRS)
+        second = (first + rng.integers(1, n, PAIRS)) % n
     similar, guessed = (np.einsum("pt,pt->p", z[first], z[second]) for z in (unit(y), unit(guess)))
     order = np.argsort(similar)  # reading memory in order is faster
     first, second = first[order], second[order]
@@ -266,23 +223,20 @@ def _correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
 
 
 class Audience(NamedTuple):
-    """Who the items are ranked for: the target view's users and what they have and should get."""
+    """The users for whom items are ranked: vectors of the target view, relevant and seen items."""
 
-    users: ArrayLike
-    """n_users × t: the target view's vectors."""
-    relevant: sp.csr_matrix
-    """n_users × n_items: test items."""
-    seen: sp.csr_matrix
-    """n_users × n_items: training and validation items, which are never recommended."""
+    users: ArrayLike  # n_users × t
+    relevant: sp.csr_matrix  # n_users × n_items: test items
+    seen: sp.csr_matrix  # n_users × n_items: training and validation items, never recommended
 
 
 def inductive_recall(
     audience: Audience, target: ArrayLike, predicted: ArrayLike, split: ItemSplit, k: int = 20
 ) -> dict[str, Floats]:
-    """Return per-user Recall@k of held-out items when their vectors are predicted.
+    """Return Recall@k of held-out items when their vectors are predicted, one value per user.
 
-    What is relevant are the user's held-out test items; users without any are left out, the others
-    stand in order. Candidates are the held-out items alone (``recall, …``), or all items, of which
+    Relevant are the user's held-out test items; users without any are left out, the others keep
+    their order. Candidates are the held-out items alone (``recall, …``), or all items, of which
     those not held out keep their true vectors (``recall among all items, …``). Ways to rank:
 
     - ``true``, ``mapped``: inner product with the true and with the predicted vectors;
@@ -293,26 +247,18 @@ def inductive_recall(
 
     Parameters
     ----------
-    audience
-        Users, relevant and seen items.
     target
         True vectors of all items (n_items × t).
     predicted
         Predicted vectors of the held-out items, in the order of ``split.test`` (n × t).
-
-    Raises
-    ------
-    InputError
-        Shapes that do not fit together, or ``k`` outside 1 to n.
     """
-    true, guess = matrix(target), matrix(predicted)
-    users = matrix(audience.users)
+    users, true, test = matrix(audience.users), matrix(target), split.test
     _check_audience(users, audience, true)
-    test = split.test
-    _same_shape(true[test], guess)
+    _, guess = _same_shape(true[test], predicted)
     if not 1 <= k <= len(test):
         raise InputError(f"k = {k} was given with {len(test)} held-out items; give 1 to that many")
-    able = np.flatnonzero(np.diff(audience.relevant.tocsr()[:, test].indptr))
+    wanted, seen = audience.relevant.tocsr(), audience.seen.tocsr()
+    able = np.flatnonzero(np.diff(wanted[:, test].indptr))
     if not len(able):
         able = np.array([0])  # top-K wants somebody; with nothing relevant the recall is NaN
     length = np.linalg.norm(true[split.train], axis=1).mean()
@@ -323,18 +269,34 @@ def inductive_recall(
         "true by cosine": (unit(true), unit(true[test])),
         "mapped by cosine": (unit(true), unit(guess)),
     }
-    pools = {"recall": test, "recall among all items": np.arange(len(true))}
     found = {}
-    for pool, candidates in pools.items():
-        held_out = np.isin(candidates, test)
-        relevant = audience.relevant.tocsr()[able][:, candidates] @ sp.diags(held_out * 1.0)
-        seen = audience.seen.tocsr()[able][:, candidates]
-        for way, (rest, held) in ways.items():
-            vectors = rest.copy()
-            vectors[test] = held
-            lists = topk(users[able], vectors[candidates], k, exclude=seen).items.numpy()
-            found[f"{pool}, {way}"] = recall(lists, relevant.tocsr())
+    for pool, candidates in (("recall", test), ("recall among all items", np.arange(len(true)))):
+        held_out = sp.diags(np.isin(candidates, test) * 1.0)
+        relevant = sp.csr_matrix(wanted[able][:, candidates] @ held_out)
+        for way, (vectors, held) in ways.items():
+            items = vectors.copy()
+            items[test] = held
+            lists = topk(users[able], items[candidates], k, exclude=seen[able][:, candidates])
+            found[f"{pool}, {way}"] = recall(lists.items.numpy(), relevant)
     return found
+
+
+def _resample(function: Callable[[Floats], Floats], n: int, held: int, seed: int) -> Resampled:
+    """Return a function of how often each item counts (b × n, to b values) on its resamples.
+
+    ``held`` is how many numbers it holds for each resample.
+    """
+    rng, step = generator(seed, "bootstrap"), max(1, _BLOCK // max(n, held))
+    drawn = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = function(np.ones((1, n)))
+        # what is drawn does not depend on the block's size: every score meets the same resamples
+        for start in range(0, DRAWS, step):
+            b = min(step, DRAWS - start)
+            chosen = rng.integers(0, n, (b, n)) + n * np.arange(b)[:, None]
+            weights = np.bincount(chosen.ravel(), minlength=b * n).reshape(b, n)
+            drawn.append(function(weights.astype(np.float64)))
+    return Resampled(float(value[0]), np.concatenate(drawn), n)
 
 
 def _same_shape(true: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
@@ -342,7 +304,7 @@ def _same_shape(true: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
     check_same_items(y, guess)
     if y.shape != guess.shape:
         raise InputError(
-            f"predicted vectors of width {guess.shape[1]} were given for true ones of width "
+            f"predicted vectors of {guess.shape[1]} dimensions were given for true ones of "
             f"{y.shape[1]}; give predictions of a map fitted on the same target view"
         )
     return y, guess
@@ -358,6 +320,6 @@ def _check_audience(users: Floats, audience: Audience, items: Floats) -> None:
         )
     if users.shape[1] != items.shape[1]:
         raise InputError(
-            f"users of width {users.shape[1]} were given with items of width {items.shape[1]}; "
+            f"users of {users.shape[1]} dimensions were given with items of {items.shape[1]}; "
             "give the users of the target view"
         )

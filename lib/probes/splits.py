@@ -15,15 +15,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from lib.core import InputError, generator, unit
+from lib.core import Floats, InputError, generator, unit
 
 Ints = NDArray[np.intp]
 
-TEST, VALIDATION = 0.2, 0.1
-"""Shares of all items."""
-
 LEAST = 10
-"""Items needed for every part to have one."""
+"""Items needed for every part of a split to have one."""
 
 
 @dataclass(frozen=True)
@@ -39,30 +36,36 @@ class ItemSplit:
     test: Ints
     name: str
 
+    def ordered_by(self, vectors: Floats) -> ItemSplit:
+        """Return the split with the items of each part in the order of their vectors.
+
+        In that order neither batches nor draws depend on how the items are numbered. A split of
+        other items than those of ``vectors`` (n_items × d) raises InputError.
+        """
+        ids = np.concatenate([self.train, self.valid, self.test])
+        if not np.array_equal(np.sort(ids), np.arange(len(vectors))):
+            raise InputError(
+                f"a split of {len(ids)} items was given for vectors of {len(vectors)}; give one "
+                "in which each of them stands once"
+            )
+        train, valid, test = (
+            part[np.lexsort(vectors[part].T)] for part in (self.train, self.valid, self.test)
+        )
+        return ItemSplit(train, valid, test, self.name)
+
 
 def random(n_items: int, *, seed: int = 2024) -> ItemSplit:
-    """Hold out items at random: the reference's split and its seed, with validation items beside.
-
-    Raises
-    ------
-    InputError
-        Fewer than ten items.
-    """
-    _check_count(n_items)
-    draw = generator(seed, "item split: random")
-    return _split("random", draw.permutation(n_items)[: _held_out(n_items)], n_items, draw)
+    """Hold out items at random, as the reference does by this seed but without validation items."""
+    n_test, _ = _sizes(n_items)
+    rng = generator(seed, "item split: random")
+    return _split("random", rng.permutation(n_items)[:n_test], n_items, rng)
 
 
 def popularity(train_counts: ArrayLike, *, seed: int = 2024) -> ItemSplit:
-    """Hold out the coldest items, so that a map learns on hot ones and is judged on cold ones.
+    """Hold out the coldest items, so that a map learns from hot ones and is judged on cold ones.
 
-    ``train_counts``: training interactions of each item (n_items). Items of equal count at the
-    edge are drawn by ``seed``.
-
-    Raises
-    ------
-    InputError
-        Not one finite count per item, or fewer than ten items.
+    ``train_counts`` are the training interactions of each item (n_items). Among items of equal
+    count at the edge ``seed`` draws.
     """
     counts = np.asarray(train_counts, dtype=np.float64)
     if counts.ndim != 1 or not np.isfinite(counts).all():
@@ -75,19 +78,13 @@ def popularity(train_counts: ArrayLike, *, seed: int = 2024) -> ItemSplit:
 def cluster(vectors: ArrayLike, *, seed: int = 2024, n_clusters: int = 20) -> ItemSplit:
     """Hold out whole clusters of items, so that a map is judged on themes it has not seen.
 
-    k-means on the source ``vectors`` (n_items × d) at unit length, on which Euclidean distance
-    orders as cosine does. The clusters held out are those whose sizes add up closest to a fifth of
-    the items; of equally close choices one is drawn by ``seed``.
-
-    Raises
-    ------
-    InputError
-        No finite matrix, fewer than ten items, a number of clusters outside 2 to n_items, or
-        vectors that fall into one cluster.
+    k-means on the source ``vectors`` (n_items × d) at unit length, where Euclidean distance orders
+    as cosine does. The clusters held out are those whose sizes add up closest to a fifth of the
+    items; among equally close choices ``seed`` draws.
     """
     points = unit(vectors)
     n_items = len(points)
-    _check_count(n_items)
+    n_test, n_valid = _sizes(n_items)
     if not 2 <= n_clusters <= n_items:
         raise InputError(f"n_clusters = {n_clusters} was given; give 2 to {n_items}")
     from sklearn.cluster import KMeans
@@ -102,26 +99,22 @@ def cluster(vectors: ArrayLike, *, seed: int = 2024, n_clusters: int = 20) -> It
             "the vectors all point the same way and fall into one cluster; split the items by "
             "random or popularity instead"
         )
-    draw = generator(seed, "item split: cluster")
+    rng = generator(seed, "item split: cluster")
     sizes = np.bincount(label)
-    order = draw.permutation(len(sizes))
+    order = rng.permutation(len(sizes))
     # at least one item for training and one for validation must stay
-    most = n_items - _validation(n_items) - 1
-    chosen = order[_closest_subset(sizes[order].tolist(), _held_out(n_items), most)]
-    return _split("cluster", np.flatnonzero(np.isin(label, chosen)), n_items, draw)
+    most = n_items - n_valid - 1
+    chosen = order[_closest_subset(sizes[order].tolist(), n_test, most)]
+    return _split("cluster", np.flatnonzero(np.isin(label, chosen)), n_items, rng)
 
 
 def temporal(times: sp.csr_matrix | None, *, seed: int = 2024) -> ItemSplit:
     """Hold out the items that appeared last, so that a map is judged on what came after.
 
-    ``times``: when each training interaction took place (n_users × n_items, any unit). An item
-    appears with its first training interaction; one without any is taken to appear after all
-    others. Items that appear at the same time at the edge are drawn by ``seed``.
-
-    Raises
-    ------
-    InputError
-        The times are unknown (None), or fewer than ten items.
+    ``times`` says when each training interaction took place (n_users × n_items, any unit); None,
+    where that is unknown, is refused. An item appears with its first training interaction, one
+    without any after all others. Among items that appear at the same time at the edge ``seed``
+    draws.
     """
     if times is None:
         raise InputError(
@@ -134,36 +127,30 @@ def temporal(times: sp.csr_matrix | None, *, seed: int = 2024) -> ItemSplit:
     return _smallest("temporal", -first, seed)
 
 
-def _check_count(n_items: int) -> None:
+def _sizes(n_items: int) -> tuple[int, int]:
+    """Return the numbers of test and of validation items."""
     if n_items < LEAST:
         raise InputError(
             f"{n_items} items were given; give at least {LEAST}, so that every part of the split "
             "has one"
         )
+    return round(0.2 * n_items), round(0.1 * n_items)
 
 
-def _held_out(n_items: int) -> int:
-    return round(TEST * n_items)
-
-
-def _validation(n_items: int) -> int:
-    return round(VALIDATION * n_items)
-
-
-def _smallest(name: str, values: NDArray[np.float64], seed: int) -> ItemSplit:
+def _smallest(name: str, values: Floats, seed: int) -> ItemSplit:
     """Hold out the items of the smallest values."""
-    n_items = len(values)
-    _check_count(n_items)
-    draw = generator(seed, f"item split: {name}")
-    order = np.lexsort((draw.random(n_items), values))
-    return _split(name, order[: _held_out(n_items)], n_items, draw)
+    n_test, _ = _sizes(len(values))
+    rng = generator(seed, f"item split: {name}")
+    order = np.lexsort((rng.random(len(values)), values))
+    return _split(name, order[:n_test], len(values), rng)
 
 
-def _split(name: str, test: Ints, n_items: int, draw: np.random.Generator) -> ItemSplit:
+def _split(name: str, test: Ints, n_items: int, rng: np.random.Generator) -> ItemSplit:
     """Draw the validation items from those that are not held out."""
-    rest = draw.permutation(np.setdiff1d(np.arange(n_items), test))
-    n = _validation(n_items)
-    return ItemSplit(np.sort(rest[n:]), np.sort(rest[:n]), np.sort(test), name)
+    rest = rng.permutation(np.setdiff1d(np.arange(n_items), test))
+    _, n_valid = _sizes(n_items)
+    valid, train = rest[:n_valid], rest[n_valid:]
+    return ItemSplit(np.sort(train), np.sort(valid), np.sort(test), name)
 
 
 def _closest_subset(sizes: Sequence[int], wanted: int, most: int) -> list[int]:

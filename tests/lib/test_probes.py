@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 from sklearn.metrics import r2_score
 
 from lib import probes
 from lib.core import InputError, generator
 from lib.probes import scores
-from lib.probes.maps import fit_mean, fit_mlp, fit_procrustes, fit_ridge
+from lib.probes.maps import PairedVectors, fit_mean, fit_procrustes, fit_ridge
+from lib.probes.networks import fit_mlp
 from lib.probes.scores import Audience, estimate, inductive_recall
 from lib.probes.splits import ItemSplit, random
 from lib.stats import summary
-
-RIDGE = {"fit": fit_ridge, "k": 5}
 
 
 def noisy(n: int = 40, t: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +58,7 @@ def test_the_value_alone_is_that_of_the_estimate() -> None:
         (scores.r2([[0, 0], [2, 4]], [[0, 2], [2, 2]]), 0.5),
         (scores.mean(np.array([1.0, 3.0, np.nan])), 2.0),
     ):
-        assert scores.value_of(score) == estimate(score).mean == by_hand
+        assert score.value == estimate(score).mean == by_hand
 
 
 def test_r2_and_its_resamples_are_scikit_learns() -> None:
@@ -161,6 +161,13 @@ def test_estimates() -> None:
     assert np.isnan(unknown[:3]).all()
 
 
+def test_scores_of_two_kinds_are_not_combined() -> None:
+    """A score that is silently left out makes a mean of 4 and 5 a 4."""
+    five = scores.Resampled(5.0, np.full(scores.DRAWS, 5.0), 3)
+    with pytest.raises(InputError, match="1 functions of totals and 1 resampled scores"):
+        estimate(scores.mean(np.full(3, 4.0)), five, combine=lambda *both: np.mean(both, axis=0))
+
+
 # inductive recall
 
 
@@ -247,52 +254,56 @@ def world(seed: int = 0, n: int = 150) -> dict[str, Any]:
     first, second = (factors @ turn + 0.3 * draw.normal(size=(n, 4)) for turn in turns)
     users = draw.normal(size=(40, 4))
     order = np.argsort(np.argsort(-(users @ first.T) + draw.gumbel(size=(40, n))))
-    audience = {
-        "users": users,
-        "relevant": sp.csr_matrix((order < 20) * 1.0),
-        "seen": sp.csr_matrix(((order >= 20) & (order < 40)) * 1.0),
-    }
+    relevant, seen = order < 20, (order >= 20) & (order < 40)
+    audience = Audience(users, sp.csr_matrix(relevant * 1.0), sp.csr_matrix(seen * 1.0))
     return {"source": text, "target": first, "second": second, "audience": audience}
+
+
+def from_text(
+    source: ArrayLike, target: ArrayLike, fit: Any = fit_ridge, k: int = 20, **options: Any
+) -> pd.DataFrame:
+    """Return the rows of a probe that start from the source, on 150 items."""
+    found = probes.probe(source, target, random(150), fit, second_seed=target, k=k, **options)
+    return found[found.source == "text"].reset_index(drop=True)
 
 
 def test_a_planted_linear_relation_is_found_and_an_absent_one_is_not() -> None:
     draw = np.random.default_rng(0)
-    x = draw.normal(size=(400, 5))
+    x = draw.normal(size=(300, 5))
     y = x @ draw.normal(size=(5, 3)) + 1
-    split = random(400)
-    found = probes.probe(x, y, split, fit_ridge)
+    split = random(300)
+    found = probes.probe(x, y, split, fit_ridge, second_seed=y)
     for score in ("R²", "R², training items", "R², variance-weighted", "R², direction only"):
-        assert value(found, score) > 0.9999
+        assert value(found, score, source="text") > 0.9999
     for score in ("cosine", "neighbourhood Jaccard", "rank correlation"):
-        assert value(found, score) > 0.999
-    absent = probes.probe(x, draw.normal(size=(400, 3)), split, fit_ridge)
-    assert value(absent, "R²") < 0.02
-    floor = probes.probe(x, y, split, probes.permuted(fit_ridge))
-    assert value(floor, "R²") < 0.02
+        assert value(found, score, source="text") > 0.999
+    assert value(found, "R²", source="permuted") < 0.02
+    absent = probes.probe(x, draw.normal(size=(300, 3)), split, fit_ridge, second_seed=y)
+    assert value(absent, "R²", source="text") < 0.02
 
 
 def test_a_table_has_every_score_once_with_its_interval() -> None:
     made = world()
-    found = probes.probe(made["source"], made["target"], random(150), **RIDGE, **made["audience"])
-    columns = ["map", "split", "score", "value", "low", "high", "n", "parameters"]
-    assert list(found.columns) == columns
+    found = from_text(made["source"], made["target"], k=5, audience=made["audience"])
+    columns = ["source", "map", "split", "score", "value", "low", "high", "n", "parameters"]
+    assert list(found.columns) == [*columns, "reached", "reached_low", "reached_high"]
     assert set(found["map"]) == {"ridge"} and set(found["split"]) == {"random"}
     assert found.score.is_unique and len(found) == 7 + 2 * (5 + 3)
-    assert found.notna().all(axis=None)
+    assert found[columns].notna().all(axis=None)
     assert ((found.low <= found.value) & (found.value <= found.high)).all()
     assert set(found[~found.score.str.contains("recall|drop|training")].n) == {30}
     for pool, lost in (("recall", "drop"), ("recall among all items", "drop among all items")):
         for way, whole in (("mapped", "true"), ("mapped by cosine", "true by cosine")):
             kept = value(found, f"{pool}, {way}") / value(found, f"{pool}, {whole}")
             assert value(found, f"{lost}, {way}") == pytest.approx(1 - kept)
-    without = probes.probe(made["source"], made["target"], random(150), **RIDGE)
+    without = from_text(made["source"], made["target"], k=5)
     pd.testing.assert_frame_equal(without, found[:7])
 
 
 def test_recall_is_unknown_where_no_user_wants_a_held_out_item() -> None:
     made = world()
-    audience = made["audience"] | {"relevant": sp.csr_matrix((40, 150))}
-    found = probes.probe(made["source"], made["target"], random(150), **RIDGE, **audience)
+    audience = made["audience"]._replace(relevant=sp.csr_matrix((40, 150)))
+    found = from_text(made["source"], made["target"], k=5, audience=audience)
     unknown = found[found.score.str.contains("recall|drop")]
     assert len(unknown) == 16 and unknown.value.isna().all() and (unknown.n == 0).all()
 
@@ -301,8 +312,8 @@ def test_neighbourhoods_leave_the_item_itself_out_by_id() -> None:
     made = world()
     x, y, split = made["source"], made["target"], random(150)
     x[split.test[:12]], y[split.test[:12]] = x[split.test[0]], y[split.test[0]]  # duplicates
-    found = probes.probe(x, y, split, fit_ridge, k=3)
-    guess = fit_ridge(*(z[part] for part in (split.train, split.valid) for z in (x, y)))
+    found = from_text(x, y, k=3)
+    guess = fit_ridge(PairedVectors.of(x, y, split.train, split.valid))
     test = split.test[np.lexsort(y[split.test].T)]  # ties are broken in this order
 
     def nearest(vectors: np.ndarray) -> list[set[int]]:
@@ -319,60 +330,63 @@ def test_neighbourhoods_leave_the_item_itself_out_by_id() -> None:
 
 def test_bounds() -> None:
     made = world()
-    fits = [fit_mean, fit_ridge]
-    found = probes.probe_with_bounds(
-        made["source"], made["target"], made["second"], random(150), fits,
-        k=5, **made["audience"],
-    )  # fmt: skip
-    assert set(found.source) == set(probes.SOURCES)
-    assert (found.groupby(["source", "map"]).size() == 23).all()
+    options = {"second_seed": made["second"], "audience": made["audience"], "k": 5}
+    of_mean, found = (
+        probes.probe(made["source"], made["target"], random(150), fit, **options)
+        for fit in (fit_mean, fit_ridge)
+    )
+    assert tuple(found.source.unique()) == probes.SOURCES
+    assert (found.groupby("source").size() == 23).all()
     floor, text, ceiling = (
-        value(found, "R²", map="ridge", source=s) for s in ("permuted", "text", "second seed")
+        value(found, "R²", source=s) for s in ("permuted", "text", "second seed")
     )
     assert floor < 0.05 and 0.2 < text < 0.6 and ceiling > 0.75
-    of_ridge = found[(found["map"] == "ridge") & (found.score == "R²")].set_index("source")
-    assert of_ridge.loc["text", "reached"] == pytest.approx((text - floor) / (ceiling - floor))
-    assert 0.05 < of_ridge.loc["text", "reached_low"] < of_ridge.loc["text", "reached"]
-    assert of_ridge.loc["text", "reached"] < of_ridge.loc["text", "reached_high"] < 0.9
-    assert of_ridge.loc["permuted", "reached"] == 0
-    assert of_ridge.loc["second seed", "reached"] == 1
+    of_r2 = found[found.score == "R²"].set_index("source")
+    assert of_r2.loc["text", "reached"] == pytest.approx((text - floor) / (ceiling - floor))
+    assert 0.05 < of_r2.loc["text", "reached_low"] < of_r2.loc["text", "reached"]
+    assert of_r2.loc["text", "reached"] < of_r2.loc["text", "reached_high"] < 0.9
     for source, bound in (("permuted", 0), ("second seed", 1)):
-        assert (of_ridge.loc[source, ["reached_low", "reached_high"]] == bound).all()
-    of_mean = found[found["map"] == "mean"]
+        reached = of_r2.loc[source, ["reached", "reached_low", "reached_high"]]
+        assert (reached == bound).all()
     assert of_mean.reached.isna().all()  # floor and ceiling are one
-    plain = probes.probe(made["source"], made["target"], random(150), **RIDGE, **made["audience"])
-    again = found[(found["map"] == "ridge") & (found.source == "text")].reset_index(drop=True)
-    pd.testing.assert_frame_equal(again[plain.columns], plain)
+    ways = (("text", "source", fit_ridge), ("permuted", "source", probes.permuted(fit_ridge)),
+            ("second seed", "second", fit_ridge))  # fmt: skip
+    for source, start, fit in ways:
+        plain = from_text(made[start], made["target"], fit, k=5, audience=made["audience"])
+        rows = found[found.source == source].reset_index(drop=True)
+        columns = ["map", "score", "value", "low", "high", "n", "parameters"]
+        pd.testing.assert_frame_equal(rows[columns], plain[columns])
 
 
 def test_the_seed_draws_the_resamples_and_nothing_else() -> None:
     made = world()
-    pair, split, intervals = (made["source"], made["target"]), random(150), ["low", "high"]
 
-    def plain(**seed: int) -> pd.DataFrame:
-        return probes.probe(*pair, split, fit_ridge, k=5, **made["audience"], **seed)
+    def probed(**seed: int) -> pd.DataFrame:
+        return probes.probe(
+            made["source"], made["target"], random(150), fit_ridge,
+            second_seed=made["second"], audience=made["audience"], k=5, **seed,
+        )  # fmt: skip
 
-    def bounded(**seed: int) -> pd.DataFrame:
-        return probes.probe_with_bounds(
-            *pair, made["second"], split, [fit_ridge], k=5, **made["audience"], **seed
-        )
-
-    for made_by in (plain, bounded):
-        default, same, other = made_by(), made_by(seed=0), made_by(seed=1)
-        pd.testing.assert_frame_equal(default, same)
-        text = (default.get("source", "text") == "text") & (default.low < default.high)
-        assert (default.value[text] == other.value[text]).all()
-        assert (default[text][intervals] != other[text][intervals]).any(axis=1).all()
+    default, same, other = probed(), probed(seed=0), probed(seed=1)
+    pd.testing.assert_frame_equal(default, same)
+    text = (default.source == "text") & (default.low < default.high)
+    assert (default.value[text] == other.value[text]).all()
+    intervals = ["low", "high"]
+    assert (default[text][intervals] != other[text][intervals]).any(axis=1).all()
     reached = default[text & default.reached.notna()]
     assert (reached.reached_low != other.loc[reached.index].reached_low).any()
 
 
 def test_a_neighbourhood_of_one_and_of_twenty_by_default() -> None:
-    made, split = world(), random(150)
-    given = {k: probes.probe(made["source"], made["target"], split, fit_ridge, **k_of)
-             for k, k_of in ((1, {"k": 1}), (20, {"k": 20}), (0, {}))}  # fmt: skip
-    assert 0 < value(given[1], "neighbourhood Jaccard") < 1
-    pd.testing.assert_frame_equal(given[0], given[20])
+    made = world()
+    one = from_text(made["source"], made["target"], k=1)
+    assert 0 < value(one, "neighbourhood Jaccard") < 1
+    split, options = random(150), {"second_seed": made["second"]}
+    default, twenty = (
+        probes.probe(made["source"], made["target"], split, fit_ridge, **options, **k)
+        for k in ({}, {"k": 20})
+    )
+    pd.testing.assert_frame_equal(default, twenty)
 
 
 def test_reached_is_resampled_jointly() -> None:
@@ -383,7 +397,9 @@ def test_reached_is_resampled_jointly() -> None:
         replace(half, value=2 * half.value, drawn=2 * half.drawn),
         replace(half, value=0.0, drawn=0 * half.drawn),
     )
-    assert estimate(half, none, twice, combine=probes.reached)[:3] == pytest.approx((0.5,) * 3)
+    assert estimate(half, none, twice, combine=probes.share_reached)[:3] == pytest.approx(
+        (0.5,) * 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -398,45 +414,51 @@ def test_reached_is_resampled_jointly() -> None:
 )
 def test_neither_repetition_nor_numbering_of_items_changes_anything(fit: Any) -> None:
     made, split = world(), random(150)
-    x, y, audience = made["source"], made["target"], made["audience"]
-    found = probes.probe(x, y, split, fit, k=5, **audience)
-    pd.testing.assert_frame_equal(found, probes.probe(x, y, split, fit, k=5, **audience))
+    x, y, second, audience = (made[name] for name in ("source", "target", "second", "audience"))
+
+    def probed() -> pd.DataFrame:
+        table = probes.probe(x, y, split, fit, second_seed=second, k=5, audience=audience)
+        # bounds that nearly coincide and guesses that are nearly equal magnify rounding errors
+        return table[table.source == "text"].loc[:, :"parameters"]
+
+    found = probed()
+    pd.testing.assert_frame_equal(found, probed())
     order = np.random.default_rng(0).permutation(150)  # new item i was item order[i]
     new = np.argsort(order)
     parts = {part: np.sort(new[getattr(split, part)]) for part in ("train", "valid", "test")}
-    renumbered = {
-        "users": audience["users"],
-        "relevant": audience["relevant"][:, order],
-        "seen": audience["seen"][:, order],
-    }
-    again = probes.probe(x[order], y[order], replace(split, **parts), fit, k=5, **renumbered)
-    pd.testing.assert_frame_equal(found, again, rtol=1e-6)
+    split = replace(split, **parts)
+    x, y, second = x[order], y[order], second[order]
+    relevant, seen = (one[:, order] for one in (audience.relevant, audience.seen))
+    audience = Audience(audience.users, relevant, seen)
+    pd.testing.assert_frame_equal(found, probed(), rtol=1e-6)
 
 
 def test_bad_input_is_refused_in_one_sentence() -> None:
-    made, split = world(), random(150)
+    made = world()
     x, y, audience = made["source"], made["target"], made["audience"]
-    few = random(40)
+    held_out = random(150).test
     cases: list[tuple[Callable[[], object], str]] = [
-        (lambda: probes.probe(x[:9], y, split, **RIDGE), "9 items were given with .* of 150"),
-        (lambda: probes.probe(x * np.nan, y, split, **RIDGE), "not finite"),
-        (lambda: probes.probe(x, y, few, **RIDGE), "split of 40 items .* vectors of 150"),
-        (lambda: probes.probe(x, y, split, fit_ridge, k=30), "30 held-out items; give 1 to 29"),
-        (lambda: probes.probe(x, y, split, fit_ridge, k=0), "give 1 to 29"),
-        (lambda: probes.probe(x, y, split, **RIDGE, users=audience["users"]), "give all three"),
+        (lambda: from_text(x[:9], y), "9 items were given with .* of 150"),
+        (lambda: from_text(x * np.nan, y), "not finite"),
+        (lambda: from_text(x[:40], y[:40]), "split of 150 items .* vectors of 40"),
+        (lambda: from_text(x, y, k=30), "30 held-out items; give 1 to 29"),
+        (lambda: from_text(x, y, k=0), "give 1 to 29"),
         (
-            lambda: probes.probe(x, y, split, **RIDGE, **audience | {"users": x[:40]}),
-            "users of width 6 were given with items of width 4",
+            lambda: from_text(x, y, audience=audience._replace(users=x[:40])),
+            "users of 6 dimensions were given with items of 4",
         ),
         (
-            lambda: probes.probe(x, y, split, **RIDGE, **audience | {"seen": sp.eye(3)}),
+            lambda: from_text(x, y, audience=audience._replace(seen=sp.eye(3))),
             "give both as 40 users × 150 items",
         ),
-        (lambda: probes.probe_with_bounds(x, y, x[:3], split, [fit_ridge]), "3 items were given"),
-        (lambda: scores.r2(x, y), "predicted vectors of width 4 were given for true ones of"),
+        (
+            lambda: probes.probe(x, y, random(150), fit_ridge, second_seed=x[:3]),
+            "3 items were given",
+        ),
+        (lambda: scores.r2(x, y), "predicted vectors of 4 dimensions were given for true ones of"),
         (lambda: scores.rank_correlation(x[:1], x[:1]), "give at least two"),
         (
-            lambda: inductive_recall(Audience(**audience), y, y[split.test], split, k=31),
+            lambda: inductive_recall(audience, y, y[held_out], random(150), k=31),
             "k = 31 was given with 30 held-out items",
         ),
     ]

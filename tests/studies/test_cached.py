@@ -103,7 +103,7 @@ def test_maps_are_fitted_once_and_scored_on_held_out_and_training_items(
     items: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split, (x, y) = item_splits.random(60), items[:2]
-    ridge = maps.fit_ridge(x[split.train], y[split.train], x[split.valid], y[split.valid])
+    ridge = maps.fit_ridge(maps.PairedVectors.of(x, y, split.train, split.valid))
     scored = counted(monkeypatch, probe_scores, "r2")
     for _ in range(2):
         found = cached.fitted("small", (x, y), split, ("mean", "ridge"), seed=0)

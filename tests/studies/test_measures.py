@@ -12,7 +12,7 @@ from lib import claims, metrics, probes
 from lib.core import InputError
 from lib.probes import maps
 from lib.probes import splits as item_splits
-from lib.probes.scores import Resampled, value_of
+from lib.probes.scores import Resampled
 from lib.stats import Estimate
 from studies import measures
 from studies.measures import MEASURES, Evidence
@@ -42,7 +42,7 @@ BY_HAND = Evidence(
     ],
 )
 def test_two_users_by_hand(finding: str, values: dict[str, float]) -> None:
-    found = {name: value_of(score) for name, score in MEASURES[finding](BY_HAND).items()}
+    found = {name: score.value for name, score in MEASURES[finding](BY_HAND).items()}
     assert found == pytest.approx(values, nan_ok=True)
     assert claims.load()[finding].headline in found
 
@@ -122,9 +122,7 @@ def plain(world: Tiny) -> dict[str, float]:
 def test_measures_are_those_of_plain_python(world: Tiny) -> None:
     found = evidence(world)
     measured = {
-        name: value_of(score)
-        for measure in MEASURES.values()
-        for name, score in measure(found).items()
+        name: score.value for measure in MEASURES.values() for name, score in measure(found).items()
     }
     expected = plain(world)
     assert set(measured) == set(expected)
@@ -169,13 +167,13 @@ def test_a_difference_is_paired(drawn: Evidence, finding: str) -> None:
     other = replace(drawn, semantic=drawn.fused, fused=drawn.semantic, counts=drawn.counts[::-1])
     theirs = measures.headline(finding, MEASURES[finding](other))
     apart = measures.difference(ours, theirs)
-    assert apart.mean == pytest.approx(value_of(theirs) - value_of(ours))
-    assert measures.estimates({"x": ours})["x"].mean == pytest.approx(value_of(ours))
+    assert apart.mean == pytest.approx(theirs.value - ours.value)
+    assert measures.estimates({"x": ours})["x"].mean == pytest.approx(ours.value)
 
 
 def test_one_minus_another_is_a_score(drawn: Evidence) -> None:
     (a,), (b,) = (MEASURES[name](drawn).values() for name in ("F5", "F8"))
-    assert value_of(measures.minus(a, b)) == pytest.approx(value_of(a) - value_of(b))
+    assert measures.minus(a, b).value == pytest.approx(a.value - b.value)
 
 
 @pytest.fixture
@@ -191,7 +189,9 @@ def test_what_is_reached_is_what_the_probe_says(
 ) -> None:
     split = item_splits.random(200)
     found = measures.reached(*vectors, split, maps.fit_ridge)
-    table = probes.probe_with_bounds(*vectors, split, [maps.fit_ridge]).query("score == 'R²'")
+    source, target, second = vectors
+    table = probes.probe(source, target, split, maps.fit_ridge, second_seed=second)
+    table = table.query("score == 'R²'")
     expected = dict(zip(table["source"], table["value"], strict=True))
     assert found["text"].value == pytest.approx(expected["text"])
     assert found["seeds"].value == pytest.approx(expected["second seed"])

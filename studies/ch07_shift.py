@@ -1,0 +1,184 @@
+"""What capacity buys and whether it travels, for chapter 07: maps by capacity and by item split.
+
+Vectors, cached maps and the tables over seeds are those of ``ch06_probes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.core import Floats, InputError
+from lib.encoders import text
+from lib.probes import ItemSplit, Recovery, networks, scores
+from lib.probes import splits as item_splits
+from lib.stats import Estimate
+from studies import ch06_probes
+from studies.context import Run
+
+Recoveries = dict[int, dict[str, Recovery]]
+"""What maps by name make of one source, by seed."""
+
+SHIFTED = (
+    (ch06_probes.PROJECTED, "ridge"),
+    (ch06_probes.PROJECTED, "MLP-1"),
+    (ch06_probes.RAW, "ridge"),
+)
+"""What the four splits are for: a linear map and the smallest network, and text unprojected."""
+
+LABELS = {
+    "random": "drawn at random",
+    "popularity": "the coldest",
+    "cluster": "unseen themes",
+    "temporal": "the newest",
+}
+"""How figures call the items that a split holds out."""
+
+PARTS = {"train": "training items", "test": "held-out items"}
+
+
+def splits(run: Run) -> tuple[dict[str, ItemSplit], dict[str, str]]:
+    """Return the splits of a run's items by name, and why there is none for other names."""
+    data = run.dataset
+    raw = text.encode(data, run.parameters["encoder"]).numpy()
+    ways: dict[str, Callable[[], ItemSplit]] = {
+        "random": lambda: item_splits.random(data.n_items, seed=ch06_probes.SPLIT_SEED),
+        "popularity": lambda: item_splits.popularity(
+            data.train.getnnz(axis=0), seed=ch06_probes.SPLIT_SEED
+        ),
+        "cluster": lambda: item_splits.cluster(raw, seed=ch06_probes.SPLIT_SEED),
+        "temporal": lambda: item_splits.temporal(data.times, seed=ch06_probes.SPLIT_SEED),
+    }
+    made, missing = {}, {}
+    for name, make in ways.items():
+        try:
+            made[name] = make()
+        except InputError as reason:
+            missing[name] = str(reason)
+    return made, missing
+
+
+def by_split(
+    run: Run, every: Sequence[ch06_probes.ProbeVectors], made: Mapping[str, ItemSplit]
+) -> pd.DataFrame:
+    """Return the scores of ``SHIFTED`` on every split and seed."""
+    tables = [
+        ch06_probes.probe_table(run, v, origin, name, split)
+        for split in made.values()
+        for origin, name in SHIFTED
+        for v in every
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def by_capacity(
+    run: Run, every: Sequence[ch06_probes.ProbeVectors], split: ItemSplit
+) -> Recoveries:
+    """Return ridge and the validated networks of every seed, and the reference's of the first.
+
+    The reference's networks have no early stop and cost as much as all others together.
+    """
+    names = ("ridge", *ch06_probes.validated(run))
+    reference = tuple(f"{name}, reference" for name in ("linear", *ch06_probes.validated(run)))
+    return {
+        v.seed: {
+            name: ch06_probes.recovery(
+                run, name, v.sources[ch06_probes.PROJECTED], v.target, split, v.seed
+            )
+            for name in names + (reference if v is every[0] else ())
+        }
+        for v in every
+    }
+
+
+def compare(
+    *recoveries: Recovery,
+    combine: Callable[..., Floats] = np.subtract,
+    part: str = "test",
+    seed: int = 0,
+) -> Estimate:
+    """Return ``combine`` of the R² of maps on the same items, all on the same resamples of them.
+
+    By default the difference of two: maps that err on the same items differ by less than their
+    separate intervals suggest, or by more. ``combine`` takes one R² per map, as numbers or arrays;
+    ``part`` is one of ``PARTS``.
+    """
+    first = recoveries[0]
+    items = getattr(first.split, part)
+    for other in recoveries[1:]:
+        if not (
+            np.array_equal(first.target, other.target)
+            and np.array_equal(items, getattr(other.split, part))
+        ):
+            raise InputError(
+                f"the maps {first.map!r} and {other.map!r} were judged on other target vectors or "
+                "another split; compare maps of one target view on one split"
+            )
+    found = (scores.r2(one.target[items], one.predicted[items], seed=seed) for one in recoveries)
+    return scores.estimate(*found, combine=combine, seed=seed)
+
+
+def fitted_and_held_out(fits: Recoveries) -> pd.DataFrame:
+    """Return R² on training and on held-out items.
+
+    Columns map, items, parameters, epochs (of a network), seed, value, low, high, n.
+    """
+    found = [
+        {
+            "map": name,
+            "items": items,
+            "parameters": one.info["parameters"],
+            "epochs": one.info.get("epochs"),
+            "seed": seed,
+            **_entry(compare(one, combine=lambda value: value, part=part, seed=seed)),
+        }
+        for seed, by_name in fits.items()
+        for name, one in by_name.items()
+        for part, items in PARTS.items()
+    ]
+    return pd.DataFrame(found)
+
+
+def differences(fits: Recoveries) -> pd.DataFrame:
+    """Return F7's comparisons of maps, each on the same resamples: what, maps, seed, value, …
+
+    ``training`` and ``held_out`` are MLP-3 minus the linear map as the reference fits them, on the
+    seeds that have them; ``stopped`` is the network of least validation error over ridge, minus
+    one. None of them can be had without the large networks.
+    """
+    found = []
+    for seed, by_name in fits.items():
+        deep, line = (by_name.get(f"{name}, reference") for name in ("MLP-3", "linear"))
+        if deep and line:
+            for what, part in (("training", "train"), ("held_out", "test")):
+                value = compare(deep, line, part=part, seed=seed)
+                found.append(_difference(what, deep, line, seed, value))
+        if "MLP-3" in by_name:
+            tried = [by_name[name] for name in networks.HIDDEN]
+            best = min(tried, key=lambda one: min(one.info["validation"]))
+            ridge = by_name["ridge"]
+            value = compare(best, ridge, combine=lambda a, b: a / b - 1, seed=seed)
+            found.append(_difference("stopped", best, ridge, seed, value))
+    return pd.DataFrame(found, columns=["what", "maps", "seed", "value", "low", "high", "n"])
+
+
+def _difference(
+    what: str, a: Recovery, b: Recovery, seed: int, value: Estimate
+) -> dict[str, object]:
+    return {"what": what, "maps": f"{a.map} against {b.map}", "seed": seed, **_entry(value)}
+
+
+def _entry(value: Estimate) -> dict[str, float]:
+    return dict(zip(("value", "low", "high", "n"), value, strict=True))
+
+
+def by_step(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of ``fitted_and_held_out`` by ``step``, from few parameters to many."""
+    reference = curves["map"].str.endswith(", reference")
+    kind = np.where(reference, "as the reference", "validated")
+    return curves.assign(
+        step=curves["map"].str.removesuffix(", reference").replace("ridge", "linear"),
+        what=kind + ", " + curves["items"],
+    )
