@@ -33,34 +33,24 @@ _ADDRESS = r"\s*https?://.*"
 
 
 class Findings(NamedTuple):
-    """What a directory holds: its data, unless something is fatal, and what is to be told."""
+    """What a directory holds: its data, unless something is fatal, and sentences about it.
+
+    ``interactions`` are there where they can be read, whatever else is wrong.
+    """
 
     raw: RawTables | None
-    interactions: pd.DataFrame | None  # where they can be read, whatever else is wrong
+    interactions: pd.DataFrame | None
     fatal: list[str]
     notes: list[str]
 
 
 def tables(directory: Path) -> tuple[Path, Path]:
-    """Return the paths of the two tables.
-
-    Raises
-    ------
-    InputError
-        One is missing, or is there in two formats.
-    """
-    interactions, items = (_table_path(directory, stem) for stem in SUFFIXES)
-    return interactions, items
+    """Return the paths of the two tables; each must be there, in one format."""
+    return _table_path(directory, "interactions"), _table_path(directory, "items")
 
 
 def read(directory: Path) -> RawTables:
-    """Read a directory's two tables.
-
-    Raises
-    ------
-    InputError
-        The first thing that ``validate`` would name and that nothing can be done about.
-    """
+    """Read a directory's two tables, or raise the first fatal sentence of ``validate``."""
     found = inspect(directory)
     if found.raw is None:
         raise InputError(found.fatal[0])
@@ -88,13 +78,7 @@ def validate(directory: str | Path) -> list[str]:
 
 
 def write_template(directory: Path) -> list[Path]:
-    """Copy an example, ``interactions.csv`` and ``items.csv``, into a new or empty folder.
-
-    Raises
-    ------
-    InputError
-        The folder holds something already: nothing is overwritten.
-    """
+    """Copy an example, ``interactions.csv`` and ``items.csv``, into a new or empty folder."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise InputError(
             f"{directory} exists and is not an empty folder, and nothing is overwritten: give a "
@@ -126,9 +110,8 @@ def inspect(directory: Path) -> Findings:
         _textless(items, interactions, notes)
     if fatal or interactions is None or items is None:
         return Findings(None, interactions, list(dict.fromkeys(fatal)), notes)
-    broken = sum(len(table.broken) for table in found.values())
-    broken += len(found["interactions"].columns) - len(interactions)
-    broken += len(found["items"].columns) - len(items)
+    rows = sum(len(table.broken) + len(table.columns) for table in found.values())
+    broken = rows - len(interactions) - len(items)
     raw = RawTables(interactions, items, {"broken rows": broken} if broken else {})
     return Findings(raw, interactions, [], notes)
 
@@ -138,8 +121,8 @@ def _table_path(directory: Path, stem: str) -> Path:
         raise InputError(f"{directory} is not a directory: give one with interactions and items")
     accepted = [directory / (stem + suffix) for suffix in SUFFIXES[stem]]
     paths = [path for path in accepted if path.is_file()]
-    names = ", ".join(path.name for path in accepted)
     if not paths:
+        names = ", ".join(path.name for path in accepted)
         raise InputError(f"{directory} has no table of {stem}: give one of {names}")
     if len(paths) > 1:
         both = " and ".join(path.name for path in paths)
@@ -147,13 +130,10 @@ def _table_path(directory: Path, stem: str) -> Path:
     return paths[0]
 
 
-def _column(table: Table, accepted: tuple[str, ...]) -> str | None:
-    return next((name for name in table.columns if name.lower() in accepted), None)
-
-
-def _needed(table: Table, accepted: tuple[str, ...], fatal: list[str]) -> str | None:
-    name = _column(table, accepted)
-    if name is None:
+def _column(table: Table, accepted: tuple[str, ...], fatal: list[str] | None = None) -> str | None:
+    """Return the name of the first accepted column; none is fatal where faults are collected."""
+    name = next((name for name in table.columns if name.lower() in accepted), None)
+    if name is None and fatal is not None:
         there = ", ".join(map(str, table.columns)) or "none"
         fatal.append(
             f"{table.path} has no column {' or '.join(accepted)} (its columns: {there}): "
@@ -163,7 +143,7 @@ def _needed(table: Table, accepted: tuple[str, ...], fatal: list[str]) -> str | 
 
 
 def _interactions(table: Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | None:
-    user, item = _needed(table, USER, fatal), _needed(table, ITEM, fatal)
+    user, item = _column(table, USER, fatal), _column(table, ITEM, fatal)
     time = _column(table, TIME)
     columns = {"user": table.columns[user]} if user else {}
     columns |= {"item": table.columns[item]} if item else {}
@@ -171,11 +151,8 @@ def _interactions(table: Table, fatal: list[str], notes: list[str]) -> pd.DataFr
         columns["time"] = _seconds(table, time, fatal)
     if not item:
         return None
-    rows = pd.DataFrame(columns)
-    keys = [name for name in ("user", "item") if name in rows]
-    whole = (rows[keys] != "").all(axis=1)
-    _tell_broken(table, whole, notes)
-    rows = rows[whole]
+    keys = ["user", "item"] if user else ["item"]
+    rows = _with_keys(table, pd.DataFrame(columns), keys, notes)
     # without users the items can still be looked for in the other table
     duplicates = int(rows.duplicated(keys).sum()) if user else 0
     if duplicates:
@@ -208,25 +185,21 @@ def _seconds(table: Table, name: str, fatal: list[str]) -> pd.Series:
 
 
 def _items(table: Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | None:
-    key = _needed(table, ITEM, fatal)
+    key, title = _column(table, ITEM, fatal), _column(table, TITLE)
     if key is None:
         return None
-    whole = table.columns[key] != ""
-    _tell_broken(table, whole, notes)
-    columns = table.columns[whole]
-    texts = [
-        clean_texts(columns[name]) for name in columns if name != key and _is_text(table, name)
-    ]
+    columns = _with_keys(table, table.columns, [key], notes)
     text = pd.Series("", index=columns.index, dtype="str")
-    for part in texts:
-        text = text + part.where((text == "") | (part == ""), ". " + part)
+    for name in columns:
+        if name != key and _is_text(table, name):
+            part = clean_texts(columns[name])
+            text = text + part.where((text == "") | (part == ""), ". " + part)
     rows = pd.DataFrame({"key": columns[key], "text": text})
-    title = _column(table, TITLE)
     if title:
         rows["title"] = clean_texts(columns[title])
     duplicates = int(rows.duplicated("key").sum())
     if duplicates:
-        again = _counted(duplicates, "item")
+        again = _number_of(duplicates, "item")
         notes.append(f"{table.path} describes {again} again: the longest text is kept")
     return rows
 
@@ -241,18 +214,21 @@ def _is_text(table: Table, name: str) -> bool:
     return not another_id and not numbers and not values.str.fullmatch(_ADDRESS).all()
 
 
-def _tell_broken(table: Table, whole: pd.Series, notes: list[str]) -> None:
-    empty = int((~whole).sum())
+def _with_keys(table: Table, rows: pd.DataFrame, keys: list[str], notes: list[str]) -> pd.DataFrame:
+    """Return the rows that have their keys, and note what is left out of the table."""
+    complete = (rows[keys] != "").all(axis=1)
+    empty = int((~complete).sum())
     if empty:
         notes.append(
-            f"{table.path} has {_counted(empty, 'row')} without a user or an item: left out"
+            f"{table.path} has {_number_of(empty, 'row')} without a user or an item: left out"
         )
     if table.broken:
         row, fault = next(iter(table.broken.items()))
         notes.append(
-            f"{table.path} has {_counted(len(table.broken), 'row')} of another length, first data "
-            f"row {row} with {fault}: left out"
+            f"{table.path} has {_number_of(len(table.broken), 'row')} of another length, first "
+            f"data row {row} with {fault}: left out"
         )
+    return rows[complete]
 
 
 def _undescribed(
@@ -262,22 +238,21 @@ def _undescribed(
     missing = used[~np.isin(np.asarray(used, dtype=object), np.asarray(items["key"], dtype=object))]
     if len(missing):
         fatal.append(
-            f"{_counted(len(missing), 'item')} of the interactions in {directory} without a row in "
-            f"its table of items, such as {min(missing)!r}: add what is missing, or remove its "
+            f"{_number_of(len(missing), 'item')} of the interactions in {directory} without a row "
+            f"in its table of items, such as {min(missing)!r}: add what is missing, or remove its "
             "interactions"
         )
 
 
 def _textless(items: pd.DataFrame, interactions: pd.DataFrame, notes: list[str]) -> None:
-    used = items[items["key"].isin(interactions["item"])]
-    texts = used.groupby("key")["text"].max()
+    texts = items[items["key"].isin(interactions["item"])].groupby("key")["text"].max()
     empty = texts.index[texts == ""]
     if len(empty):
         notes.append(
-            f"{_counted(len(empty), 'item')} without text, such as {min(empty)!r}: kept, with an "
+            f"{_number_of(len(empty), 'item')} without text, such as {min(empty)!r}: kept, with an "
             "empty one"
         )
 
 
-def _counted(number: int, noun: str) -> str:
+def _number_of(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

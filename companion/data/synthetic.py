@@ -21,7 +21,6 @@ standard normal. Text knows nothing of b; interactions depend on all three.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +46,14 @@ class Factors:
     users: Floats
     items: Floats
 
+    def beside(self, *others: Factors) -> Factors:
+        """Return these factors and others side by side, whose inner products are the sum."""
+        kinds = (self, *others)
+        return Factors(*(np.hstack([getattr(kind, of) for kind in kinds]) for of in _SIDES))
+
+
+_SIDES = ("users", "items")
+
 
 @dataclass(frozen=True, eq=False)
 class World:
@@ -67,22 +74,14 @@ class World:
 
     def utility(self) -> Floats:
         """Return the true utilities, n_users × n_items."""
-        return _utility(self.strength, (self.common, self.semantic, self.collaborative))
+        return _utility(self.strength, self.common, self.semantic, self.collaborative)
 
     def ideal(self, view: str) -> Factors:
-        """Return all that a view can know: the shared factors beside its private ones.
-
-        Raises
-        ------
-        InputError
-            ``view`` is neither "semantic" nor "collaborative".
-        """
+        """Return all that a view, "semantic" or "collaborative", can know of the utility."""
         if view not in ("semantic", "collaborative"):
             raise InputError(f"view {view!r} is unknown: give 'semantic' or 'collaborative'")
-        own = self.semantic if view == "semantic" else self.collaborative
-        return Factors(
-            np.hstack([self.common.users, own.users]), np.hstack([self.common.items, own.items])
-        )
+        private = self.semantic if view == "semantic" else self.collaborative
+        return self.common.beside(private)
 
 
 def world(
@@ -116,7 +115,7 @@ def world(
     interactions
         Mean number of interactions of a user, at least 5: the sparsity.
     dimension
-        Width of a text vector, at least ``d_shared + d_private``.
+        Of a text vector, at least ``d_shared + d_private``.
     seed, split, split_seed
         Of the world, and of how its interactions are split.
 
@@ -125,19 +124,26 @@ def world(
     InputError
         A number outside its range, or a temporal split: the world has no times.
     """
-    _check(n_users, n_items, d_shared, d_private, shared, strength, noise, interactions, dimension)
+    _check_ranges(
+        n_users=(n_users, 1), n_items=(n_items, 6), d_shared=(d_shared, 1),
+        d_private=(d_private, 1), shared=(shared, 0, 1), strength=(strength, 0),
+        noise=(noise, 0), interactions=(interactions, 5, n_items),
+        dimension=(dimension, d_shared + d_private),
+    )  # fmt: skip
 
     def factors(purpose: str, d: int, variance: float) -> Factors:
         # the product of two standard normals has variance 1, a sum over d of them d
         scale = (variance / d) ** 0.25
-        draw = core.generator(seed, f"world {purpose}").standard_normal
-        return Factors(scale * draw((n_users, d)), scale * draw((n_items, d)))
+        normal = core.generator(seed, f"world {purpose}").standard_normal
+        return Factors(scale * normal((n_users, d)), scale * normal((n_items, d)))
 
     common = factors("shared", d_shared, shared)
     semantic = factors("semantic", d_private, (1 - shared) / 2)
     collaborative = factors("collaborative", d_private, (1 - shared) / 2)
-    utility = _utility(strength, (common, semantic, collaborative))
-    vectors = _text_vectors(common.items, semantic.items, dimension, noise, seed)
+    vectors = _text_vectors(np.hstack([common.items, semantic.items]), dimension, noise, seed)
+    drawn = _drawn(_utility(strength, common, semantic, collaborative), interactions, seed)
+    keys = pd.Series(np.arange(n_items)).astype(str)
+    items = pd.DataFrame({"key": keys, "text": pd.Series("", index=keys.index, dtype="str")})
     facts = {
         "name": "synthetic",
         "origin": f"a shared-plus-private world drawn from seed {seed} (companion.data.synthetic)",
@@ -147,19 +153,23 @@ def world(
         "vectors": True,
         "shared": shared,
     }
-    drawn = _drawn(utility, interactions, seed)
-    keys = pd.Series(np.arange(n_items)).astype(str)
-    items = pd.DataFrame({"key": keys, "text": pd.Series("", index=keys.index, dtype="str")})
     cleaned = counted(drawn.indptr, drawn.indices, items)
     dataset = split_dataset(cleaned, facts, split=split, seed=split_seed, vectors=vectors)
     return World(common, semantic, collaborative, vectors, dataset, shared, strength)
 
 
-def _utility(strength: float, kinds: Sequence[Factors]) -> Floats:
-    users, items = (
-        np.hstack([getattr(kind, side) for kind in kinds]) for side in ("users", "items")
-    )
-    return np.asarray(strength * (users @ items.T))
+def _check_ranges(**ranges: tuple[float, ...]) -> None:
+    """Refuse a value outside its range; each is a value, the lowest and maybe the highest."""
+    for name, (given, low, *highest) in ranges.items():
+        high = highest[0] if highest else np.finfo(float).max
+        if not low <= given <= high:
+            accepted = f"from {low} to {high}" if highest else f"finite and at least {low}"
+            raise InputError(f"{name} must be {accepted}, got {given!r}")
+
+
+def _utility(strength: float, *kinds: Factors) -> Floats:
+    known = kinds[0].beside(*kinds[1:])
+    return np.asarray(strength * (known.users @ known.items.T))
 
 
 def _drawn(utility: Floats, interactions: float, seed: int) -> sp.csr_matrix:
@@ -168,9 +178,9 @@ def _drawn(utility: Floats, interactions: float, seed: int) -> sp.csr_matrix:
     The n largest of utility plus Gumbel noise are such a draw (Vieira 2014; Kool et al. 2019).
     """
     n_users, n_items = utility.shape
-    draw = core.generator(seed, "world interactions")
-    counts = np.minimum(5 + draw.poisson(interactions - 5, n_users), n_items)
-    order = np.argsort(-(utility + draw.gumbel(size=utility.shape)), axis=1)
+    rng = core.generator(seed, "world interactions")
+    counts = np.minimum(5 + rng.poisson(interactions - 5, n_users), n_items)
+    order = np.argsort(-(utility + rng.gumbel(size=utility.shape)), axis=1)
     chosen = np.arange(n_items) < counts[:, None]
     users = np.repeat(np.arange(n_users), counts)
     matrix = sp.csr_matrix((np.ones(len(users)), (users, order[chosen])), shape=utility.shape)
@@ -178,39 +188,9 @@ def _drawn(utility: Floats, interactions: float, seed: int) -> sp.csr_matrix:
     return matrix
 
 
-def _text_vectors(
-    common: Floats, semantic: Floats, dimension: int, noise: float, seed: int
-) -> NDArray[np.float32]:
-    signal = np.hstack([common, semantic])
-    draw = core.generator(seed, "world text")
-    mixing = np.linalg.qr(draw.standard_normal((dimension, signal.shape[1])))[0]
+def _text_vectors(signal: Floats, dimension: int, noise: float, seed: int) -> NDArray[np.float32]:
+    rng = core.generator(seed, "world text")
+    mixing = np.linalg.qr(rng.standard_normal((dimension, signal.shape[1])))[0]
     mixed = signal @ mixing.T
     mixed /= mixed.std() or 1.0
-    return (mixed + noise * draw.standard_normal(mixed.shape)).astype(np.float32)
-
-
-def _check(
-    n_users: int,
-    n_items: int,
-    d_shared: int,
-    d_private: int,
-    shared: float,
-    strength: float,
-    noise: float,
-    interactions: float,
-    dimension: int,
-) -> None:
-    wrong = [
-        ("n_users", n_users, "1 or more", n_users >= 1),
-        ("n_items", n_items, "6 or more", n_items >= 6),
-        ("d_shared", d_shared, "1 or more", d_shared >= 1),
-        ("d_private", d_private, "1 or more", d_private >= 1),
-        ("shared", shared, "from 0 to 1", 0 <= shared <= 1),
-        ("strength", strength, "0 or more", 0 <= strength < np.inf),
-        ("noise", noise, "0 or more", 0 <= noise < np.inf),
-        ("interactions", interactions, "from 5 to n_items", 5 <= interactions <= n_items),
-        ("dimension", dimension, "d_shared + d_private or more", dimension >= d_shared + d_private),
-    ]
-    for name, given, accepted, fits in wrong:
-        if not fits:
-            raise InputError(f"{name}={given!r} makes no world: give {accepted}")
+    return (mixed + noise * rng.standard_normal(mixed.shape)).astype(np.float32)
