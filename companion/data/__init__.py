@@ -101,7 +101,6 @@ def _known(name: str) -> _Source:
 
 
 def _own(directory: Path) -> _Source:
-    """Return a reader's own dataset."""
     facts = {
         "name": directory.resolve().name,
         "origin": "a directory of the reader's own",

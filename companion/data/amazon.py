@@ -2,7 +2,7 @@
 
 Layout as stated by the publisher (https://amazon-reviews-2023.github.io): the 5-core of ratings
 is a CSV with ``user_id,parent_asin,rating,timestamp`` (milliseconds), item metadata are JSON
-lines. What cannot be read is counted and left out.
+lines. What cannot be read is counted and left out; a damaged file is an ``InputError``.
 """
 
 from __future__ import annotations
@@ -30,13 +30,7 @@ _COLUMNS = ("user_id", "parent_asin", "timestamp")
 
 
 def read(ratings: Path, metadata: Path) -> RawTables:
-    """Read one category: every rating is an interaction, the text is title and description.
-
-    Raises
-    ------
-    InputError
-        A file is damaged or has other columns.
-    """
+    """Read one category: every rating is an interaction, the text is title and description."""
     interactions, faults = _interactions(ratings)
     items, item_faults = _items(metadata, frozenset(interactions["item"].cat.categories))
     return RawTables(interactions, items, faults | item_faults)

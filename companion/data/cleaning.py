@@ -57,24 +57,14 @@ def clean_texts(texts: pd.Series) -> pd.Series:
 def clean_interactions(raw: RawTables, k_core: int, *, need_text: bool) -> cache.Value:
     """Keep each pair once, take the k-core, and number users and items in the order of keys.
 
-    Parameters
-    ----------
-    raw
-        The tables that were read.
-    k_core
-        Fewest interactions of a user and of an item.
-    need_text
-        Whether interactions with items that have no text are left out before all else.
+    ``k_core`` is the fewest interactions of a user and of an item; ``need_text`` leaves out
+    interactions with items that have no text before all else. It is an ``InputError`` if nothing
+    is left.
 
     Returns
     -------
     What ``split_dataset`` takes: ``indptr`` and ``indices`` of the interactions (n_users ×
     n_items, sorted), their ``times`` (seconds) where known, ``items`` (row = id), and ``counts``.
-
-    Raises
-    ------
-    InputError
-        Nothing is left.
     """
     table = raw.interactions
     users, user_keys = _numbered(table["user"])
@@ -134,21 +124,10 @@ def split_dataset(
     seed: int,
     vectors: NDArray[np.float32] | None = None,
 ) -> Dataset:
-    """Split cleaned interactions, and return the dataset with its card.
+    """Split what ``clean_interactions`` returns, and return the dataset with its card.
 
-    Parameters
-    ----------
-    cleaned
-        What ``clean_interactions`` returns.
-    facts
-        The name, and further lines of the card.
-    vectors
-        n_items × d, in place of texts.
-
-    Raises
-    ------
-    InputError
-        An unknown split, or a temporal one of data without times.
+    ``facts`` are the name and further lines of the card; ``vectors`` (n_items × d) stand in place
+    of texts. It is an ``InputError`` if the split is unknown, or temporal without times.
     """
     times, items = cleaned.get("times"), cleaned["items"]
     if split == "temporal" and times is None:

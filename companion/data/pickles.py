@@ -117,13 +117,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 def unpickle_table(data: bytes, name: str) -> pd.DataFrame:
-    """Return the pandas table in an untrusted pickle without running anything in it.
-
-    Raises
-    ------
-    InputError
-        The pickle asks for a name that a table does not need, is damaged, or holds no table.
-    """
+    """Return the pandas table in an untrusted pickle, or raise ``InputError``."""
     try:
         found = _Unpickler(io.BytesIO(data)).load()
     except InputError:

@@ -1,6 +1,7 @@
 """Readers of the known datasets' files, each of which returns ``RawTables``.
 
-Nothing in a file is executed. Of a zip, only the members that are needed are read.
+Nothing in a file is executed; of a zip, only the members that are needed are read. A file that is
+damaged, or has other columns, is an ``InputError``.
 """
 
 from __future__ import annotations
@@ -67,14 +68,7 @@ def movietweetings(ratings: Path, movies: Path) -> RawTables:
 
 
 def zip_member(path: Path, name: str) -> bytes:
-    """Return one member of a zip by its name; nothing is unpacked to disk.
-
-    Raises
-    ------
-    InputError
-        The zip is damaged, lacks the member, has a member whose name leads out of the archive,
-        or unpacks the member to more than ``MEMBER_LIMIT`` bytes.
-    """
+    """Return one member of a zip by its name, at most ``MEMBER_LIMIT`` bytes; none goes to disk."""
     try:
         with zipfile.ZipFile(path) as archive:
             for other in archive.namelist():

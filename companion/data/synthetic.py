@@ -38,21 +38,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """Factors of one kind: ``users`` n_users × d, ``items`` n_items × d.
-
-    Their inner products are their part of the utility, before ``strength``.
-    """
+    """``users`` (n_users × d) and ``items`` (n_items × d): their inner products are utilities."""
 
     users: Floats
     items: Floats
-
-    def beside(self, *others: Factors) -> Factors:
-        """Return these factors and others side by side, whose inner products are the sum."""
-        kinds = (self, *others)
-        return Factors(*(np.hstack([getattr(kind, of) for kind in kinds]) for of in _SIDES))
-
-
-_SIDES = ("users", "items")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +70,7 @@ class World:
         if view not in ("semantic", "collaborative"):
             raise InputError(f"view {view!r} is unknown: give 'semantic' or 'collaborative'")
         private = self.semantic if view == "semantic" else self.collaborative
-        return self.common.beside(private)
+        return _joined(self.common, private)
 
 
 def world(
@@ -117,12 +106,7 @@ def world(
     dimension
         Of a text vector, at least ``d_shared + d_private``.
     seed, split, split_seed
-        Of the world, and of how its interactions are split.
-
-    Raises
-    ------
-    InputError
-        A number outside its range, or a temporal split: the world has no times.
+        Of the world, and of its split, which cannot be temporal: the world has no times.
     """
     _check_ranges(
         n_users=(n_users, 1), n_items=(n_items, 6), d_shared=(d_shared, 1),
@@ -167,8 +151,13 @@ def _check_ranges(**ranges: tuple[float, ...]) -> None:
             raise InputError(f"{name} must be {accepted}, got {given!r}")
 
 
+def _joined(*kinds: Factors) -> Factors:
+    """Return factors side by side, whose inner products are the sum of the kinds'."""
+    return Factors(np.hstack([k.users for k in kinds]), np.hstack([k.items for k in kinds]))
+
+
 def _utility(strength: float, *kinds: Factors) -> Floats:
-    known = kinds[0].beside(*kinds[1:])
+    known = _joined(*kinds)
     return np.asarray(strength * (known.users @ known.items.T))
 
 

@@ -31,13 +31,7 @@ class Table(NamedTuple):
 
 
 def read_table(path: Path) -> Table:
-    """Read a table; the suffix of the path tells its format.
-
-    Raises
-    ------
-    InputError
-        The file is damaged, is not UTF-8, or has two columns of one name.
-    """
+    """Read a table, whose format is that of its suffix, or raise ``InputError``."""
     import pyarrow as pa
 
     try:
@@ -49,7 +43,7 @@ def read_table(path: Path) -> Table:
 
 
 def decoded(path: Path) -> str:
-    """Return the content of a UTF-8 file; an ``InputError`` names the line that is not UTF-8."""
+    """Return the content of a UTF-8 file, or name the line that is not UTF-8."""
     data = path.read_bytes()
     try:
         return data.decode("utf-8-sig")
@@ -81,7 +75,7 @@ def _read_text(path: Path) -> Table:
         arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
         arrow_csv.ParseOptions(
             delimiter=comma,
-            quote_char='"' if quoted else False,
+            quote_char=quoted and '"',
             newlines_in_values=quoted,
             invalid_row_handler=skip,
         ),
