@@ -15,7 +15,7 @@ from lib.dataset import Dataset, check_split
 
 
 class _Source(NamedTuple):
-    """What makes a dataset: the lines of its card that no count gives, and its raw tables."""
+    """What is known of a dataset before it is read, and how it is read."""
 
     facts: dict[str, Any]
     read: Callable[[], cleaning.RawTables]

@@ -60,26 +60,22 @@ class _ArrayName:
     """What stands for ``numpy.ndarray``: only a name, since a call could give any memory."""
 
 
-def _reconstruct(*_: object) -> _Array:
-    return _Array((0,), np.int8)
-
-
 def _frombuffer(content: Any, kind: _Type, shape: Any, order: Any) -> np.ndarray:
     return np.frombuffer(content, kind.plain).reshape(shape, order=order).view(_Array)
 
 
-def _unpickle_block(values: Any, *rest: Any) -> Any:
-    from pandas._libs.internals import _unpickle_block
+def _block(values: Any, *place: Any) -> Any:
+    from pandas._libs.internals import _unpickle_block  # private: may go with a later pandas
 
-    return _unpickle_block(np.asarray(values), *rest)
+    return _unpickle_block(np.asarray(values), *place)
 
 
 _REPLACED: dict[str, Callable[..., Any]] = {
     "numpy.dtype": _Type,
     "numpy.ndarray": _ArrayName,
-    "numpy._core.multiarray._reconstruct": _reconstruct,
+    "numpy._core.multiarray._reconstruct": lambda *_: _Array((0,), np.int8),
     "numpy._core.numeric._frombuffer": _frombuffer,
-    "pandas._libs.internals._unpickle_block": _unpickle_block,
+    "pandas._libs.internals._unpickle_block": _block,
 }
 _ALLOWED = (
     ("builtins", "slice"),

@@ -17,7 +17,7 @@ import pytest
 import scipy.sparse as sp
 
 from companion import data
-from companion.data import downloads, readers, registry
+from companion.data import amazon, downloads, readers, registry
 from companion.site import ROOT
 from lib.core import InputError
 from lib.dataset import KINDS, part_sizes
@@ -240,6 +240,11 @@ def test_a_mirror_without_the_file_names_it(
             continue
         with pytest.raises(InputError, match=registry.DATASETS[name].files[0].path):
             data.load(name)
+
+
+def test_the_length_of_amazons_texts_is_the_stated_one() -> None:
+    stated = f"the first {amazon.LENGTH} characters"
+    assert sum(stated in known.facts["text"] for known in registry.DATASETS.values()) == 3
 
 
 def test_every_citation_is_in_the_bibliography() -> None:
