@@ -32,7 +32,7 @@ Names = Annotated[list[str] | None, typer.Argument(help="datasets; by default al
 Model = Annotated[str, typer.Argument(help="such as lightgcn")]
 Split = Annotated[str, typer.Option(help="random or temporal")]
 Seed = Annotated[int, typer.Option(min=0, help="of the model, not of the split")]
-Out = Annotated[Path, typer.Option(dir_okay=False, help="the file to write")]
+Out = Annotated[Path | None, typer.Option(dir_okay=False, help="the file to write")]
 Parameters = Annotated[
     list[str] | None,
     typer.Option("-p", metavar="NAME VALUE", help="a parameter; may be given several times"),
@@ -115,12 +115,10 @@ def _execute(
     dataset: Annotated[
         str | None, typer.Argument(help="such as ml-100k, ml-100k@k=50, or a folder of your own")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="the notebook (default: _build/executed/…)")
-    ] = None,
+    out: Out = None,
     parameters: Parameters = None,
 ) -> None:
-    """Execute one chapter on one dataset."""
+    """Execute one chapter on one dataset, by default into _build/executed."""
     part = execute.slug(dataset) if dataset else ""
     out = out or Path(site.BUILD, site.EXECUTED, part, chapter.name)
     print(execute.execute(chapter, dataset, _values(parameters), out))
@@ -132,12 +130,10 @@ def _fit(
     model: Model,
     split: Split = "random",
     seed: Seed = 0,
-    out: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="write the fit's record here, as JSON")
-    ] = None,
+    out: Out = None,
     parameters: Parameters = None,
 ) -> None:
-    """Train a model on a dataset and cache its vectors."""
+    """Train a model on a dataset, cache its vectors, and print or write its record."""
     _, view = _fitted(dataset, model, split, seed, parameters)
     text = json.dumps(view.info, indent=1, sort_keys=True, default=str)
     if out is None:
@@ -153,7 +149,7 @@ def _fit(
 def _export(
     dataset: Name,
     model: Model,
-    out: Out,
+    out: Annotated[Path, typer.Option(dir_okay=False, help="the run to write")],
     split: Split = "random",
     seed: Seed = 0,
     k: Annotated[int, typer.Option(min=1, help="length of the lists")] = 100,

@@ -12,7 +12,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -29,14 +29,9 @@ from lib.dataset import Dataset
 from lib.stats import Estimate, summary
 
 STANDARD: dict[str, type] = {
-    "dataset": str,
-    "split": str,
-    "seed": int,
-    "seeds": int,
-    "k": int,
-    "encoder": str,
+    "dataset": str, "split": str, "seed": int, "seeds": int, "k": int, "encoder": str,
     "device": str,
-}
+}  # fmt: skip
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
 
 
@@ -85,16 +80,9 @@ class Page:
 def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
     """Check a notebook's parameters and return its page.
 
-    Parameters
-    ----------
-    chapter
-        The notebook's name, such as "03-agreement".
-    namespace
-        ``globals()`` of the notebook, in the first cell after the parameters.
-    extra
-        Further parameters of this chapter, by name and type.
-
-    Raises InputError for a parameter that the chapter does not have, and for a value out of bounds.
+    ``chapter`` is the notebook's name, such as "03-agreement"; ``namespace`` its ``globals()``, in
+    the first cell after the parameters; ``extra`` further parameters by name and type. Raises
+    InputError for a parameter that the chapter does not have, and for a value out of bounds.
     """
     accepted = STANDARD | extra
     unknown = sorted(_assigned(namespace) - set(accepted))
@@ -103,14 +91,22 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
             f"chapter {chapter} has no parameter {unknown[0]!r}; it accepts "
             f"{', '.join(sorted(accepted))}"
         )
-    given = {name: namespace.get(name) for name in accepted}
+    p: dict[str, Any] = {name: namespace.get(name) for name in accepted}
     for name, kind in accepted.items():
-        if type(given[name]) is not kind:
-            raise InputError(
-                f"{name} = {given[name]!r} was given; it must be of type {kind.__name__}"
-            )
-    page = Page(chapter, given)
-    _check(page)
+        if type(p[name]) is not kind:
+            raise InputError(f"{name} = {p[name]!r} was given; it must be of type {kind.__name__}")
+    device_of(p["device"])
+    if p["seed"] < 0 or not 1 <= p["seeds"] <= 100:
+        raise InputError(
+            f"seed = {p['seed']} and seeds = {p['seeds']} were given; seed must be ≥ 0 and seeds "
+            "from 1 to 100"
+        )
+    page = Page(chapter, p)
+    if not 1 <= p["k"] <= page.dataset.n_items:
+        raise InputError(
+            f"k = {p['k']} was given; dataset {page.dataset.name!r} accepts 1 to "
+            f"{page.dataset.n_items} (its number of items)"
+        )
     return page
 
 
@@ -122,34 +118,17 @@ def _assigned(namespace: Mapping[str, Any]) -> set[str]:
     """
     if "In" not in namespace:
         return set(namespace)
-    history: Sequence[str] = namespace["In"]
     names: set[str] = set()
-    for source in reversed(history[:-1]):
+    for source in reversed(namespace["In"][:-1]):
         try:
             statements = ast.parse(source).body
         except SyntaxError:
             break
-        if not all(isinstance(statement, ast.Assign) for statement in statements):
+        assignments = [s for s in statements if isinstance(s, ast.Assign)]
+        if len(assignments) < len(statements):
             break
-        names |= {
-            ast.unparse(t) for s in statements if isinstance(s, ast.Assign) for t in s.targets
-        }
+        names |= {ast.unparse(target) for s in assignments for target in s.targets}
     return names
-
-
-def _check(page: Page) -> None:
-    p = page.parameters
-    device_of(p["device"])
-    if p["seed"] < 0 or not 1 <= p["seeds"] <= 100:
-        raise InputError(
-            f"seed = {p['seed']} and seeds = {p['seeds']} were given; seed must be ≥ 0 and seeds "
-            "from 1 to 100"
-        )
-    if not 1 <= p["k"] <= page.dataset.n_items:
-        raise InputError(
-            f"k = {p['k']} was given; dataset {page.dataset.name!r} accepts 1 to "
-            f"{page.dataset.n_items} (its number of items)"
-        )
 
 
 def interval(value: Estimate) -> str:
@@ -164,10 +143,8 @@ def estimates(
 ) -> pd.DataFrame:
     """Return a tidy table of per-user values summarised: what, k, mean, low, high, n."""
     return pd.DataFrame(
-        [
-            {"what": name, "k": k, **summary(values, seed=seed)._asdict(), **columns}
-            for name, values in rows.items()
-        ]
+        {"what": name, "k": k, **summary(values, seed=seed)._asdict(), **columns}
+        for name, values in rows.items()
     )
 
 

@@ -48,9 +48,9 @@ def slug(dataset: str) -> str:
 
 
 def words(given: object) -> list[str]:
-    """Return the names in a text, or in each text of a list, as a shell would read them.
+    """Return the names in a text, or in each of a list, as a shell would split and unquote them.
 
-    Blanks separate names unless they are quoted; an existing directory is one name.
+    An existing directory is one name.
     """
     names: list[str] = []
     for text in map(str, given if isinstance(given, list) else [given]):
@@ -151,12 +151,10 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
         nbformat.write(notebook, running)
         running.replace(out)
         failed.unlink(missing_ok=True)
-    except _CellError as error:
+    except ChapterError as error:
         running.replace(failed)
         name = f"{chapter.stem} on {dataset}" if dataset else chapter.stem
-        raise ChapterError(
-            f"{name} stopped in {error}. As far as it ran it is in {failed}."
-        ) from None
+        raise ChapterError(f"{name} {error}. As far as it ran it is in {failed}.") from None
     finally:
         running.unlink(missing_ok=True)
     return out
@@ -169,10 +167,6 @@ def _sweep(out: Path) -> None:
             os.kill(int(path.name.split(".")[-3]), 0)
         except ProcessLookupError:
             path.unlink(missing_ok=True)
-
-
-class _CellError(Exception):
-    """Which cell failed, and the last line of its error."""
 
 
 def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
@@ -198,12 +192,11 @@ def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
         )
     except PapermillExecutionError as error:
         last = (str(error.evalue).strip().splitlines() or [""])[-1]
-        raise _CellError(f"cell [{error.exec_count}]: {error.ename}: {last}") from None
+        raise ChapterError(f"stopped in cell [{error.exec_count}]: {error.ename}: {last}") from None
     except DeadKernelError:
         counts = [cell.get("execution_count") or 0 for cell in nbformat.read(out, 4).cells]
-        raise _CellError(
-            f"or after cell [{max(counts)}]: the kernel died, most often for want of memory"
-        ) from None
+        why = "the kernel died, most often for want of memory"
+        raise ChapterError(f"stopped in or after cell [{max(counts)}]: {why}") from None
 
 
 def normalise(notebook: NotebookNode, name: str) -> None:

@@ -187,12 +187,10 @@ def tally(found: pd.DataFrame) -> str:
         "</th>"
         for word in words
     )
-    body = "".join(
-        f'<tr><th scope="row">{html.escape(str(name))}</th>'
-        + "".join(f"<td>{row[word]}</td>" for word in words)
-        + "</tr>"
-        for name, row in counted.iterrows()
-    )
+    body = ""
+    for name, row in counted.iterrows():
+        cells = "".join(f"<td>{row[word]}</td>" for word in words)
+        body += f'<tr><th scope="row">{html.escape(str(name))}</th>{cells}</tr>'
     return (
         '<table class="table tally"><caption>Verdicts on the '
         f"{len(claims.load())} findings and open questions</caption>"

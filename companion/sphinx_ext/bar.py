@@ -58,17 +58,15 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
     if pair is None or title is None:
         return
     dataset, chapter = pair
-    links = nodes.paragraph(classes=["companion-datasets"])
-    links += nodes.inline(text="This chapter on: ")
-    for number, (other, name) in enumerate(editions(Path(app.srcdir), chapter).items()):
-        if number:
-            links += nodes.inline(text=" · ")
+    links = nodes.paragraph("", "This chapter on: ", classes=["companion-datasets"])
+    for other, name in editions(Path(app.srcdir), chapter).items():
         there = f"executed/{other}/{chapter}"
         links += nodes.strong(text=name) if other == dataset else _link(page, there, name)
+        links += nodes.inline(text=" · ")
     download = addnodes.download_reference(
         "", "", nodes.inline(text="executed notebook"), reftarget=f"/{page}.ipynb", refdoc=page
     )
-    links += [nodes.inline(text=" · Download the "), download]
+    links += [nodes.inline(text="Download the "), download]
     cells = _code_cells(Path(app.env.doc2path(page)))
     again = nodes.paragraph("", "This page was made by the following; change what you like")
     if HOWTO in app.env.found_docs:  # a book of some pages only may come without it
@@ -146,11 +144,6 @@ def changed_too(
     return [page for page in environment.found_docs if chapter_of(page)]
 
 
-def add_missing_page(app: Sphinx) -> list[tuple[str, dict[str, str], str]]:
-    """Offer the page that a server shows for an address that does not exist."""
-    return [("404", {"title": "Page not found"}, "404.html")]
-
-
 def root_missing_page(app: Sphinx, exception: Exception | None) -> None:
     """Make the links of 404.html absolute if the book's address is known.
 
@@ -203,10 +196,9 @@ def keep_plain(
 
 
 def configure(app: Sphinx, config: object) -> None:
-    """Serve this extension's style sheet and template, and find the library."""
+    """Serve this extension's assets, and document the library of the clone the pages are in."""
     app.config.html_static_path.append(str(ASSETS / "static"))
     app.config.templates_path.append(str(ASSETS / "templates"))
-    # The library is documented from the clone that the pages are in, installed or not.
     sys.path.insert(0, str(clone_of(Path(app.srcdir))))
 
 
@@ -219,7 +211,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", add_bar, priority=400)
     app.connect("autodoc-process-docstring", keep_plain)
     app.connect("env-get-outdated", changed_too)
-    app.connect("html-collect-pages", add_missing_page)
+    # what a server shows for an address that does not exist
+    app.connect(
+        "html-collect-pages", lambda app: [("404", {"title": "Page not found"}, "404.html")]
+    )
     app.connect("html-page-context", fix_page, priority=900)
     app.connect("build-finished", root_missing_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
