@@ -185,16 +185,16 @@ def _fitted(
 @app.command("compare")
 def _compare(datasets: Names = None) -> None:
     """Compare fresh runs with the published ones, finding by finding."""
-    from companion import comparison
+    from companion import scoreboard
 
     folders = site.ROOT / site.EXECUTED, site.ROOT / site.BUILD / site.EXECUTED
-    table, others = comparison.compare(*folders, datasets=list(execute.parts(datasets or [])))
+    table, others = scoreboard.compare(*folders, datasets=list(execute.parts(datasets or [])))
     if not table.empty:
         print(table.to_string(index=False, float_format="{:.3f}".format))
     if others:
         print(f"Judged with other parameters, so not compared: {'; '.join(others)}")
-    print(comparison.summary(table))
-    if comparison.agreement(table).same < len(table):
+    print(scoreboard.agreement(table))
+    if (table[scoreboard.VERDICTS[0]] != table[scoreboard.VERDICTS[1]]).any():
         raise typer.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The scoreboard: the verdict records that executed chapters carry, over all datasets.
+"""The scoreboard: the verdict records of executed chapters, over all datasets; fresh and published.
 
 Functions that return HTML take ``link``, the address of a chapter's page seen from theirs.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from lib import claims
+from lib.core import InputError
 
 RECORD = "application/vnd.companion.claim+json"
 """The type of the output by which an executed chapter carries a verdict."""
@@ -39,6 +41,11 @@ COLUMNS = [
     "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "beside", "beside_low",
     "beside_high", "reason", "page",
 ]  # fmt: skip
+
+VERDICTS = ["published verdict", "verdict now"]
+COMPARED = ["dataset", "finding", *VERDICTS, "measure", "published", "now", "apart"]
+IGNORED = "device"
+"""The parameter that may differ: results should not depend on where a chapter ran."""
 
 
 def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
@@ -202,3 +209,72 @@ def counts(found: pd.DataFrame) -> pd.DataFrame:
     """Return how many claims got which verdict on each dataset, as a table."""
     counted = pd.crosstab(found["dataset"], found["verdict"])
     return counted.reindex(columns=list(claims.VERDICTS), fill_value=0)
+
+
+def compare(
+    published: Path, fresh: Path, datasets: Sequence[str] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return a row per finding judged in both folders, and the findings left out.
+
+    A row has both verdicts and the measure that differs most: ``apart`` is the difference divided
+    by half the width of the published interval, so up to 1 the new value lies inside it. Findings
+    judged with other parameters are left out, and listed with the parameters that differ.
+    ``published`` and ``fresh`` hold a folder of executed chapters per dataset; ``datasets`` names
+    some of them, by default all that both have. Raises InputError if there is nothing to compare.
+    """
+    old, new = records_in(published), records_in(fresh)
+    rows, others = [], []
+    for (claim, dataset), (before, _) in old.items():
+        if (claim, dataset) not in new or (datasets and dataset not in datasets):
+            continue
+        now, _ = new[claim, dataset]
+        if changes := _changes(before["parameters"], now["parameters"]):
+            others.append(f"{claim} on {dataset} ({changes})")
+            continue
+        furthest = _furthest(before["measures"], now["measures"])
+        rows.append((dataset, claim, before["verdict"], now["verdict"], *furthest))
+    if not rows and not others:
+        raise InputError(
+            f"no finding is judged both under {published} and under {fresh}"
+            f"{' for ' + ', '.join(datasets) if datasets else ''}: execute chapters of a published "
+            "dataset first, such as make chapters"
+        )
+    return pd.DataFrame(rows, columns=COMPARED), others
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {old.get(name)} and now {new.get(name)}"
+        for name in sorted(old.keys() | new.keys())
+        if name != IGNORED and old.get(name) != new.get(name)
+    )
+
+
+def _furthest(
+    old: dict[str, list[float | None]], new: dict[str, list[float | None]]
+) -> tuple[str, float, float, float]:
+    """Return the measure that differs most, both its values, and the difference."""
+    found = [(name, *_apart(old[name], new[name])) for name in old if name in new]
+    return max(found, key=lambda row: row[3])
+
+
+def _apart(old: list[float | None], new: list[float | None]) -> tuple[float, float, float]:
+    before, low, high, _ = (math.nan if x is None else x for x in old)
+    now = math.nan if new[0] is None else new[0]
+    half = (high - low) / 2
+    if before == now or (math.isnan(before) and math.isnan(now)):
+        return before, now, 0.0
+    apart = abs(now - before) / half if half else math.inf
+    return before, now, math.inf if math.isnan(apart) else apart
+
+
+def agreement(compared: pd.DataFrame) -> str:
+    """Return how far a table of ``compare`` agrees, in one sentence."""
+    if compared.empty:
+        return "Nothing was compared."
+    same = compared[VERDICTS[0]] == compared[VERDICTS[1]]
+    return (
+        f"{same.sum()} of {len(compared)} findings have the published verdict; in "
+        f"{(compared['apart'] <= 1).sum()} no measure lies outside its published interval, and in "
+        f"{(compared['apart'] == 0).sum()} all are equal."
+    )

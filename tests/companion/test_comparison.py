@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from companion import comparison, site
+from companion import scoreboard, site
 from companion.__main__ import main
 from companion.scoreboard import RECORD
 from lib.core import InputError
@@ -38,12 +38,14 @@ def test_the_measure_that_is_furthest_apart_is_told(folders: tuple[Path, Path]) 
     page(old, "F2", "holds", {"near": [0.5, 0.4, 0.6, 9.0], "far": [2.0, 1.0, 3.0, 9.0]})
     page(new, "F2", "holds", {"near": [0.52, 0.4, 0.6, 9.0], "far": [3.5, 1.0, 3.0, 9.0]},
          device="cuda")  # fmt: skip
-    table, others = comparison.compare(*folders)
+    table, others = scoreboard.compare(*folders)
     row = table.iloc[0]
     assert (row["measure"], row["published"], row["now"]) == ("far", 2.0, 3.5)
     assert row["apart"] == pytest.approx(1.5)
     assert others == []
-    assert comparison.summary(table).startswith("1 of 1 findings have the published verdict; in 0")
+    assert scoreboard.agreement(table).startswith(
+        "1 of 1 findings have the published verdict; in 0"
+    )
 
 
 def test_nothing_apart_no_interval_and_no_number(folders: tuple[Path, Path]) -> None:
@@ -55,26 +57,26 @@ def test_nothing_apart_no_interval_and_no_number(folders: tuple[Path, Path]) -> 
     page(new, "F2", "holds", {"a": [0.5, 0.5, 0.5, 9.0], "b": nothing})
     page(old, "F3", "holds", {"a": [0.5, 0.5, 0.5, 9.0]})
     page(new, "F3", "holds", {"a": [0.6, 0.5, 0.5, 9.0]})
-    table, _ = comparison.compare(*folders)
+    table, _ = scoreboard.compare(*folders)
     apart = table.set_index("finding")["apart"]
     assert (apart["F2"], apart["F3"], apart["F7"]) == (0.0, math.inf, 0.0)
-    assert "in 2 all are equal" in comparison.summary(table)
+    assert "in 2 all are equal" in scoreboard.agreement(table)
 
 
 def test_a_number_that_is_gone_is_infinitely_far(folders: tuple[Path, Path]) -> None:
     page(folders[0], "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     page(folders[1], "F2", "holds", {"a": [None, None, None, 0.0]})
-    assert comparison.compare(*folders)[0]["apart"].item() == math.inf
+    assert scoreboard.compare(*folders)[0]["apart"].item() == math.inf
 
 
 def test_other_parameters_are_told_and_not_compared(folders: tuple[Path, Path]) -> None:
     old, new = folders
     page(old, "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     page(new, "F2", "does not hold", {"a": [0.9, 0.8, 1.0, 9.0]}, k=50)
-    table, others = comparison.compare(*folders)
+    table, others = scoreboard.compare(*folders)
     assert table.empty
     assert others == ["F2 on ml-100k (k 20 and now 50)"]
-    assert comparison.summary(table) == "Nothing was compared."
+    assert scoreboard.agreement(table) == "Nothing was compared."
 
 
 def test_another_verdict_is_a_failure_of_the_command(
@@ -98,12 +100,12 @@ def test_another_verdict_is_a_failure_of_the_command(
 def test_nothing_in_common_is_one_sentence(folders: tuple[Path, Path]) -> None:
     page(folders[0], "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     with pytest.raises(InputError, match="no finding is judged both") as fault:
-        comparison.compare(*folders)
+        scoreboard.compare(*folders)
     assert "\n" not in str(fault.value)
 
 
 def test_comparing_loads_no_torch() -> None:
-    script = "import sys, companion.comparison; print('torch' in sys.modules)"
+    script = "import sys, companion.scoreboard; print('torch' in sys.modules)"
     words = [sys.executable, "-c", script]
     ran = subprocess.run(words, cwd=site.ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
