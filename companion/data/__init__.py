@@ -7,11 +7,38 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from companion.data import amazon, cleaning, downloads, folder, readers, synthetic
-from companion.data.registry import DATASETS
 from lib import cache
 from lib.core import InputError
 from lib.dataset import Dataset, check_split
+
+
+class KnownDataset(NamedTuple):
+    """A dataset of ``datasets.yml``: its files, who reads them, and further lines of its card."""
+
+    files: list[downloads.RemoteFile]
+    read: Callable[..., cleaning.RawTables]
+    facts: dict[str, Any]
+
+
+_READERS: dict[str, Callable[..., cleaning.RawTables]] = {
+    "movielens": readers.movielens,
+    "movietweetings": readers.movietweetings,
+    "seqrec": readers.seqrec,
+    "amazon-2023": amazon.read,
+}
+DATASETS = {
+    name: KnownDataset(
+        [downloads.RemoteFile(**file) for file in stated["files"]],
+        _READERS[stated["reader"]],
+        stated["facts"],
+    )
+    for name, stated in yaml.safe_load(
+        Path(__file__).with_name("datasets.yml").read_text(encoding="utf-8")
+    ).items()
+}
 
 
 class _Source(NamedTuple):
@@ -86,7 +113,7 @@ def load(
 
 
 def _known(name: str) -> _Source:
-    """Return a dataset of the registry; only files whose hash is not known are fetched yet."""
+    """Return a dataset with a name; only files whose hash is not known are fetched yet."""
     known = DATASETS[name]
     for file in known.files:
         if downloads.known_hash(file) is None:

@@ -1,6 +1,6 @@
 """Where bytes come from: an installed package, a mirror, or a download that is verified.
 
-A file is trusted only if its SHA-256 is the known one: stated in the registry or, where the
+A file is trusted only if its SHA-256 is the known one: stated in ``datasets.yml`` or, where the
 publisher states none, recorded when the file was first used. A download is written beside its
 place and moved there when it is complete and verified. What fails is an ``InputError``.
 

@@ -1,4 +1,4 @@
-"""Sphinx extension: ``known-datasets``, the table of the datasets in the registry."""
+"""Sphinx extension: ``known-datasets``, the table of the datasets that have a name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class KnownDatasets(SphinxDirective):
         return box.children
 
     def _lines(self) -> list[str]:
-        from companion.data.registry import DATASETS
+        from companion.data import DATASETS
 
         table = ["| name | what it is | text of an item | licence |", "|---|---|---|---|"]
         files = ["", "The files, and the SHA-256 that each must have:", ""]

@@ -17,7 +17,7 @@ import pytest
 import scipy.sparse as sp
 
 from companion import data
-from companion.data import amazon, downloads, readers, registry
+from companion.data import amazon, downloads, readers
 from companion.site import ROOT
 from lib.core import InputError
 from lib.dataset import KINDS, part_sizes
@@ -130,7 +130,7 @@ def test_recbole_is_found_without_being_imported(tmp_path: Path) -> None:
 
 
 def test_a_damaged_package_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = registry.DATASETS["ml-100k"].files[0]
+    source = data.DATASETS["ml-100k"].files[0]
     content = bytearray(downloads.fetch(source).read_bytes())
     content[1000] ^= 1
     damaged = tmp_path / "ml-100k.inter"
@@ -172,9 +172,7 @@ def amazon_mirror(tmp_path: Path) -> Path:
         json.dumps({"parent_asin": f"B{n:02}", "title": "" if n == 3 else f"Game &amp; {n}"})
         for n in range(11)
     ]
-    for source, text in zip(
-        registry.DATASETS["games"].files, (ratings, "\n".join(about)), strict=True
-    ):
+    for source, text in zip(data.DATASETS["games"].files, (ratings, "\n".join(about)), strict=True):
         path = tmp_path / "mirror" / source.path
         path.parent.mkdir(parents=True)
         with gzip.open(path, "wt") as file:
@@ -223,7 +221,7 @@ def test_amazon_2023_keeps_to_the_files_of_its_first_use(
 ) -> None:
     monkeypatch.setenv("COMPANION_MIRROR", str(amazon_mirror))
     before = data.load("games").digest
-    path = amazon_mirror / registry.DATASETS["games"].files[1].path
+    path = amazon_mirror / data.DATASETS["games"].files[1].path
     with gzip.open(path, "wt") as file:
         file.write(json.dumps({"parent_asin": "B00", "title": "changed"}))
     assert data.load("games").digest == before  # from the cache
@@ -238,16 +236,16 @@ def test_a_mirror_without_the_file_names_it(
     for name in data.names():
         if name in ("ml-100k", "synthetic"):
             continue
-        with pytest.raises(InputError, match=registry.DATASETS[name].files[0].path):
+        with pytest.raises(InputError, match=data.DATASETS[name].files[0].path):
             data.load(name)
 
 
 def test_the_length_of_amazons_texts_is_the_stated_one() -> None:
     stated = f"the first {amazon.LENGTH} characters"
-    assert sum(stated in known.facts["text"] for known in registry.DATASETS.values()) == 3
+    assert sum(stated in known.facts["text"] for known in data.DATASETS.values()) == 3
 
 
 def test_every_citation_is_in_the_bibliography() -> None:
     bibliography = (ROOT / "references.bib").read_text()
-    for known in registry.DATASETS.values():
+    for known in data.DATASETS.values():
         assert f"{{{known.facts['citation']}," in bibliography

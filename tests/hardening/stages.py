@@ -26,7 +26,7 @@ import yaml
 from processes import Start, command, finished, python
 
 from companion import data, execute
-from companion.data import downloads, registry, synthetic
+from companion.data import downloads, synthetic
 from companion.site import ROOT
 from lib import views
 from lib.encoders import text
@@ -52,7 +52,7 @@ def write_files(mirror: Path) -> None:
     for item in range(dataset.n_items):
         title = f"The {item}th game <script>alert({item})</script>"
         about.append(json.dumps({"parent_asin": f"B{item:04d}", "title": title}))
-    for source, lines in zip(registry.DATASETS[NAME].files, (ratings, about), strict=True):
+    for source, lines in zip(data.DATASETS[NAME].files, (ratings, about), strict=True):
         path = mirror / source.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
@@ -75,7 +75,7 @@ def world() -> Iterator[Path]:
 
 def download() -> None:
     """Fetch the files."""
-    for source in registry.DATASETS[NAME].files:
+    for source in data.DATASETS[NAME].files:
         downloads.fetch(source)
 
 
