@@ -1,32 +1,28 @@
 """What alignment does to accuracy and diversity: measures as functions of its weight.
 
 The alignment loss of RLMRec-Con is given more and more weight; weight 0 is the same model without
-alignment. Every measure is a score in the sense of ``lib.probes.scores``, so that any combination
-of them has an interval: over users for measures of lists, over items for measures of vectors.
+alignment. Every measure is a score (``lib.probes.scores``), so that any combination of them has an
+interval: over users for measures of lists, over items for measures of vectors.
 
 A measure of all lists together (coverage, Gini index, overlap) comes as one value per user, too:
-the mean over users is the measure, and their spread is how much it hangs on single users. These
-are the pseudo-values of the jackknife (Efron and Tibshirani, 1993, ch. 11), moved so that their
-mean is the measure itself. Drawing users with replacement instead would draw some of them twice
-and so never cover as many items.
+the pseudo-values of the jackknife (Efron and Tibshirani, 1993, ch. 11), moved so that their mean is
+the measure itself. Users resampled with replacement would never cover as many items.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from lib import cache, fusion, views
-from lib.core import Floats, InputError, generator, matrix
+from lib import cache
+from lib.core import Floats, generator, matrix
 from lib.diagnostics import effective_rank, gini, intra_list_distance, jaccard, neighbours, novelty
 from lib.encoders import text
 from lib.metrics import Lists, check_items, checked_lists, filled, recall
@@ -36,13 +32,14 @@ from lib.probes.splits import random as random_items
 from lib.stats import Estimate
 from lib.views import View
 from studies import cached
+from studies.concatenation import even_concat
 from studies.context import Run
 
 WEIGHTS = (0, 0.01, 0.1, 1, 10)
 """Weights of the alignment loss that are compared; 0.1 is the model's own."""
 
 SECOND, TEXT, FUSED, POPULAR = "second seed", "text view", "norm-concat", "popularity"
-"""What the weights are held against: another seed at weight 0, the two views that could be kept
+"""What the weights are compared with: another seed at weight 0, the two views that could be kept
 apart instead of aligned (text, and text beside weight 0), and one list for everybody."""
 
 SWEPT = "mean over seeds, 95 % interval"
@@ -52,9 +49,6 @@ REFERENCES = {
     FUSED: "text view and weight 0, equal weights",
 }
 """What a figure calls the weights, and the references."""
-
-NEIGHBOURS = 20
-"""Nearest others of an item, where the catalogue has ten times as many."""
 
 MEASURES = {
     "test recall": "Recall@K, test items",
@@ -70,64 +64,31 @@ MEASURES = {
     "neighbours of weight 0 kept": "Jaccard",
     "predicted from the text": "held-out R²",
 }
-"""Every measure and its unit."""
-
-OF_VECTORS = tuple(MEASURES)[8:]
-"""Measures whose unit of sampling is the item; that of the others is the user."""
+"""Every measure and its unit: the first eight are of lists, with intervals over users."""
 
 _BLOCK = 1 << 22
 """Products of two vector entries held at once, 32 MiB."""
 
-Vectors = NDArray[np.float32]
-
-Key = tuple[str, int]
-"""What is measured (a weight as text, or one of the references) and its training seed."""
-
 Scores = dict[tuple[str, str, int], Score]
-"""By measure, what is measured, and seed."""
+"""By measure, what is measured (a weight as text, or a reference), and training seed."""
 
 
-class Space(NamedTuple):
-    """User and item vectors whose inner product ranks (n_users × d, n_items × d, float32)."""
-
-    users: Vectors
-    items: Vectors
-
-
-def n_neighbours(n_items: int) -> int:
-    """Return how many nearest others of an item to look at: 20, at most a tenth of all others.
-
-    Of few items nearly all would be neighbours in every space.
-    """
-    return max(1, min(NEIGHBOURS, (n_items - 1) // 10))
-
-
-def coverage_values(lists: ArrayLike, n_items: int) -> Floats:
+def coverage_by_user(lists: ArrayLike, n_items: int) -> Floats:
     """Return values per user (n_users) whose mean is the share of the catalogue in some list.
 
     A user counts by the items that no other user has.
-
-    Raises
-    ------
-    InputError
-        As ``lib.diagnostics.coverage``.
     """
     checked, exposure = _exposure(lists, n_items)
     alone = _summed(checked, (exposure == 1) / n_items)
     return _around(np.count_nonzero(exposure) / n_items, len(checked) * alone)
 
 
-def gini_values(lists: ArrayLike, n_items: int) -> Floats:
+def gini_by_user(lists: ArrayLike, n_items: int) -> Floats:
     """Return values per user (n_users) whose mean is the Gini index of the items' exposure.
 
     The index is G = Σ (2r − n − 1) x / (n Σ x) over counts x of rank r; a user counts by how much
     one more of each of its items would move it, ∂G/∂x = (2r − n − 1) / (n Σ x) − G / Σ x, items
     of equal count sharing the mean of their ranks. NaN where nothing is recommended.
-
-    Raises
-    ------
-    InputError
-        As ``lib.diagnostics.gini``.
     """
     checked, exposure = _exposure(lists, n_items)
     index, total = gini(checked, n_items), max(int(exposure.sum()), 1)
@@ -135,18 +96,13 @@ def gini_values(lists: ArrayLike, n_items: int) -> Floats:
     return _around(index, len(checked) * _summed(checked, slope))
 
 
-def overlap_values(lists: ArrayLike, n_items: int) -> Floats:
+def overlap_by_user(lists: ArrayLike, n_items: int) -> Floats:
     """Return values per user (n_users) whose mean is how much of a list another user's list holds.
 
     The mean of |a ∩ b| / |a| over all ordered pairs of users; one minus it is the personalisation
     of Zhou et al. (PNAS 107(10), 2010). With x users having an item, the items of a list are met
-    x − 1 times in the others' lists, so no pair is formed. Each user is in two places of a pair,
+    x − 1 times in the others' lists, so no pair is formed. Each user is on both sides of a pair,
     so its values stand twice as far from the mean. NaN for an empty list or a single user.
-
-    Raises
-    ------
-    InputError
-        As ``lib.diagnostics.coverage``.
     """
     checked, exposure = _exposure(lists, n_items)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -163,7 +119,7 @@ def _exposure(lists: ArrayLike, n_items: int) -> tuple[Lists, Floats]:
 
 def _summed(lists: Lists, of_items: Floats) -> Floats:
     """Return each user's sum of a value of its items (n_users)."""
-    # place −1, where absent items point, is the appended 0
+    # position −1, where absent items point, is the appended 0
     summed: Floats = np.append(of_items, 0.0)[lists].sum(axis=1)
     return summed
 
@@ -173,55 +129,23 @@ def _around(value: float, influence: Floats) -> Floats:
 
 
 def effective_ranks(spaces: Sequence[ArrayLike], *, seed: int = 0) -> list[Resampled]:
-    """Return the effective rank of several spaces of the same items, on the same resamples.
+    """Return the effective rank of several spaces of the same items (n_items × each one's d).
 
-    ``lib.diagnostics.effective_rank`` of all items, and of 1,000 resamples of the *items*. A
-    resample in which item i counts w times has the Gram matrix Σ w x xᵀ (d × d), whose
-    eigenvalues are the squared singular values. A resample holds fewer different items and so fills
-    a little fewer directions: the resamples' values are moved together so that their mean is that
-    of all items. Results do not depend on how items are numbered.
-
-    Parameters
-    ----------
-    spaces
-        Item vectors (n_items × d), d being each space's own.
-    seed
-        Of the bootstrap.
-
-    Raises
-    ------
-    InputError
-        No finite matrices, or spaces of different numbers of items.
+    ``lib.diagnostics.effective_rank`` of all items, and of 1,000 resamples of the *items*, the same
+    for every space and in any order of items. A resample in which item i counts w times has the
+    Gram matrix Σ w x xᵀ (d × d), whose eigenvalues are the squared singular values. It holds fewer
+    different items and so fills a little fewer directions: the resamples' values are moved together
+    so that their mean is that of all items.
     """
     vectors = [matrix(space) for space in spaces]
-    sizes = sorted({len(one) for one in vectors})
-    if len(sizes) != 1:
-        raise InputError(
-            f"spaces of {', '.join(map(str, sizes)) or 'no'} items were given; give at least one, "
-            "all of the same items, row by row"
-        )
-    n, order = sizes[0], np.lexsort(vectors[0].T)
-    draw = generator(seed, "bootstrap of effective ranks")
-    weights = draw.multinomial(n, np.full(n, 1 / n), DRAWS).astype(np.float32)  # b × n
+    n, order = len(vectors[0]), np.lexsort(vectors[0].T)
+    rng = generator(seed, "bootstrap of effective ranks")
+    weights = rng.multinomial(n, np.full(n, 1 / n), DRAWS).astype(np.float32)  # b × n
     found = []
     for one in tqdm(vectors, desc="effective ranks", unit="space", delay=3, disable=None):
         value, drawn = effective_rank(one), _ranks(one[order], weights)
         found.append(Resampled(value, drawn + (value - drawn.mean()), n))
     return found
-
-
-def _kept_ranks(run: Run, spaces: Sequence[NDArray[np.float32]]) -> list[Resampled]:
-    """Return ``effective_ranks``, computed now or read from the store."""
-    key = {
-        "dataset": run.dataset.name,
-        "data": cache.digest(*spaces),
-        "code": cache.code_version(effective_ranks),
-    }
-
-    def make() -> dict[str, Resampled]:
-        return {str(place): rank for place, rank in enumerate(effective_ranks(spaces))}
-
-    return list(cached.resampled(key, make).values())
 
 
 def _ranks(x: Floats, weights: np.ndarray) -> Floats:
@@ -243,6 +167,89 @@ def _ranks(x: Floats, weights: np.ndarray) -> Floats:
         return np.where(values.any(axis=1), np.exp(entropy), np.nan)
 
 
+def swept_views(run: Run) -> dict[tuple[str, int], View]:
+    """Return every weight's view and those of the references but popularity, by name and seed."""
+    found: dict[tuple[str, int], View] = {}
+    for seed in run.seeds:
+        found |= {(str(w), seed): run.view("rlmrec", seed, weight=w) for w in WEIGHTS}
+        found[SECOND, seed] = run.view("rlmrec", run.other(seed), weight=0)
+        found[TEXT, seed] = run.view("linear", seed)
+        found[FUSED, seed] = even_concat([found[TEXT, seed], found["0", seed]])
+    return found
+
+
+def trainings(run: Run) -> pd.DataFrame:
+    """Return how long each training took to its best epoch: mean epochs and score by weight."""
+    columns = {"epochs to the best": "epochs", "validation Recall@20": "validation"}
+    rows = []
+    for weight in WEIGHTS:
+        infos = [view.info for view in run.views("rlmrec", weight=weight)]
+        means = {name: np.mean([info[key] for info in infos]) for name, key in columns.items()}
+        rows.append({"weight": str(weight), **means})
+    return pd.DataFrame(rows)
+
+
+def scores(run: Run, views: dict[tuple[str, int], View]) -> Scores:
+    """Return every measure of every view, and those of lists of the most popular items."""
+    raw = normalize(text.encode(run.dataset, run.encoder), dim=1).numpy()
+    k = n_neighbours(run.dataset.n_items)
+    near_text = neighbours(raw, k)
+    near = {seed: (near_text, neighbours(views["0", seed].items, k)) for seed in run.seeds}
+    items = [view.items.numpy() for view in views.values()]
+    key = {
+        "dataset": run.dataset.name,
+        "data": cache.digest(*items),
+        "code": cache.code_version(effective_ranks),
+    }
+    ranks = cached.resampled(key, lambda: {str(i): r for i, r in enumerate(effective_ranks(items))})
+    popular = {(POPULAR, seed): run.view("popularity", 0) for seed in run.seeds}
+    out: Scores = {}
+    bar = tqdm((views | popular).items(), desc="measures", unit="view", delay=3, disable=None)
+    for (what, seed), view in bar:
+        measured = _of_lists(run, view, raw, views["0", seed].items.numpy())
+        if what != POPULAR:  # its vectors are one number long
+            measured |= _of_vectors(view.items.numpy(), raw, near[seed])
+        out |= {(measure, what, seed): score for measure, score in measured.items()}
+    by_view = zip(views, ranks.values(), strict=True)
+    return out | {("effective rank", what, seed): rank for (what, seed), rank in by_view}
+
+
+def n_neighbours(n_items: int) -> int:
+    """Return how many nearest others of an item to look at: 20, at most a tenth of all others.
+
+    Of few items nearly all would be neighbours in every space.
+    """
+    return max(1, min(20, (n_items - 1) // 10))
+
+
+def _of_lists(run: Run, view: View, raw: np.ndarray, unaligned: np.ndarray) -> dict[str, Score]:
+    """Return the measures of a view's lists; distances by text and by item vectors at weight 0."""
+    data, n_items = run.dataset, run.dataset.n_items
+    test, valid = run.lists_of(view), run.lists_of(view, min(20, n_items), "valid")
+    values = {
+        "test recall": recall(test, data.test),
+        "validation recall": recall(valid, data.valid),
+        "coverage": coverage_by_user(test, n_items),
+        "Gini index": gini_by_user(test, n_items),
+        "novelty": novelty(test, data.train.getnnz(axis=0)),
+        "distance in the text": intra_list_distance(test, raw),
+        "distance in the unaligned space": intra_list_distance(test, unaligned),
+        "overlap of users": overlap_by_user(test, n_items),
+    }
+    return {name: mean(per_user) for name, per_user in values.items()}
+
+
+def _of_vectors(items: np.ndarray, raw: np.ndarray, near: Sequence[Lists]) -> dict[str, Score]:
+    """Return the measures of item vectors; ``near``: neighbours in the text and at weight 0."""
+    own, split = neighbours(items, near[0].shape[1]), random_items(len(items))
+    fitted = maps.fit_ridge(maps.PairedVectors.of(raw, items, split.train, split.valid))
+    return {
+        "neighbours of the text kept": mean(jaccard(own, near[0])),
+        "neighbours of weight 0 kept": mean(jaccard(own, near[1])),
+        "predicted from the text": r2(items[split.test], fitted.predict(raw[split.test])),
+    }
+
+
 def mean_of(*values: Floats) -> Floats:
     """Return the mean of scores over seeds: a ``combine`` for ``lib.probes.scores.estimate``."""
     return sum(values[1:], values[0]) / len(values)
@@ -255,113 +262,14 @@ def change(*values: Floats) -> Floats:
 
 def change_size(*values: Floats) -> Floats:
     """Return the mean of |new / old − 1|, so that seeds that change places do not cancel out."""
-    return mean_of(
-        *(np.abs(new / old - 1) for new, old in zip(values[::2], values[1::2], strict=True))
-    )
+    pairs = zip(values[::2], values[1::2], strict=True)
+    return mean_of(*(np.abs(new / old - 1) for new, old in pairs))
 
 
-def spaces(run: Run, epochs: int) -> dict[Key, Space]:
-    """Return what is measured, by name and seed: every weight, and the references but popularity.
+def over_seeds(run: Run, found: Scores) -> pd.DataFrame:
+    """Return a tidy table: measure, what, mean over seeds, low, high, n, and the seeds' extremes.
 
-    ``epochs``: the most that a training may take.
-
-    Raises
-    ------
-    InputError
-        ``epochs`` is below 1.
-    """
-
-    def aligned(weight: float, seed: int) -> Space:
-        return _space(run.view("rlmrec", seed, weight=weight, epochs=epochs))
-
-    found: dict[Key, Space] = {}
-    for seed in run.seeds:
-        found |= {(str(weight), seed): aligned(weight, seed) for weight in WEIGHTS}
-        found[SECOND, seed] = aligned(0, run.other(seed))
-        found[TEXT, seed] = _space(run.view("linear", seed, epochs=epochs))
-        found[FUSED, seed] = Space(*fusion.concat([found[TEXT, seed], found["0", seed]]))
-    return found
-
-
-def _space(view: View) -> Space:
-    return Space(view.users.numpy(), view.items.numpy())
-
-
-def trainings(run: Run, epochs: int) -> pd.DataFrame:
-    """Return how long each training took to its best epoch: mean epochs and score by weight."""
-    rows = []
-    for weight in WEIGHTS:
-        infos = [run.view("rlmrec", s, weight=weight, epochs=epochs).info for s in run.seeds]
-        rows.append(
-            {
-                "weight": str(weight),
-                "epochs to the best": np.mean([info["epochs"] for info in infos]),
-                "validation Recall@20": np.mean([info["validation"] for info in infos]),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def scores(run: Run, found: dict[Key, Space]) -> Scores:
-    """Return every measure of every space, and those of lists of the most popular items."""
-    raw = normalize(text.encode(run.dataset, run.parameters["encoder"]), dim=1).numpy()
-    k = n_neighbours(run.dataset.n_items)
-    near_text = neighbours(raw, k)
-    near = {seed: (near_text, neighbours(found["0", seed].items, k)) for seed in run.seeds}
-    ranks = _kept_ranks(run, [space.items for space in found.values()])
-    popular = {(POPULAR, seed): _space(run.view("popularity", 0)) for seed in run.seeds}
-    out: Scores = {}
-    bar = tqdm((found | popular).items(), desc="measures", unit="space", delay=3, disable=None)
-    for (what, seed), space in bar:
-        measured = _of_lists(run, space, raw, found["0", seed].items)
-        if what != POPULAR:  # its vectors are one number long
-            measured |= _of_vectors(run, space.items, raw, near[seed])
-        out |= {(measure, what, seed): score for measure, score in measured.items()}
-    return out | {("effective rank", *key): rank for key, rank in zip(found, ranks, strict=True)}
-
-
-def _of_lists(run: Run, space: Space, raw: Vectors, unaligned: Vectors) -> dict[str, Score]:
-    """Return the measures of the lists that a space gives.
-
-    ``raw``: text vectors of the items (n_items × w); ``unaligned``: item vectors at weight 0 and
-    the same seed (n_items × d).
-    """
-    data, n_items = run.dataset, run.dataset.n_items
-    view = View(torch.from_numpy(space.users), torch.from_numpy(space.items), {})
-    test = views.lists(view, data, run.k)
-    valid = views.lists(view, data, min(20, n_items), part="valid")
-    values = {
-        "test recall": recall(test, data.test),
-        "validation recall": recall(valid, data.valid),
-        "coverage": coverage_values(test, n_items),
-        "Gini index": gini_values(test, n_items),
-        "novelty": novelty(test, data.train.getnnz(axis=0)),
-        "distance in the text": intra_list_distance(test, raw),
-        "distance in the unaligned space": intra_list_distance(test, unaligned),
-        "overlap of users": overlap_values(test, n_items),
-    }
-    return {name: mean(per_user) for name, per_user in values.items()}
-
-
-def _of_vectors(run: Run, items: Vectors, raw: Vectors, near: Sequence[Lists]) -> dict[str, Score]:
-    """Return the measures of a space's item vectors but effective rank.
-
-    ``near``: every item's neighbours in the text and at weight 0 (both n_items × k).
-    """
-    own = neighbours(items, near[0].shape[1])
-    split = random_items(run.dataset.n_items)
-    fitted = maps.fit_ridge(maps.PairedVectors.of(raw, items, split.train, split.valid))
-    return {
-        "neighbours of the text kept": mean(jaccard(own, near[0])),
-        "neighbours of weight 0 kept": mean(jaccard(own, near[1])),
-        "predicted from the text": r2(items[split.test], fitted.predict(raw[split.test])),
-    }
-
-
-def table(run: Run, found: Scores) -> pd.DataFrame:
-    """Return a tidy table: measure, what, mean over seeds, low, high, n, least and most.
-
-    The last two are the smallest and the largest value that a seed has.
+    ``least`` and ``most`` are the smallest and the largest value that a seed has.
     """
     rows = []
     for measure, what in dict.fromkeys((measure, what) for measure, what, _ in found):
@@ -370,14 +278,12 @@ def table(run: Run, found: Scores) -> pd.DataFrame:
         whole = estimate(*of_seeds, combine=mean_of)
         spread = {"least": min(values), "most": max(values)}
         rows.append({"measure": measure, "what": what, **whole._asdict(), **spread})
-    order = {name: place for place, name in enumerate(MEASURES)}
-    return pd.DataFrame(rows).sort_values(
-        "measure", key=lambda names: names.map(order), kind="stable", ignore_index=True
-    )
+    rows.sort(key=lambda row: list(MEASURES).index(row["measure"]))
+    return pd.DataFrame(rows)
 
 
 def over_weights(measured: pd.DataFrame) -> pd.DataFrame:
-    """Return what a figure of panels draws over the weights: panel, what, weight, mean, low, high.
+    """Return ``over_seeds`` for a figure: panel, what, weight, mean, low, high.
 
     A reference is level from the first weight to the last; the second seed's interval is from the
     smallest to the largest of its seeds. The fusion's vectors have twice the dimension, so that its
@@ -388,16 +294,15 @@ def over_weights(measured: pd.DataFrame) -> pd.DataFrame:
     level = measured[measured["what"].isin(list(REFERENCES))]
     level = level[(level["measure"] != "effective rank") | (level["what"] != FUSED)]
     bounds = level[["least", "most"]].where(level["what"] == SECOND)
-    level = level.assign(
-        what=level["what"].map(REFERENCES), low=bounds["least"], high=bounds["most"]
-    )
+    what = level["what"].map(REFERENCES)
+    level = level.assign(what=what, low=bounds["least"], high=bounds["most"])
     ends = pd.DataFrame({"weight": [names[0], names[-1]]})
-    return pd.concat(
-        [swept.assign(weight=swept["what"], what=SWEPT), level.merge(ends, how="cross")]
-    ).rename(columns={"measure": "panel"})
+    swept = swept.assign(weight=swept["what"], what=SWEPT)
+    both = pd.concat([swept, level.merge(ends, how="cross")])
+    return both.rename(columns={"measure": "panel"})
 
 
-def relative(
+def relative_change(
     run: Run, found: Scores, measure: str, new: str, combine: Callable[..., Floats] = change
 ) -> Estimate:
     """Return the relative change of a measure from weight 0 to ``new``, over the run's seeds."""
