@@ -1,10 +1,10 @@
 """The CUDA half of ``lib.topk``: tile maxima in one kernel that never writes the scores.
 
-Read by ``lib.topk.rank_fused`` only. Checked in Triton's interpreter against plain torch, on the
-CPU; not measured: no GPU was at hand, so the block sizes are reasoned, not tuned, the agreement
-of CPU and CUDA within float32 rounding is by construction, and no speed is claimed. The kernel
-reads (u + i) · d floats a block and writes u · i / 32; products are IEEE float32 (no TF32), so it
-is bound by the arithmetic of the CUDA cores.
+Imported by ``lib.topk.rank_fused`` only. Checked in Triton's interpreter against plain torch, on
+the CPU; not measured, as no GPU was available: the block sizes are reasoned, not tuned, the
+agreement of CPU and CUDA within float32 rounding is by construction, and no speed is claimed. The
+kernel reads (u + i) · d floats a block and writes u · i / 32; products are IEEE float32 (no TF32),
+so it is bound by the arithmetic of the CUDA cores.
 """
 
 from __future__ import annotations
@@ -14,8 +14,22 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-TILE = 32  # items a tile: one exclusion word; lib.topk.FUSED_TILE
+TILE = 32  # items a tile: one exclusion word; lib.topk.CUDA_TILE
 USERS, TILES, DEPTH = 64, 4, 32  # users, tiles and dimensions a program holds at a time
+
+
+def exclusion_words(n_users: int, n_items: int, n: int, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return int32 words (u × tiles): bit j is set where the tile's j-th item does not count.
+
+    (``rows``, ``columns``) are the excluded pairs, each once; items from ``n`` on are padding.
+    """
+    words = torch.zeros(n_users, n_items // TILE, dtype=torch.int32, device=rows.device)
+    bits = (1 << columns % TILE).int()  # bit 31 wraps to the sign, as it should
+    words.index_put_((rows, columns // TILE), bits, accumulate=True)
+    if n < n_items:
+        words[:, n // TILE] |= -1 << n % TILE
+        words[:, n // TILE + 1 :] = -1
+    return words
 
 
 @triton.jit
