@@ -46,10 +46,9 @@ def check(run: Run) -> None:
 
 
 def validated(run: Run) -> tuple[str, ...]:
-    """Return the networks with validation that the run can afford, the smallest first.
+    """Return the networks with validation, smallest first, without ``LARGE`` on many items.
 
-    Those of ``LARGE`` are left out where there are more than ``wide_items`` items: without early
-    stopping each takes hours on 17,000 items and one core.
+    Without early stopping each of these takes hours on 17,000 items and one core.
     """
     able = run.dataset.n_items <= run.parameters["wide_items"]
     return tuple(name for name in networks.HIDDEN if able or name not in LARGE)
@@ -80,16 +79,8 @@ def recovery(
 ) -> Recovery:  # fmt: skip
     """Return ``lib.probes.recover`` for the map of that name, fitted now or cached.
 
-    Parameters
-    ----------
-    run
-        Its ``epochs`` (the most that a network is trained for) and ``device`` are for networks.
-    name
-        One of ``lib.probes.MAPS``.
-    source, target
-        n_items × s and n_items × t.
-    shuffled
-        Whether training pairs are permuted, which gives the floor.
+    The run's ``epochs``, the most that a network is trained for, and ``device`` are for networks.
+    ``shuffled`` permutes the training pairs, which gives the floor.
     """
     epochs, device = run.parameters["epochs"], device_of(run.parameters["device"]).type
     fit = probes.named(name, epochs=epochs, device=device)
@@ -116,10 +107,7 @@ def recovery(
 def probe_table(
     run: Run, v: ProbeVectors, origin: str, name: str, split: ItemSplit, *, users: bool = False
 ) -> pd.DataFrame:
-    """Return the table of ``lib.probes.probe`` after the columns origin and seed, cached.
-
-    With ``users`` the recall scores are in it too.
-    """
+    """Return the table of ``lib.probes.probe``, with recall if ``users``, for an origin; cached."""
     source, data = v.sources[origin], run.dataset
     three = (
         recovery(run, name, source, v.target, split, v.seed),
@@ -163,19 +151,9 @@ def by_map(run: Run, every: Sequence[ProbeVectors], split: ItemSplit) -> pd.Data
 def over_seeds(table: pd.DataFrame, *by: str) -> pd.DataFrame:
     """Return the mean over seeds, with the widest of the seeds' intervals.
 
-    Seeds share their items, so their intervals do not shrink by averaging.
-
-    Parameters
-    ----------
-    table
-        Columns seed, value, low, high, n, those of ``by``, and, where there, parameters, reached,
-        reached_low and reached_high.
-
-    Returns
-    -------
-    DataFrame
-        Columns of ``by``, mean, low, high, n, seeds (their number), and parameters, reached, …
-        where given. NaN where a seed has none.
+    Seeds share their items, so their intervals do not shrink by averaging. From the columns ``by``,
+    seed, value, low, high, n come ``by``, mean, low, high, n and seeds (their number); parameters,
+    reached, reached_low and reached_high stay where given. NaN where a seed has none.
     """
     mean, least, most = _whole(np.mean), _whole(np.min), _whole(np.max)
     wanted: dict[str, Any] = {

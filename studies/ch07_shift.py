@@ -125,20 +125,15 @@ def fitted_and_held_out(fits: Recoveries) -> pd.DataFrame:
 
     Columns map, items, parameters, epochs (of a network), seed, value, low, high, n.
     """
-    found = [
-        {
-            "map": name,
-            "items": items,
-            "parameters": one.info["parameters"],
-            "epochs": one.info.get("epochs"),
-            "seed": seed,
-            **_entry(compare(one, combine=lambda value: value, part=part, seed=seed)),
-        }
-        for seed, by_name in fits.items()
-        for name, one in by_name.items()
-        for part, items in PARTS.items()
-    ]
-    return pd.DataFrame(found)
+    rows = []
+    for seed, by_name in fits.items():
+        for name, one in by_name.items():
+            facts = (one.info["parameters"], one.info.get("epochs"), seed)
+            for part, items in PARTS.items():
+                found = compare(one, combine=lambda value: value, part=part, seed=seed)
+                rows.append((name, items, *facts, *found))
+    columns = ["map", "items", "parameters", "epochs", "seed", "value", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def differences(fits: Recoveries) -> pd.DataFrame:
@@ -146,32 +141,22 @@ def differences(fits: Recoveries) -> pd.DataFrame:
 
     ``training`` and ``held_out`` are MLP-3 minus the linear map as the reference fits them, on the
     seeds that have them; ``stopped`` is the network of least validation error over ridge, minus
-    one. None of them can be had without the large networks.
+    one. There are none without the large networks.
     """
-    found = []
+    rows = []
     for seed, by_name in fits.items():
         deep, line = (by_name.get(f"{name}, reference") for name in ("MLP-3", "linear"))
+        pairs: list[tuple[str, Recovery, Recovery, Estimate]] = []
         if deep and line:
             for what, part in (("training", "train"), ("held_out", "test")):
-                value = compare(deep, line, part=part, seed=seed)
-                found.append(_difference(what, deep, line, seed, value))
+                pairs.append((what, deep, line, compare(deep, line, part=part, seed=seed)))
         if "MLP-3" in by_name:
-            tried = [by_name[name] for name in networks.HIDDEN]
+            tried, ridge = [by_name[name] for name in networks.HIDDEN], by_name["ridge"]
             best = min(tried, key=lambda one: min(one.info["validation"]))
-            ridge = by_name["ridge"]
-            value = compare(best, ridge, combine=lambda a, b: a / b - 1, seed=seed)
-            found.append(_difference("stopped", best, ridge, seed, value))
-    return pd.DataFrame(found, columns=["what", "maps", "seed", "value", "low", "high", "n"])
-
-
-def _difference(
-    what: str, a: Recovery, b: Recovery, seed: int, value: Estimate
-) -> dict[str, object]:
-    return {"what": what, "maps": f"{a.map} against {b.map}", "seed": seed, **_entry(value)}
-
-
-def _entry(value: Estimate) -> dict[str, float]:
-    return dict(zip(("value", "low", "high", "n"), value, strict=True))
+            gain = compare(best, ridge, combine=lambda a, b: a / b - 1, seed=seed)
+            pairs.append(("stopped", best, ridge, gain))
+        rows += [(what, f"{a.map} against {b.map}", seed, *found) for what, a, b, found in pairs]
+    return pd.DataFrame(rows, columns=["what", "maps", "seed", "value", "low", "high", "n"])
 
 
 def by_step(curves: pd.DataFrame) -> pd.DataFrame:

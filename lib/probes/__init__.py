@@ -37,17 +37,15 @@ SOURCES = ("text", "permuted", "second seed")
 """What a probe starts from: the source, the source paired at random (floor), a second seed
 (ceiling)."""
 
-NETWORKS: dict[str, Fit] = {
-    **{name: partial(networks.fit_mlp, hidden=of) for name, of in networks.HIDDEN.items()},
-    "linear, reference": partial(networks.fit_mlp_reference, hidden=()),
-    **{
-        f"{name}, reference": partial(networks.fit_mlp_reference, hidden=of)
-        for name, of in networks.HIDDEN.items()
-    },
+NETWORKS: Mapping[str, Fit] = {
+    name: partial(networks.fit_mlp, hidden=of) for name, of in networks.HIDDEN.items()
+} | {
+    f"{name}, reference": partial(networks.fit_mlp_reference, hidden=of)
+    for name, of in {"linear": (), **networks.HIDDEN}.items()
 }
 """Trained maps by their names: those with validation, and those of the reference."""
 
-MAPS: dict[str, Fit] = {
+MAPS: Mapping[str, Fit] = {
     "mean": maps.fit_mean,
     "procrustes": maps.fit_procrustes,
     "cca": maps.fit_cca,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,6 @@ from numpy.typing import ArrayLike
 
 from lib.core import Floats, InputError, generator, matrix, unit
 from lib.metrics import recall
-from lib.probes.maps import check_same_items
 from lib.probes.splits import ItemSplit
 from lib.stats import Estimate, of_totals, value_of_totals
 from lib.topk import topk
@@ -90,11 +89,10 @@ def estimate(
             "which do not share their resamples; combine scores of one kind"
         )
     if totals:
-        cuts = list(accumulate((len(score.columns) for score in totals), initial=0))
 
         def combined(*columns: Floats) -> Floats:
-            parts = (columns[a:b] for a, b in pairwise(cuts))
-            return combine(*(s.function(*part) for s, part in zip(totals, parts, strict=True)))
+            rest = iter(columns)
+            return combine(*(s.function(*islice(rest, len(s.columns))) for s in totals))
 
         columns = (column for score in totals for column in score.columns)
         return of_totals(combined, *columns, seed=seed, draws=DRAWS, level=LEVEL)
@@ -127,11 +125,7 @@ def r2_weighted(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resa
 
     Unlike the uniform mean it does not depend on the axes: a rotation of both changes nothing.
     """
-
-    def weighted(residual: Floats, spread: Floats) -> Floats:
-        return 1 - residual.sum(axis=1) / spread.sum(axis=1)
-
-    return _of_squares(true, predicted, weighted, seed)
+    return _of_squares(true, predicted, lambda a, b: 1 - a.sum(axis=1) / b.sum(axis=1), seed)
 
 
 def r2_direction(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
@@ -235,26 +229,28 @@ def inductive_recall(
 ) -> dict[str, Floats]:
     """Return Recall@k of held-out items when their vectors are predicted, one value per user.
 
-    Relevant are the user's held-out test items; users without any are left out, the others keep
-    their order. Candidates are the held-out items alone (``recall, …``), or all items, of which
-    those not held out keep their true vectors (``recall among all items, …``). Ways to rank:
+    ``target`` has the true vectors of all items (n_items × t), ``predicted`` those predicted for
+    ``split.test`` (n × t). Relevant are the user's held-out test items; users without any are left
+    out, the others keep their order. Candidates are the held-out items alone (``recall, …``), or
+    all items, the others with their true vectors (``recall among all items, …``). Ways to rank:
 
     - ``true``, ``mapped``: inner product with the true and with the predicted vectors;
     - ``norm-matched``: each predicted vector's length replaced by the training items' mean length,
-      since predictions shrink and short vectors lose. As all then have one length, this ranks
-      held-out items among themselves as ``mapped by cosine`` does;
+      since predictions shrink and short vectors lose; held-out items alone are then ranked as by
+      ``mapped by cosine``;
     - ``true by cosine``, ``mapped by cosine``: all items at unit length.
-
-    Parameters
-    ----------
-    target
-        True vectors of all items (n_items × t).
-    predicted
-        Predicted vectors of the held-out items, in the order of ``split.test`` (n × t).
     """
     users, true, test = matrix(audience.users), matrix(target), split.test
-    _check_audience(users, audience, true)
     _, guess = _same_shape(true[test], predicted)
+    shape = (len(users), len(true))
+    if not (
+        users.shape[1] == true.shape[1] and audience.relevant.shape == audience.seen.shape == shape
+    ):
+        raise InputError(
+            f"users of shape {users.shape}, relevant items of shape {audience.relevant.shape} and "
+            f"seen items of shape {audience.seen.shape} were given; give users of "
+            f"{true.shape[1]} dimensions, and both as {shape[0]} users × {shape[1]} items"
+        )
     if not 1 <= k <= len(test):
         raise InputError(f"k = {k} was given with {len(test)} held-out items; give 1 to that many")
     wanted, seen = audience.relevant.tocsr(), audience.seen.tocsr()
@@ -301,25 +297,9 @@ def _resample(function: Callable[[Floats], Floats], n: int, held: int, seed: int
 
 def _same_shape(true: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
     y, guess = matrix(true), matrix(predicted)
-    check_same_items(y, guess)
     if y.shape != guess.shape:
         raise InputError(
-            f"predicted vectors of {guess.shape[1]} dimensions were given for true ones of "
-            f"{y.shape[1]}; give predictions of a map fitted on the same target view"
+            f"predicted vectors of shape {guess.shape} were given for true ones of {y.shape}; give "
+            "predictions for the same items, of a map fitted on the same target view"
         )
     return y, guess
-
-
-def _check_audience(users: Floats, audience: Audience, items: Floats) -> None:
-    wanted = (len(users), len(items))
-    if audience.relevant.shape != wanted or audience.seen.shape != wanted:
-        raise InputError(
-            f"relevant items of shape {audience.relevant.shape} and seen items of shape "
-            f"{audience.seen.shape} were given; give both as {wanted[0]} users × {wanted[1]} "
-            "items, those of the target view"
-        )
-    if users.shape[1] != items.shape[1]:
-        raise InputError(
-            f"users of {users.shape[1]} dimensions were given with items of {items.shape[1]}; "
-            "give the users of the target view"
-        )
