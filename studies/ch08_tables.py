@@ -1,4 +1,4 @@
-"""The tables of the fusion chapter: tidy for download, and narrow enough to read on a page."""
+"""What chapter 8 reports: the methods that F8 compares, who leads, and the tables."""
 
 from __future__ import annotations
 
@@ -7,47 +7,140 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lib.stats import holm, paired, summary
-from studies.ch08_fusion import Scored
-from studies.ch08_rows import FAMILIES
+from lib.core import InputError
+from lib.stats import Estimate, holm, paired, relative_gain, summary
+from studies.ch08_methods import ALIGNMENT, FAMILIES, FUSION, NULL, SINGLE
+from studies.ch08_scores import MethodScores
 
+MAX_DIMENSION = 128
+"""The largest dimension of vectors, and of views whose lists are fused, that compete in F8."""
 NOTHING = "–"
 
 
-def tidy(scored: Sequence[Scored], leader: Scored, k: int) -> pd.DataFrame:
-    """Return all that is known of every row, by family and then by validation score.
+def best_method(
+    scores: Sequence[MethodScores], *families: str, max_dimension: float = np.inf
+) -> MethodScores:
+    """Return the method of the best validation score, of all families or of those given.
+
+    ``max_dimension`` is the largest dimension of its vectors, or of any view whose list it fuses.
+    """
+    able = [
+        one
+        for one in scores
+        if not one.reason
+        and one.method.family in (families or FAMILIES)
+        and max(one.dimensions) <= max_dimension
+    ]
+    if not able:
+        raise InputError(
+            f"no method of {', '.join(families) or 'any family'} that was run has at most "
+            f"{max_dimension:g} dimensions; give more methods"
+        )
+    return max(able, key=lambda one: one.validation)
+
+
+def f8_methods(scores: Sequence[MethodScores]) -> dict[str, MethodScores]:
+    """Return the methods that F8 compares: the best of three families on validation, and a null.
+
+    ``fusion``, ``alignment`` and ``single`` have vectors of at most ``MAX_DIMENSION``, or fuse
+    lists of such views; ``seeds`` is the ensemble of two LightGCN seeds whose total dimension is
+    nearest to the fusion's.
+    """
+    fused = best_method(scores, FUSION, max_dimension=MAX_DIMENSION)
+    ensembles = [one for one in scores if one.method.family == NULL and len(one.method.views) > 1]
+    total = sum(fused.dimensions)
+    return {
+        "fusion": fused,
+        "alignment": best_method(scores, ALIGNMENT, max_dimension=MAX_DIMENSION),
+        "single": best_method(scores, SINGLE, max_dimension=MAX_DIMENSION),
+        "seeds": min(ensembles, key=lambda one: abs(sum(one.dimensions) - total)),
+    }
+
+
+def f8_measures(compared: dict[str, MethodScores], k: int) -> dict[str, Estimate]:
+    """Return F8's measures of what ``f8_methods`` gives."""
+    fused = compared["fusion"].recall_at(k)
+    over = {"advantage": "alignment", "single": "single", "seeds": "seeds"}
+    return {
+        name: relative_gain(fused, compared[other].recall_at(k)) for name, other in over.items()
+    }
+
+
+def leader_text(scores: Sequence[MethodScores], k: int) -> str:
+    """Say whether our best fusion, of any dimension and number of views, leads on the test items.
+
+    The fusion is chosen on validation; it is compared with the method, of any family, that has
+    the best test recall or, where that is the fusion, with the next one.
+    """
+    order = sorted(
+        (one for one in scores if not one.reason),
+        key=lambda one: -float(np.nanmean(one.recall_at(k))),
+    )
+    ours = best_method(scores, FUSION)
+    leads = order[0] is ours
+    other = order[1] if leads else order[0]
+    ahead, behind = (ours, other) if leads else (other, ours)
+    gain = relative_gain(ahead.recall_at(k), behind.recall_at(k))
+    our_mean, other_mean = (float(np.nanmean(one.recall_at(k))) for one in (ours, other))
+    name = f"**{other.method.name}** ({other.method.family}, {other_mean:.4f})"
+    by = f"by {gain.mean:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}]"
+    if leads:
+        said = f"It leads the whole table; the next method, {name}, is behind it {by}"
+        unsure = "the lead may be chance"
+    else:
+        rank = order.index(ours) + 1
+        said = (
+            f"It does **not** lead the table: it has rank {rank} of {len(order)}, and the leader, "
+            f"{name}, is ahead of it {by}"
+        )
+        unsure = "the test items do not tell the two apart"
+    text = (
+        "Our best fusion by validation, of any dimension and any number of views, is "
+        f"**{ours.method.name}**, with a test Recall@{k} of {our_mean:.4f}. {said}, an interval "
+        + ("above 0." if gain.low > 0 else f"that holds 0: {unsure}.")
+    )
+    if ours.chosen:
+        text += (
+            f" What validation chose for it, seed by seed: {'; '.join(ours.chosen)} (`linear` and "
+            "`text-mean` are the views of text)."
+        )
+    return text
+
+
+def tidy_table(scores: Sequence[MethodScores], leader: MethodScores, k: int) -> pd.DataFrame:
+    """Return all that is known of every method, by family and then by validation score.
 
     Columns what, family, validation; mean, low, high and n of Recall@k, for figures; for each
     length K recall@K and ndcg@K, each also with _low and _high; difference of Recall@k from the
     leader, with _low and _high, its effect (d_z), the randomisation p and p_holm, corrected over
-    all rows but the leader; seconds, parameters, dimension, seeds, trials, chosen, reason. Rows
-    that were not run have NaN for numbers and stand last in their family.
+    all methods but the leader; seconds, parameters, dimension, seeds, trials, chosen, reason.
+    Methods that were not run have NaN for numbers and stand last in their family.
     """
-    found = pd.DataFrame([_record(one, leader, k) for one in scored])
+    found = pd.DataFrame([_record(one, leader, k) for one in scores])
     order = found.assign(family=found["family"].map(FAMILIES.index))
     order = order.sort_values(["family", "validation"], ascending=[True, False], kind="stable")
     return found.assign(p_holm=holm(found["p"])).loc[order.index].reset_index(drop=True)
 
 
-def _record(one: Scored, leader: Scored, k: int) -> dict[str, object]:
+def _record(one: MethodScores, leader: MethodScores, k: int) -> dict[str, object]:
     record: dict[str, object] = {
-        "what": one.row.name,
-        "family": one.row.family,
+        "what": one.method.name,
+        "family": one.method.family,
         "validation": one.validation,
         "p": np.nan,
     }
     if not one.reason:
-        record |= summary(one.at(k))._asdict()
+        record |= summary(one.recall_at(k))._asdict()
         for name, values in (("recall", one.recall), ("ndcg", one.ndcg)):
             for length, column in (values or {}).items():
                 record |= _with_bounds(f"{name}@{length}", summary(column))
-        test = paired(one.at(k), leader.at(k))
+        test = paired(one.recall_at(k), leader.recall_at(k))
         record |= _with_bounds("difference", (test.difference, test.low, test.high))
         record |= {"effect": test.effect, "p": np.nan if one is leader else test.p}
     return record | {
         "seconds": one.seconds,
         "parameters": one.parameters,
-        "dimension": _widths(one.widths),
+        "dimension": " + ".join(map(str, one.dimensions)) or NOTHING,  # "64 + 64" for lists
         "seeds": one.seeds,
         "trials": one.trials,
         "chosen": "; ".join(one.chosen),
@@ -59,65 +152,54 @@ def _with_bounds(name: str, estimate: Sequence[float]) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), estimate[:3], strict=True))
 
 
-def _widths(widths: tuple[int, ...]) -> str:
-    """Return "128" for vectors and "64 + 64" for lists."""
-    return " + ".join(map(str, widths)) or NOTHING
-
-
-def accuracy(table: pd.DataFrame, ks: Sequence[int]) -> str:
+def accuracy_html(table: pd.DataFrame, ks: Sequence[int]) -> str:
     """Return an HTML table of seeds, validation, recall and NDCG, intervals below means.
 
-    A row that was not run says so, and why.
+    A method that was not run says so, and why.
     """
     shown = pd.DataFrame({"seeds": table["seeds"], "validation": table["validation"].map(_number)})
     for title, name in (("Recall", "recall"), ("NDCG", "ndcg")):
         for k in ks:
-            shown[f"{title}@{k}"] = _spread(table, f"{name}@{k}")
+            shown[f"{title}@{k}"] = _intervals(table, f"{name}@{k}")
     missing = table["reason"] != ""
     shown.loc[missing, "validation"] = "not run: " + table.loc[missing, "reason"]
-    return _page(shown, table)
+    return _html(shown, table)
 
 
-def costs(table: pd.DataFrame, k: int) -> str:
-    """Return an HTML table of each row's difference from the leader, its test, and its cost."""
-    shown = pd.DataFrame({f"Δ Recall@{k}": _spread(table, "difference", signed=True)})
-    shown["d_z"] = table["effect"].map(lambda x: _number(x, 2))
+def costs_html(table: pd.DataFrame, k: int) -> str:
+    """Return an HTML table of each method's difference from the leader, its test, and its cost."""
+    shown = pd.DataFrame({f"Δ Recall@{k}": _intervals(table, "difference", "+")})
+    shown["d_z"] = table["effect"].map(lambda x: _number(x, ".2f"))
     shown["p (Holm)"] = table["p_holm"].map(_number)
-    shown["seconds"] = table["seconds"].map(_count)
-    shown["parameters"] = table["parameters"].map(_count)
-    shown["width"] = table["dimension"]
+    shown["seconds"] = table["seconds"].map(lambda x: _number(x, ",.0f"))
+    shown["parameters"] = table["parameters"].map(lambda x: _number(x, ",.0f"))
+    shown["dimension"] = table["dimension"]
     shown["trials"] = table["trials"].map(str)
-    return _page(shown, table)
+    return _html(shown, table)
 
 
-def choices(table: pd.DataFrame) -> str:
-    """Return an HTML table of what validation chose in each row, seed by seed."""
+def choices_html(table: pd.DataFrame) -> str:
+    """Return an HTML table of what validation chose in each method, seed by seed."""
     rows = table[table["chosen"] != ""]
     shown = pd.DataFrame({"chosen, seed by seed": rows["chosen"].str.replace("; ", "<br>")})
-    return _page(shown, rows)
+    return _html(shown, rows)
 
 
-def _page(shown: pd.DataFrame, table: pd.DataFrame) -> str:
+def _html(shown: pd.DataFrame, table: pd.DataFrame) -> str:
     shown.index = pd.MultiIndex.from_frame(table[["family", "what"]], names=["", ""])
     page: str = shown.to_html(escape=False, sparsify=True)
     return page
 
 
-def _spread(table: pd.DataFrame, name: str, *, signed: bool = False) -> list[str]:
+def _intervals(table: pd.DataFrame, name: str, sign: str = "") -> list[str]:
     columns = (table[name], table[f"{name}_low"], table[f"{name}_high"])
-    return [_interval(*bounds, signed) for bounds in zip(*columns, strict=True)]
+    return [
+        NOTHING
+        if np.isnan(mean)
+        else f"{mean:{sign}.4f}<br><small>[{low:{sign}.3f}, {high:{sign}.3f}]</small>"
+        for mean, low, high in zip(*columns, strict=True)
+    ]
 
 
-def _interval(mean: float, low: float, high: float, signed: bool) -> str:
-    if np.isnan(mean):
-        return NOTHING
-    sign = "+" if signed else ""
-    return f"{mean:{sign}.4f}<br><small>[{low:{sign}.3f}, {high:{sign}.3f}]</small>"
-
-
-def _number(value: float, digits: int = 4) -> str:
-    return NOTHING if np.isnan(value) else f"{value:.{digits}f}"
-
-
-def _count(value: float) -> str:
-    return NOTHING if np.isnan(value) else f"{value:,.0f}"
+def _number(value: float, form: str = ".4f") -> str:
+    return NOTHING if np.isnan(value) else f"{value:{form}}"

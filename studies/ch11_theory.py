@@ -30,6 +30,7 @@ from scipy.stats import chi2, poisson, qmc
 from lib.core import Floats, InputError
 from lib.dataset import part_sizes
 
+FACTORS, STRENGTH, N_ITEMS, TEXT_DIMENSION = 8, 3.0, 400, 64  # the defaults of synthetic.world
 USERS = 64  # of the Sobol sequence, a power of two: 1,024 move no prediction by 0.002
 GRID = np.linspace(-6, 6, 121)  # standard utilities; the trapezoid rule is exact to many digits
 WEIGHTS = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
@@ -42,17 +43,13 @@ class Setting:
     ``noise`` is the standard deviation of the noise in an item's factor, in units of the root mean
     square of the view's factors: reliability 1 / (1 + noise²). ``common`` is the fraction of the
     collaborative noise (variance) that a replicate repeats, as two seeds on the same interactions
-    do; the rest is drawn anew. The other names are those of ``companion.data.synthetic.world``.
+    do; the rest is drawn anew. All else is as in ``companion.data.synthetic.world``, by default.
     """
 
     shared: float = 0.5
     noise: float = 0.5
     common: float = 0.0
-    d_shared: int = 8
-    d_private: int = 8
-    strength: float = 3.0
     interactions: float = 20.0
-    n_items: int = 400
     k: int = 20
 
     def __post_init__(self) -> None:
@@ -60,7 +57,7 @@ class Setting:
             ("shared", self.shared, "from 0 to 1", 0 <= self.shared <= 1),
             ("noise", self.noise, "above 0", 0 < self.noise < np.inf),
             ("common", self.common, "from 0 to below 1", 0 <= self.common < 1),
-            ("k", self.k, "from 1 to below half of n_items", 1 <= self.k < self.n_items / 2),
+            ("k", self.k, f"from 1 to below {N_ITEMS // 2}", 1 <= self.k < N_ITEMS / 2),
         ]
         for name, given, accepted, valid in checks:
             if not valid:
@@ -84,55 +81,42 @@ class Prediction(NamedTuple):
     over_seeds: float
 
 
-def variances(shared: float, d_shared: int = 8, d_private: int = 8) -> tuple[float, float]:
+def variances(shared: float) -> tuple[float, float]:
     """Return the variance of a shared and of a private factor of an item.
 
     A product of two such factors has the square of it, a sum over d of them d times that.
     """
-    return float(np.sqrt(shared / d_shared)), float(np.sqrt((1 - shared) / 2 / d_private))
+    return float(np.sqrt(shared / FACTORS)), float(np.sqrt((1 - shared) / 2 / FACTORS))
 
 
-def shared_of(share: float, d_shared: int = 8, d_private: int = 8) -> float:
+def shared_of(share: float) -> float:
     """Return the shared fraction of the utility from that of an ideal view's vectors.
 
     The variance of the utility is the square of that of the factors, so that the inverse is
-    share = √(shared · d_s) / (√(shared · d_s) + √((1 − shared) / 2 · d_p)). ``share`` is clipped
-    to 0 to 1.
+    share = √shared / (√shared + √((1 − shared) / 2)). ``share`` is clipped to 0 to 1.
     """
     part = min(max(share, 0.0), 1.0)
-    common, own = part**2 * d_private, 2 * (1 - part) ** 2 * d_shared
-    return common / (common + own)
+    return part**2 / (part**2 + 2 * (1 - part) ** 2)
 
 
-def reachable_share(
-    shared: float,
-    noise: float = 0.5,
-    dimension: int = 64,
-    d_shared: int = 8,
-    d_private: int = 8,
-    *,
-    all_seen: bool = False,
-) -> float:
+def reachable_share(shared: float, noise: float = 0.5, *, all_seen: bool = False) -> float:
     """Return the R² of the best linear map from a world's text to an ideal collaborative view.
 
     Text is M [s; a] / sd + noise · ε. Along a factor of variance v its signal is v / sd² beside
     noise², so that the factor is recovered up to v / (v + noise² sd²), sd² being the mean square of
-    the entries, (d_s v_s + d_p v_a) / dimension. Text knows nothing of b. Dimensions are weighted
-    by their variance, as in ``studies.ch11_shared_fraction``. With ``all_seen`` the view knows s,
-    a and b, as interactions depend on all three.
+    the entries, the sum of v_s and v_a over factors / dimension. Text knows nothing of b.
+    Dimensions are weighted by their variance, as in ``studies.ch11_shared_fraction``. With
+    ``all_seen`` the view knows s, a and b, as interactions depend on all three.
     """
-    common, own = variances(shared, d_shared, d_private)
-    square = noise**2 * (d_shared * common + d_private * own) / dimension
+    common, own = variances(shared)
+    square = noise**2 * FACTORS * (common + own) / TEXT_DIMENSION
 
     def recovered(variance: float) -> float:
         return variance**2 / (variance + square) if variance > 0 else 0.0
 
-    reached = d_shared * recovered(common)
-    whole = d_shared * common + d_private * own
     if all_seen:
-        reached += d_private * recovered(own)
-        whole += d_private * own
-    return reached / whole
+        return (recovered(common) + recovered(own)) / (common + own + own)
+    return recovered(common) / (common + own)
 
 
 def held_out_r2(r2: float, n: int, dimension: int) -> float:
@@ -204,19 +188,18 @@ class _Users(NamedTuple):
 
 
 def _users(setting: Setting) -> _Users:
-    d_s, d_p = setting.d_shared, setting.d_private
-    common, own = variances(setting.shared, d_s, d_p)
+    common, own = variances(setting.shared)
     points = qmc.Sobol(3, scramble=False).random(USERS) + 0.5 / USERS  # never 0
     per_item = np.array([[common], [own], [own]])
-    squares = chi2.ppf(points, [d_s, d_p, d_p]).T * per_item  # of a user's factors, 3 × m
+    squares = chi2.ppf(points, FACTORS).T * per_item  # of a user's factors, 3 × m
     s, a, b = squares * per_item  # variances of the three parts of their utility
-    per_factor = setting.noise**2 * (d_s * common + d_p * own) / (d_s + d_p)
+    per_factor = setting.noise**2 * (common + own) / 2
     noise_a = per_factor * (squares[0] + squares[1])
     noise_b = per_factor * (squares[0] + squares[2])
     whole, know_a, know_b = s + a + b, s + a, s + b
     var_a, var_b = know_a + noise_a, know_b + noise_b
     return _Users(
-        setting.strength * np.sqrt(whole),
+        STRENGTH * np.sqrt(whole),
         know_a / np.sqrt(var_a * whole),
         know_b / np.sqrt(var_b * whole),
         s / np.sqrt(var_a * var_b),
@@ -230,14 +213,14 @@ def _interactions(setting: Setting, spread: Floats) -> tuple[Floats, Floats]:
     For many items, drawing n by utility plus Gumbel noise takes all above an edge:
     P = 1 − exp(−exp(utility − edge)), the edge being where the mean over items is n / n_items.
     """
-    counts = np.arange(5, setting.n_items + 1)
+    counts = np.arange(5, N_ITEMS + 1)
     chance = poisson.pmf(counts - 5, setting.interactions - 5)
     tests = part_sizes(counts)[:, 2] @ chance / (counts @ chance)  # share of the interactions
 
     def drawn(edge: Floats) -> Floats:
         return np.asarray(-np.expm1(-np.exp(spread[:, None] * GRID - edge[:, None])))
 
-    wanted = setting.interactions / setting.n_items
+    wanted = setting.interactions / N_ITEMS
     edge = _root(lambda x: drawn(x) @ WEIGHTS - wanted, np.full_like(spread, -60), 120)
     found = drawn(edge)
     return found * (1 - tests), found
@@ -266,7 +249,7 @@ def _ranked(setting: Setting, rho: Floats, seen: Floats, interacted: Floats) -> 
     def listed(edge: Floats) -> Floats:
         return ndtr((mean - edge[:, None]) / residual)
 
-    wanted = setting.k / setting.n_items
+    wanted = setting.k / N_ITEMS
     edge = _root(lambda x: ((1 - seen) * listed(x)) @ WEIGHTS - wanted, np.full_like(rho, -8), 16)
     return _Ranked(rho, edge, (interacted * listed(edge)) @ WEIGHTS / (interacted @ WEIGHTS))
 
@@ -283,7 +266,7 @@ def _pair(
     # the correlation that is left given the utility
     partial = (between - one.rho * other.rho) / (residual[0] * residual[1])
     both = both_above(edges[0], edges[1], np.clip(partial, -0.999, 0.999)[:, None])  # m × g
-    overlap = ((1 - seen) * both) @ WEIGHTS * setting.n_items / setting.k
+    overlap = ((1 - seen) * both) @ WEIGHTS * N_ITEMS / setting.k
     found = (drawn * both) @ WEIGHTS / (drawn @ WEIGHTS)
     fused = _ranked(setting, fused_correlation(one.rho, other.rho, between), seen, drawn)
     return (

@@ -114,26 +114,24 @@ def pooled(tables: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
 
 
 def _world(setting: Setting, seed: int, n_users: int = 500) -> synthetic.World:
-    names = ("shared", "d_shared", "d_private", "strength", "interactions", "n_items")
-    known = {name: getattr(setting, name) for name in names}
-    return synthetic.world(n_users=n_users, seed=seed, **known)
+    return synthetic.world(
+        n_users=n_users, shared=setting.shared, interactions=setting.interactions, seed=seed
+    )
 
 
 def _noise_scale(setting: Setting) -> float:
     """Return the standard deviation of the noise in an item's factors."""
-    sizes = (setting.d_shared, setting.d_private)
-    square = np.average(ch11_theory.variances(setting.shared, *sizes), weights=sizes)
-    return float(setting.noise * np.sqrt(square))
+    return float(setting.noise * np.sqrt(np.mean(ch11_theory.variances(setting.shared))))
 
 
 def noisy_table(setting: Setting, seed: int) -> pd.DataFrame:
     """Return the table of noisy ideal views of one world, fused by the sum of standard scores."""
     world = _world(setting, seed)
-    shape = world.common.items.shape[0], setting.d_shared + setting.d_private
-    noise = _noise_scale(setting) * generator(seed, "noisy views").standard_normal((4, *shape))
+    semantic, collaborative = world.ideal("semantic"), world.ideal("collaborative")
+    rng = generator(seed, "noisy views")
+    noise = _noise_scale(setting) * rng.standard_normal((4, *semantic.items.shape))
     text, data, first, second = noise
     repeated, fresh = np.sqrt(setting.common), np.sqrt(1 - setting.common)
-    semantic, collaborative = world.ideal("semantic"), world.ideal("collaborative")
     users, items = collaborative.users, collaborative.items + repeated * data
     pairs = {
         "semantic": (semantic.users, semantic.items + text),

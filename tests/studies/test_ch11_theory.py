@@ -39,11 +39,18 @@ def test_the_half_shared_world_by_hand() -> None:
     assert ch11_theory.reachable_share(0.0, noise=0, all_seen=True) == pytest.approx(0.5)
 
 
-@given(st.floats(0.001, 0.999), st.integers(1, 20), st.integers(1, 20))
-def test_shared_of_inverts_the_share_of_the_vectors(shared: float, d_s: int, d_p: int) -> None:
-    common, own = ch11_theory.variances(shared, d_s, d_p)
-    share = d_s * common / (d_s * common + d_p * own)
-    assert ch11_theory.shared_of(share, d_s, d_p) == pytest.approx(shared)
+@given(st.floats(0.001, 0.999))
+def test_shared_of_inverts_the_share_of_the_vectors(shared: float) -> None:
+    common, own = ch11_theory.variances(shared)
+    assert ch11_theory.shared_of(common / (common + own)) == pytest.approx(shared)
+
+
+def test_the_theory_speaks_of_the_worlds_that_are_drawn() -> None:
+    world = synthetic.world(n_users=10)
+    assert world.common.items.shape == (ch11_theory.N_ITEMS, ch11_theory.FACTORS)
+    assert world.semantic.items.shape[1] == ch11_theory.FACTORS
+    assert world.vectors.shape[1] == ch11_theory.TEXT_DIMENSION
+    assert world.strength == ch11_theory.STRENGTH
 
 
 def test_reachable_share_is_the_r2_of_the_best_map_on_many_items() -> None:

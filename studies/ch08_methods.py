@@ -1,0 +1,394 @@
+"""The methods that chapter 8 compares, and how the lists of each are made for one seed.
+
+A method chooses what it can choose (a weight, a map's strength, a set of views) on validation
+items; test items are only ever scored. All methods share the views of a seed, and all trained
+models one recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from lib import fusion
+from lib.core import InputError
+from lib.dataset import Dataset
+from lib.encoders import text
+from lib.encoders.training import VALIDATION_K, validation_users
+from lib.fusion import learned
+from lib.metrics import Lists, recall
+from lib.probes import maps
+from lib.probes.splits import random as random_items
+from lib.topk import TopK, topk
+from lib.views import View
+from studies.concatenation import best_concat, even_concat
+from studies.context import Part, Run
+
+SINGLE, ALIGNMENT, FUSION, NULL = "single view", "alignment", "fusion", "null"
+FAMILIES = (FUSION, ALIGNMENT, SINGLE, NULL)
+DEPTH = 100  # candidates of each view that fusions of lists see
+AUXILIARY_WEIGHTS = (0.01, 0.1, 1.0)  # of an auxiliary loss: one grid for every model that has one
+DENSE = ("ease", "l3ae")  # models with a users × items and an items × items matrix
+MAX_BYTES = 2**31  # of the former; inverting the latter may take twice as much
+_BLOCK = 4096  # users whose candidates are scored by all views at once
+
+
+class TooLargeError(InputError):
+    """The dataset is too large for a method; the comparison goes on without it."""
+
+
+class ViewSpec(NamedTuple):
+    """A view that methods use: a model, its settings, and whether it is of the other seed.
+
+    ``tuned``: the weight of its auxiliary loss is chosen from ``AUXILIARY_WEIGHTS``.
+    """
+
+    model: str
+    settings: tuple[tuple[str, Any], ...] = ()
+    other: bool = False
+    tuned: bool = False
+
+
+class MethodLists(NamedTuple):
+    """A method's lists for one seed.
+
+    ``lists(part, k)`` gives n_users × k item ids. ``dimensions`` has that of the vectors that
+    rank or, where lists are fused, that of each view. ``trials`` is the number of alternatives
+    compared on validation (1: nothing was chosen), and ``chosen`` says what was chosen.
+    """
+
+    lists: Callable[[Part, int], Lists]
+    dimensions: tuple[int, ...]
+    trials: int = 1
+    chosen: str = ""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of the comparison: its name, family and views, and how its lists are made."""
+
+    name: str
+    family: str
+    views: tuple[ViewSpec, ...]
+    make: Callable[[Run, int], MethodLists]
+
+
+TEXT, LIGHTGCN = ViewSpec("linear"), ViewSpec("lightgcn")
+BOTH = (TEXT, LIGHTGCN)
+WIDE = (("dimension", 128),)
+HARD = (("hardest", 256), ("negatives", 512))
+SINGLES = {
+    "EASE": ViewSpec("ease"),
+    "truncated SVD": ViewSpec("svd"),
+    "MF-BPR": ViewSpec("mf-bpr"),
+    "LightGCN, BPR": ViewSpec("lightgcn-bpr"),
+    "LightGCN, BPR, 128 dimensions": ViewSpec("lightgcn-bpr", WIDE),
+    "LightGCN": LIGHTGCN,
+    "LightGCN, 128 dimensions": ViewSpec("lightgcn", WIDE),
+    "SimGCL": ViewSpec("simgcl", tuned=True),
+    "text, zero-shot mean": ViewSpec("text-mean"),
+    "text, projected": TEXT,
+}
+ALIGNED = {
+    "RLMRec-Con": ViewSpec("rlmrec", tuned=True),
+    "RLMRec-Con, 128 dimensions": ViewSpec("rlmrec", WIDE, tuned=True),
+    "CARec style": ViewSpec("carec", tuned=True),
+    "AlphaRec": ViewSpec("alpharec"),
+    "TextGCN style": ViewSpec("textgcn"),
+    "L3AE style": ViewSpec("l3ae"),
+}
+TRAINED_TOGETHER = {
+    "joint norm-concat-norm": ViewSpec("joint"),
+    "joint norm-concat-norm, 128 dimensions": ViewSpec("joint", WIDE),
+    "joint, hard negatives": ViewSpec("joint", HARD),
+    "joint, hard negatives, 128 dimensions": ViewSpec("joint", WIDE + HARD),
+    "shared and private parts": ViewSpec("shared-private", tuned=True),
+}
+_SLOW = (("learning_rate", 1e-3), ("batch", 2048), ("excluded", "positive"))
+REFERENCE = {
+    "LightGCN": (SINGLE, ViewSpec("lightgcn-bpr", (*_SLOW, ("select", "ndcg")))),
+    "text, projected": (SINGLE, ViewSpec("linear", (
+        *_SLOW, ("temperature", 0.1), ("negatives", 256), ("patience", 3), ("own_text", True)
+    ))),
+    "AlphaRec": (ALIGNMENT, ViewSpec("alpharec", (("temperature", 0.1), ("negatives", 64)))),
+    "joint norm-concat-norm, 128 dimensions": (FUSION, ViewSpec("joint", (
+        *_SLOW, *WIDE, *HARD, ("own_text", True)
+    ))),
+}  # fmt: skip
+SCALES: dict[str, Callable[[Any], np.ndarray]] = {
+    "z": fusion.z,
+    "min-max": fusion.minmax,
+    # at the temperature that the views were trained with; at 1 cosines are nearly equal
+    "softmax": partial(fusion.softmax, temperature=0.15),
+    "rank percentile": fusion.rank_percentile,
+}
+RANK_FUSIONS = {
+    "reciprocal rank fusion": fusion.rrf,
+    "Borda count": fusion.borda,
+    "interleaving": fusion.interleave,
+}
+
+
+def methods() -> list[Method]:
+    """Return the methods that are compared at one budget."""
+    three, every = (*BOTH, ViewSpec("svd")), tuple(SINGLES.values())
+    seeds = (LIGHTGCN, LIGHTGCN._replace(other=True))
+    narrow = tuple(spec._replace(settings=(("dimension", 32),)) for spec in seeds)
+    return [
+        *(_one_view(name, SINGLE, spec) for name, spec in SINGLES.items()),
+        *(_one_view(name, ALIGNMENT, spec) for name, spec in ALIGNED.items()),
+        Method("ridge-mapped text", ALIGNMENT, (LIGHTGCN,), _mapped),
+        *(_one_view(name, FUSION, spec) for name, spec in TRAINED_TOGETHER.items()),
+        Method("norm-concat, equal weights", FUSION, BOTH, partial(_even, BOTH)),
+        Method("norm-concat, weight on validation", FUSION, BOTH, partial(_weighted, BOTH)),
+        Method("norm-concat, a weight per user", FUSION, BOTH, _gated),
+        Method("norm-concat with SVD, weights on validation", FUSION, three,
+               partial(_weighted, three)),
+        Method("N views, chosen on validation", FUSION, every, partial(_selected, every)),
+        *(Method(f"CombSUM, {name}", FUSION, BOTH, partial(_of_scores, fusion.comb_sum, scale))
+          for name, scale in SCALES.items()),
+        # a negative sum times a count would push down what both lists hold
+        *(Method(f"CombMNZ, {name}", FUSION, BOTH, partial(_of_scores, fusion.comb_mnz, scale))
+          for name, scale in SCALES.items() if name != "z"),
+        Method("weighted sum of scores", FUSION, BOTH, _of_weighted_scores),
+        *(Method(name, FUSION, BOTH, partial(_of_ranks, fuse))
+          for name, fuse in RANK_FUSIONS.items()),
+        Method("two LightGCN seeds, 64 + 64", NULL, seeds, partial(_even, seeds)),
+        Method("two LightGCN seeds, 32 + 32", NULL, narrow, partial(_even, narrow)),
+        _one_view("popularity", NULL, ViewSpec("popularity")),
+        _one_view("random", NULL, ViewSpec("random")),
+    ]  # fmt: skip
+
+
+def reference_methods() -> list[Method]:
+    """Return the methods at the unequal settings of the paper's reference."""
+    return [_one_view(name, family, spec) for name, (family, spec) in REFERENCE.items()]
+
+
+# Views and candidates of a seed
+
+
+def too_large(dataset: Dataset, spec: ViewSpec) -> str:
+    """Return why this dataset is too large for a model's matrices; "" where it is not."""
+    matrix, work = 4 * dataset.n_users * dataset.n_items, 40 * dataset.n_items**2
+    if spec.model not in DENSE or (matrix <= MAX_BYTES and work <= 2 * MAX_BYTES):
+        return ""
+    return (
+        f"{spec.model} needs {matrix / 2**30:.1f} GiB for a users × items matrix and "
+        f"{work / 2**30:.1f} GiB to invert an items × items one; at most {MAX_BYTES / 2**30:.0f} "
+        f"and {2 * MAX_BYTES / 2**30:.0f} are given"
+    )
+
+
+def auxiliary_weight(run: Run, spec: ViewSpec) -> float:
+    """Return the auxiliary weight with the best validation score on the run's first seed."""
+    settings, first = dict(spec.settings), run.seeds[0]
+    scores = [
+        run.view(spec.model, first, **settings | {"weight": weight}).info["validation"]
+        for weight in AUXILIARY_WEIGHTS
+    ]
+    return AUXILIARY_WEIGHTS[int(np.argmax(scores))]
+
+
+def fitted(run: Run, seed: int, spec: ViewSpec) -> View:
+    """Return the view of a seed."""
+    if reason := too_large(run.dataset, spec):
+        raise TooLargeError(reason)
+    settings = dict(spec.settings)
+    if spec.tuned:
+        settings["weight"] = auxiliary_weight(run, spec)
+    return run.view(spec.model, run.other(seed) if spec.other else seed, **settings)
+
+
+def candidates(run: Run, seed: int, spec: ViewSpec, part: Part) -> TopK:
+    """Return the best ``DEPTH`` items of a view for every user, with their scores."""
+
+    def make() -> TopK:
+        view, dataset = fitted(run, seed, spec), run.dataset
+        depth = min(max(DEPTH, run.k), dataset.n_items)
+        seen = dataset.seen if part == "test" else dataset.train
+        return topk(view.users, view.items, depth, exclude=seen)
+
+    return run.once(("candidates", seed, spec, part), make)
+
+
+def _vectors(view: View) -> tuple[np.ndarray, np.ndarray]:
+    return view.users.numpy(), view.items.numpy()
+
+
+def _dimension(view: View) -> int:
+    return int(view.items.shape[1])
+
+
+def _trials_within(run: Run, seed: int, specs: Sequence[ViewSpec]) -> int:
+    """Return how many alternatives were compared to make the views, beyond one each."""
+    return sum(
+        len(AUXILIARY_WEIGHTS) if spec.tuned else fitted(run, seed, spec).info.get("trials", 1)
+        for spec in specs
+    ) - len(specs)
+
+
+def _weights_text(specs: Sequence[ViewSpec], weights: Sequence[float]) -> str:
+    """Return the views with a weight, the largest first: "linear 0.6, lightgcn 0.4"."""
+
+    def label(spec: ViewSpec) -> str:
+        dimension = dict(spec.settings).get("dimension")
+        return spec.model + (f" ({dimension} dimensions)" if dimension else "")
+
+    parts = sorted(zip(specs, weights, strict=True), key=lambda pair: -pair[1])
+    return ", ".join(f"{label(spec)} {weight:.2g}" for spec, weight in parts if weight > 0)
+
+
+# How the lists of each kind of method are made
+
+
+def _ranking(run: Run, view: View, trials: int = 1, chosen: str = "") -> MethodLists:
+    """Return the lists of all items ranked by a view's vectors."""
+
+    def lists(part: Part, k: int) -> Lists:
+        return run.lists_of(view, k, part)
+
+    return MethodLists(lists, (_dimension(view),), trials, chosen)
+
+
+def _one_view(name: str, family: str, spec: ViewSpec) -> Method:
+    def make(run: Run, seed: int) -> MethodLists:
+        view = fitted(run, seed, spec)
+        chosen = f"auxiliary weight {auxiliary_weight(run, spec):g}" if spec.tuned else ""
+        made = _ranking(run, view, 1 + _trials_within(run, seed, [spec]), chosen)
+        if spec not in SINGLES.values():
+            return made
+
+        def lists(part: Part, k: int) -> Lists:  # of the candidates that fusions need anyway
+            found: Lists = candidates(run, seed, spec, part).items[:, :k].numpy()
+            return found
+
+        return made._replace(lists=lists)
+
+    return Method(name, family, (spec,), make)
+
+
+def _mapped(run: Run, seed: int) -> MethodLists:
+    """Rank LightGCN's item vectors, as a ridge map predicts them from text, for its users."""
+    dataset, collaborative = run.dataset, fitted(run, seed, LIGHTGCN)
+    source = normalize(text.encode(dataset, run.encoder), dim=1).numpy()
+    target = collaborative.items.numpy()
+    split = random_items(dataset.n_items, seed=seed)
+    learn = np.concatenate([split.train, split.test])  # all but the items that choose λ
+    found = maps.fit_ridge(maps.PairedVectors.of(source, target, learn, split.valid))
+    mapped = normalize(torch.from_numpy(found.predict(source).astype(np.float32)), dim=1)
+    return _ranking(run, View(collaborative.users, mapped, {}), len(maps.PENALTIES))
+
+
+def _even(specs: Sequence[ViewSpec], run: Run, seed: int) -> MethodLists:
+    return _ranking(run, even_concat([fitted(run, seed, spec) for spec in specs]))
+
+
+def _weighted(specs: Sequence[ViewSpec], run: Run, seed: int) -> MethodLists:
+    """Rank by the concatenation whose weights, in tenths, have the best validation recall."""
+    found = best_concat(run.dataset, [fitted(run, seed, spec) for spec in specs])
+    trials = found.info["trials"] + _trials_within(run, seed, specs)
+    return _ranking(run, found, trials, _weights_text(specs, found.info["weights"]))
+
+
+def _gated(run: Run, seed: int) -> MethodLists:
+    """Rank by the concatenation whose weight is predicted for every user from a few features."""
+    dataset, subset = run.dataset, validation_users(run.dataset)
+    semantic, collaborative = (_vectors(fitted(run, seed, spec)) for spec in BOTH)
+    grid = fusion.simplex(2)[:, 1]  # the evenest first
+    recalls = np.full((dataset.n_users, len(grid)), np.nan)
+    k = min(VALIDATION_K, dataset.n_items)
+    for column, weight in enumerate(grid):
+        both = fusion.concat([semantic, collaborative], [1 - weight, weight])
+        found = topk(both.users[subset], both.items, k, exclude=dataset.train[subset])
+        recalls[subset, column] = recall(found.items.numpy(), dataset.valid[subset])
+    features = learned.gate_features(dataset.train, text.encode(dataset, run.encoder).numpy())
+    weights = learned.gate_weights(features, recalls, grid, seed=seed)
+    joint = learned.gated(semantic, collaborative, weights)
+    low, high = np.quantile(weights, [0.1, 0.9])
+    chosen = f"lightgcn {low:.2g} to {high:.2g} for eight users of ten"
+    view = View(torch.from_numpy(joint.users), torch.from_numpy(joint.items), {})
+    return _ranking(run, view, len(grid), chosen)
+
+
+def _selected(offered: Sequence[ViewSpec], run: Run, seed: int) -> MethodLists:
+    """Rank by the weighted sum of the views that forward selection takes on validation."""
+    dataset, subset = run.dataset, validation_users(run.dataset)
+    able = [spec for spec in offered if not too_large(dataset, spec)]
+    views = {spec: fitted(run, seed, spec) for spec in able}
+
+    def pool(part: Part, users: Any, specs: Sequence[ViewSpec]) -> learned.CandidatePool:
+        found = [candidates(run, seed, spec, part).items.numpy()[users] for spec in able]
+        return learned.candidate_pool(
+            [(views[spec].users[users], views[spec].items) for spec in specs], found
+        )
+
+    validation, top = pool("valid", subset, able), min(VALIDATION_K, dataset.n_items)
+
+    def score(weights: np.ndarray) -> float:
+        found = learned.fuse_pool(validation, weights, top)
+        return float(np.nanmean(recall(found, dataset.valid[subset])))
+
+    choice = learned.forward_selection(len(able), score)
+    taken = {spec: w for spec, w in zip(able, choice.weights, strict=True) if w > 0}
+
+    def lists(part: Part, k: int) -> Lists:
+        blocks = []
+        for start in range(0, dataset.n_users, _BLOCK):
+            users = slice(start, min(start + _BLOCK, dataset.n_users))
+            some = pool(part, users, list(taken))
+            blocks.append(learned.fuse_pool(some, list(taken.values()), k))
+        return np.concatenate(blocks)
+
+    # a sum of inner products is that of vectors side by side, so these rank
+    dimension = sum(map(_dimension, views.values()))
+    trials = choice.trials + _trials_within(run, seed, able)
+    return MethodLists(lists, (dimension,), trials, _weights_text(able, choice.weights))
+
+
+def _of_candidates(
+    fuse: Callable[[list[Lists], list[np.ndarray], int], Lists], run: Run, seed: int
+) -> MethodLists:
+    """Fuse the candidates of the two views: ``fuse`` takes their items, their scores and k."""
+
+    def lists(part: Part, k: int) -> Lists:
+        found = [candidates(run, seed, spec, part) for spec in BOTH]
+        return fuse([one.items.numpy() for one in found], [one.scores.numpy() for one in found], k)
+
+    return MethodLists(lists, tuple(_dimension(fitted(run, seed, spec)) for spec in BOTH))
+
+
+def _of_ranks(fuse: Callable[..., Lists], run: Run, seed: int) -> MethodLists:
+    return _of_candidates(lambda items, scores, k: fuse(items, k), run, seed)
+
+
+def _of_scores(
+    fuse: Callable[..., Lists], scale: Callable[[Any], np.ndarray], run: Run, seed: int
+) -> MethodLists:
+    return _of_candidates(
+        lambda items, scores, k: fuse(items, [scale(one) for one in scores], k), run, seed
+    )
+
+
+def _of_weighted_scores(run: Run, seed: int) -> MethodLists:
+    """Fuse by the weighted sum whose scale and weights have the best validation recall."""
+    dataset, subset = run.dataset, validation_users(run.dataset)
+    found = [candidates(run, seed, spec, "valid") for spec in BOTH]
+    items, scores = [x.items.numpy()[subset] for x in found], [x.scores.numpy() for x in found]
+    tried: dict[tuple[str, tuple[float, ...]], float] = {}
+    for name, scale in SCALES.items():
+        scaled = [scale(one[subset]) for one in scores]
+        for weights in map(tuple, fusion.simplex(2)):
+            fused = fusion.weighted(items, scaled, weights, min(VALIDATION_K, dataset.n_items))
+            tried[name, weights] = float(np.nanmean(recall(fused, dataset.valid[subset])))
+    name, weights = max(tried, key=tried.__getitem__)
+    made = _of_scores(
+        lambda items, scores, k: fusion.weighted(items, scores, weights, k), SCALES[name], run, seed
+    )
+    return made._replace(trials=len(tried), chosen=f"{name}: {_weights_text(BOTH, weights)}")

@@ -1,0 +1,206 @@
+"""How the methods of chapter 8 are scored: once a seed, cached, and averaged over seeds.
+
+Every method gets a validation score to choose by, and per-user test values to report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from lib import cache, views
+from lib.core import InputError
+from lib.diagnostics import best_of_union
+from lib.encoders import text
+from lib.metrics import Floats, ndcg, recall
+from lib.views import View
+from studies.ch08_methods import (
+    BOTH,
+    LIGHTGCN,
+    TEXT,
+    Method,
+    TooLargeError,
+    ViewSpec,
+    candidates,
+    fitted,
+    too_large,
+)
+from studies.context import Run
+
+EVERY_SEED = (TEXT, LIGHTGCN, ViewSpec("joint"))
+"""Views that every training seed has, as closed forms have, however few the others have."""
+
+LEARNED = {"svd": ("users", "items"), "ease": ("items",), "l3ae": ("items",)}
+"""The sides of a closed-form view that are solved for; the others count, average or draw."""
+
+
+@dataclass(frozen=True)
+class MethodScores:
+    """A method with its validation score and its per-user test values, averaged over seeds.
+
+    ``recall`` and ``ndcg`` have n_users values for each length of list, NaN where a user has no
+    test item. ``seconds`` of training (NaN where nothing is trained) and ``parameters`` are means
+    over seeds, of all views that the method uses. A method that was not run has a ``reason``, and
+    neither dimensions nor values.
+    """
+
+    method: Method
+    seeds: int
+    validation: float = np.nan
+    recall: dict[int, Floats] | None = None
+    ndcg: dict[int, Floats] | None = None
+    dimensions: tuple[int, ...] = ()
+    seconds: float = np.nan
+    parameters: float = np.nan
+    trials: int = 0
+    chosen: tuple[str, ...] = ()
+    reason: str = ""
+
+    def recall_at(self, k: int) -> Floats:
+        """Return per-user recall at ``k`` (n_users)."""
+        if self.recall is None:
+            raise InputError(
+                f"method {self.method.name!r} has no recall, because it was not run: {self.reason}"
+            )
+        return self.recall[k]
+
+
+def check_epochs(epochs: int) -> None:
+    """Refuse a limit of epochs that trains nothing or for ever."""
+    if not 1 <= epochs <= 1000:
+        raise InputError(f"epochs = {epochs} was given; give 1 to 1000, usually 200")
+
+
+def lengths(run: Run) -> list[int]:
+    """Return the list lengths of the tables: 10, 20 and the run's own."""
+    return sorted({k for k in (10, 20, run.k) if k <= run.dataset.n_items})
+
+
+def score(
+    run: Run, methods: Sequence[Method], *, others: Sequence[int] | None = None
+) -> list[MethodScores]:
+    """Return the scores of methods over their seeds.
+
+    ``others`` are the seeds of methods that use more than ``EVERY_SEED`` and closed forms; by
+    default the run's own. A method that the dataset is too large for has a reason and no scores.
+    """
+    few = run.seeds if others is None else others
+    turns = {
+        seed: [method for method in methods if seed in few or _has_every_seed(method)]
+        for seed in run.seeds
+    }
+    found: dict[str, list[dict[str, Any]]] = {method.name: [] for method in methods}
+    reasons: dict[str, str] = {}
+    total = sum(map(len, turns.values()))
+    with tqdm(total=total, desc="methods", unit="method", disable=None) as bar:
+        for seed, of in turns.items():
+            own = replace(run)  # a copy, so that a seed's views are freed after it
+            for method in of:
+                try:
+                    found[method.name].append(_seed_scores(own, seed, method))
+                except TooLargeError as fault:
+                    reasons[method.name] = str(fault)
+                bar.update()
+    return [
+        MethodScores(method, 0, reason=reasons[method.name])
+        if method.name in reasons
+        else _averaged(method, found[method.name])
+        for method in methods
+    ]
+
+
+def _has_every_seed(method: Method) -> bool:
+    specs = [spec._replace(other=False) for spec in method.views]
+    return all(spec in EVERY_SEED or spec.model in views.SOLVED for spec in specs)
+
+
+def _seed_scores(run: Run, seed: int, method: Method) -> dict[str, Any]:
+    """Return one seed's scores of a method, and what its views cost to train."""
+    able = [spec for spec in method.views if not too_large(run.dataset, spec)]
+    key = {
+        "dataset": run.dataset.name,
+        "data": run.dataset.digest,
+        "method": method.name,
+        "seed": seed,
+        "lengths": lengths(run),
+        "text": text.digest_of(run.dataset, run.encoder),
+        "views": [[str(spec), _digest(run, seed, spec)] for spec in able],
+        "code": cache.code_version(_list_scores),
+    }
+    found = cache.cached("fusion", key, lambda: _list_scores(run, seed, method))
+    of_views = [(spec.model, fitted(run, seed, spec)) for spec in able]
+    seconds = [view.info["seconds"] for _, view in of_views if "seconds" in view.info]
+    return found | {
+        "recall": dict(zip(lengths(run), found["recall"], strict=True)),
+        "ndcg": dict(zip(lengths(run), found["ndcg"], strict=True)),
+        "dimensions": tuple(found["dimensions"]),
+        "seconds": sum(seconds) if seconds else np.nan,
+        "parameters": sum(_parameters(model, view) for model, view in of_views),
+    }
+
+
+def _digest(run: Run, seed: int, spec: ViewSpec) -> str:
+    def make() -> str:
+        view = fitted(run, seed, spec)
+        return cache.digest(view.users.numpy(), view.items.numpy())
+
+    return run.once(("digest", seed, spec), make)
+
+
+def _list_scores(run: Run, seed: int, method: Method) -> cache.Value:
+    """Return what a method's lists of one seed score; recall and nDCG are lengths × n_users."""
+    made, dataset, ks = method.make(run, seed), run.dataset, lengths(run)
+    valid = made.lists("valid", min(20, dataset.n_items))
+    test = made.lists("test", max(ks))  # a shorter list is the start of a longer one
+    return {
+        "validation": float(np.nanmean(recall(valid, dataset.valid))),
+        "recall": np.stack([recall(test[:, :k], dataset.test) for k in ks]),
+        "ndcg": np.stack([ndcg(test[:, :k], dataset.test) for k in ks]),
+        "dimensions": list(made.dimensions),
+        "trials": made.trials,
+        "chosen": made.chosen,
+    }
+
+
+def _parameters(model: str, view: View) -> int:
+    """Return how many numbers were trained or solved for."""
+    if "n_parameters" in view.info:
+        return int(view.info["n_parameters"])
+    return sum(int(getattr(view, side).numel()) for side in LEARNED.get(model, ()))
+
+
+def _averaged(method: Method, seeds: list[dict[str, Any]]) -> MethodScores:
+    def mean(name: str) -> float:
+        return float(np.mean([one[name] for one in seeds]))
+
+    def by_length(name: str) -> dict[int, Floats]:
+        return {k: np.mean([one[name][k] for one in seeds], axis=0) for k in seeds[0][name]}
+
+    return MethodScores(
+        method,
+        len(seeds),
+        validation=mean("validation"),
+        recall=by_length("recall"),
+        ndcg=by_length("ndcg"),
+        dimensions=max(one["dimensions"] for one in seeds),  # SVD's is chosen for each seed
+        seconds=mean("seconds"),
+        parameters=mean("parameters"),
+        trials=seeds[0]["trials"],
+        chosen=tuple(one["chosen"] for one in seeds if one["chosen"]),
+    )
+
+
+def best_of_union_recall(run: Run) -> Floats:
+    """Return per-user recall of the best K items of the union of the two views' lists (n_users).
+
+    The bound of any fusion of the two lists, averaged over seeds: it looks at the test items.
+    """
+    found = []
+    for seed in run.seeds:
+        lists = [candidates(run, seed, spec, "test").items[:, : run.k].numpy() for spec in BOTH]
+        found.append(best_of_union(lists, run.dataset.test, run.k))
+    return np.asarray(np.mean(found, axis=0))
