@@ -3,7 +3,7 @@
 Lists are n_users × k integers, best first, −1 where there is no item, no item twice in a row;
 relevant items are a sparse n_users × n_items matrix (see ``lib.metrics``, which also says what is
 refused with an InputError). Values come per user, NaN where they are undefined; ``lib.stats``
-summarises them.
+summarises them. In this order: overlap, hits by list, the union, diversity, vectors.
 """
 
 from __future__ import annotations
@@ -37,9 +37,6 @@ PARTS = ("both", "a_only", "b_only")
 
 _USERS = 16384
 """Users whose lists are compared at once: one column of theirs fills a first-level cache."""
-
-
-# overlap
 
 
 def jaccard(a: ArrayLike, b: ArrayLike) -> Floats:
@@ -88,9 +85,6 @@ def _common(a: Lists, b: Lists) -> Ints:
             np.equal(left[:, :n], column[:n], out=equal[:, :n])
             common[users] += np.bitwise_or.reduce(equal[:, :n], axis=0).view(np.uint8)
     return common.astype(np.intp)
-
-
-# hits by list
 
 
 def composition(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> pd.DataFrame:
@@ -174,9 +168,6 @@ def _counts(train_counts: ArrayLike, n_items: int | None = None) -> Floats:
     return counts
 
 
-# the union of lists
-
-
 def oracle(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Floats:
     """Return each user's recall of the union of N lists (n_users), NaN where nothing is relevant.
 
@@ -196,9 +187,6 @@ def best_of_union(lists: Sequence[ArrayLike], relevant: sp.csr_matrix, k: int) -
     check_k(k)
     pairs, users, found = _found(lists, relevant)
     return share(np.minimum(count(np.logical_or.reduce(found), users, pairs), k), pairs)
-
-
-# diversity
 
 
 def coverage(lists: ArrayLike, n_items: int) -> float:
@@ -262,9 +250,6 @@ def intra_list_distance(lists: ArrayLike, items: ArrayLike) -> Floats:
         cosines[part] = np.einsum("ud,ud->u", total, total) - squares[part]
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(n > 1, 1 - cosines / (n * (n - 1)), np.nan)
-
-
-# vectors
 
 
 def effective_rank(x: ArrayLike) -> float:

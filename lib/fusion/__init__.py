@@ -86,20 +86,10 @@ def choose_weights(
 ) -> WeightChoice:
     """Return the weights of ``concat`` that score best on validation.
 
-    Parameters
-    ----------
-    views
-        As in ``concat``.
-    score
-        The quality of fused vectors, larger is better: recall on validation items.
-    grid
-        Weightings to try (m × n_views), in tenths over the whole simplex by default. Of equally
-        good ones the first is taken, so the most even of the default grid.
-
-    Returns
-    -------
-    WeightChoice
-        ``tried`` has a row per weighting: columns ``weight_0``, ``weight_1``, … and ``score``.
+    ``score`` is the quality of fused vectors, larger is better: recall on validation items.
+    ``grid`` has the weightings to try (m × n_views), in tenths over the whole simplex by default;
+    of equally good ones the first is taken, so the most even of the default grid. ``tried`` has a
+    row per weighting: columns ``weight_0``, ``weight_1``, … and ``score``.
     """
     weightings = simplex(len(views)) if grid is None else np.asarray(grid, dtype=np.float64)
     normalised = [(unit(users), unit(items)) for users, items in views]
