@@ -30,7 +30,10 @@ try:
     CHAPTERS = words(config.get("chapters", []))
 except InputError as error:
     sys.exit(str(error))
-CHAPTERS = CHAPTERS or sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
+KNOWN = sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
+CHAPTERS = CHAPTERS or KNOWN
+if unknown := sorted(set(CHAPTERS) - set(KNOWN)):
+    sys.exit(f"there is no chapter {unknown[0]}: choose from {', '.join(KNOWN)}")
 # What comes from a command line is text, also numbers.
 PARAMETERS = {name: literal(str(value)) for name, value in config["parameters"].items()}
 FITS = config["fits"]
@@ -38,8 +41,8 @@ GIVEN = config.get("given", {})
 EXECUTED = "_build/executed"
 # How long each job took and how much memory, measured while it ran.
 COSTS = "_build/costs"
-# A chapter's job makes a stamp; the notebook beside it is replaced only by a whole one, because
-# Snakemake deletes what a failed job should have made.
+# A chapter's job outputs a stamp, not the notebook: Snakemake deletes a failed job's output, and the
+# last good notebook should stay.
 DONE = "_build/done"
 
 # Stands for all files of the packages, which Snakemake would otherwise look at for every waiting job
@@ -66,7 +69,7 @@ CUDA = device.startswith("cuda") or (device == "auto" and shutil.which("nvidia-s
 
 
 def stated(rule_name):
-    """What one job of a rule needs: threads, and memory (MB), minutes and GPUs."""
+    """The resources that workflow.yml states for a rule; no GPU where none is used."""
     needs = dict(config["resources"][rule_name])
     needs["gpu"] = needs["gpu"] if CUDA else 0
     return needs
@@ -84,7 +87,7 @@ def options(values):
 
 
 def counted(models, given):
-    """Models and how many seeds of each: a number, or as the chapter is given it."""
+    """Yield each model with its number of seeds: stated, or the chapter's parameter of that name."""
     seeds = given["seeds"]
     words = {"seeds": seeds, "others": min(seeds, given.get("others", seeds))}
     for model, count in models.items():
@@ -96,7 +99,7 @@ def counted(models, given):
 
 
 def fits_of(part, chapter):
-    """The fits a chapter reads, so that they run first and side by side."""
+    """The fits that a chapter reads, which run before it, side by side."""
     given = parameters(part, chapter)
     return [
         f"_build/fits/{part}/{model}-{seed}.json"

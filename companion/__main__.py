@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,7 +98,7 @@ def _validate(
     print(*notes, sep="\n", end="\n" if notes else "")
     if faults:
         raise InputError("\n".join(faults))
-    print(f"{directory} can be used: make book DATASETS={directory}")
+    print(f"{directory} can be used: make book DATASETS={shlex.quote(directory)}")
 
 
 @app.command("template")

@@ -48,12 +48,15 @@ def clone(tmp_path_factory):
 
 
 def snakemake(
-    folder: Path, *arguments: str, profile: str = "local"
+    folder: Path,
+    *arguments: str,
+    profile: str = "local",
+    path: Path = Path(sys.executable).parent,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "--profile", f"profiles/{profile}", *arguments],
         cwd=folder,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env=os.environ | {"PATH": f"{path}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -64,8 +67,8 @@ def snakemake(
 def mocked(tmp_path: Path) -> Path:
     """A clone with one chapter and one fit, where ``python`` and ``snakemake`` are scripts.
 
-    ``python`` writes down its words, and fits what it is asked to; it sleeps if there is a file
-    ``sleep``. ``snakemake`` is the real one.
+    ``python`` writes down its words and makes an empty file of its last, ``--out``; it sleeps if
+    there is a file ``sleep``. ``snakemake`` is the real one.
     """
     for name in ("Snakefile", "Makefile", "claims.yml", "lib", "companion", "studies", "profiles"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -83,7 +86,9 @@ def mocked(tmp_path: Path) -> Path:
         "record.py": "import json, pathlib, sys, time\n"
         "with open('words', 'a') as file: print(json.dumps(sys.argv[3:]), file=file)\n"
         "if pathlib.Path('sleep').exists(): time.sleep(60)\n"
-        "if sys.argv[3] == 'fit': pathlib.Path(sys.argv[-1]).touch()\n",
+        "out = pathlib.Path(sys.argv[-1])\n"
+        "out.parent.mkdir(parents=True, exist_ok=True)\n"
+        "out.touch()\n",
     }
     for name, text in scripts.items():
         (folder / name).write_text(text if name.endswith("py") else f"#!/bin/sh\n{text}\n")
@@ -253,16 +258,19 @@ def test_a_chapter_may_be_given_less_on_a_dataset(clone, tmp_path):
     assert len(given) == 1 and "01-first" in given[0]
 
 
-def test_chapters_run_again_when_the_library_is_another(clone, tmp_path):
-    for name in ("Snakefile", "claims.yml", "workflow.yml", "profiles"):
-        (tmp_path / name).symlink_to(clone / name)
+def test_chapters_run_again_when_the_library_is_another(mocked: Path) -> None:
     for package in ("lib", "companion", "studies"):
-        shutil.copytree(ROOT / package, tmp_path / package)
-    (tmp_path / "chapters").mkdir()
-    write_chapter(tmp_path, "01-first", "print('ran')")
-    assert snakemake(tmp_path).returncode == 0
-    source = tmp_path / "lib" / "core.py"
+        (mocked / package).unlink()
+        shutil.copytree(ROOT / package, mocked / package)
+    assert snakemake(mocked, path=mocked / "bin").returncode == 0
+    source = mocked / "lib" / "core.py"
     source.touch()
-    assert "Nothing to be done" in snakemake(tmp_path, "-n").stdout
+    assert "Nothing to be done" in snakemake(mocked, "-n").stdout
     source.write_text(source.read_text() + "\n# said otherwise\n")
-    assert "chapter        1" in snakemake(tmp_path, "-n").stdout
+    assert "chapter        1" in snakemake(mocked, "-n").stdout
+
+
+def test_an_unknown_chapter_is_refused_with_those_there_are(mocked: Path) -> None:
+    ran = snakemake(mocked, "-n", "--config", "chapters=02-none")
+    assert ran.returncode != 0
+    assert "there is no chapter 02-none: choose from 01-first" in ran.stderr.splitlines()
