@@ -27,7 +27,8 @@ PARTS = ("#56B4E9", "#E69F00", "#009E73")
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#8A8A8A")
 MARKERS = "osD^vPX*"
 WIDTH, SMALL = 7.2, 9  # inches, points
-BOX = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75}  # behind numbers
+BOX = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75}
+NUMBERS: dict[str, Any] = {"fontsize": SMALL, "color": INK, "bbox": BOX}
 STYLE = {
     "figure.dpi": 110,
     "axes.titlelocation": "left",
@@ -35,7 +36,6 @@ STYLE = {
     "axes.spines.right": False,
     "legend.frameon": False,
     "text.parse_math": False,  # in names of datasets and items, $ is money
-    "svg.hashsalt": "companion",
 }
 
 
@@ -43,8 +43,7 @@ def _panels(
     title: str, height: float, names: Sequence[str], columns: int, xlabel: str, **options: Any
 ) -> tuple[Figure, dict[str, Axes]]:
     """Return a figure in the book's look, ``height`` inches high, and its axes by name."""
-    # ticks and legends of 9.2 points, labels and titles of 10
-    sns.set_theme("paper", "whitegrid", SERIES, font_scale=1.05, rc=STYLE)
+    sns.set_theme("paper", "whitegrid", SERIES, font_scale=1.05, rc=STYLE)  # 9.2 points and more
     rows = max(1, -(-len(names) // columns))
     options |= {"squeeze": False, "figsize": (WIDTH, height), "layout": "constrained"}
     figure, axes = plt.subplots(rows, columns, **options)
@@ -104,10 +103,9 @@ def intervals(
         Columns what, mean, low and high, and where it has them: ``panel`` (``columns`` side by
         side), ``group`` (each with a dot and colour of its own), ``floor`` and ``ceiling`` (with a
         grey bar between them).
-    claim, nulls
-        The values of ``what`` in colour where there are no groups; the groups in grey.
-    marks
-        Values to mark by lines, by label.
+    claim, nulls, marks
+        The values of ``what`` in colour where there are no groups; the groups in grey; values to
+        mark by lines, by label.
     near
         Rows below this share of the best mean become an arrow at the start of the axis, so that
         those that matter can be told apart.
@@ -139,8 +137,7 @@ def intervals(
             for height, value, x in zip(at, rows["mean"], right, strict=True):
                 if len(kinds) == 1 and np.isfinite(value):
                     axis.annotate(f"{value:.3f}", (x, height), xytext=(7, 0), va="center",
-                                  textcoords="offset points", size=SMALL, color=INK,
-                                  bbox=BOX)  # fmt: skip
+                                  textcoords="offset points", **NUMBERS)  # fmt: skip
         _name_rows(axis, rows_of[panel])
         axis.set_title(words)
         axis.margins(x=0.12)
@@ -279,7 +276,7 @@ def shares(table: pd.DataFrame, *, title: str, xlabel: str) -> Figure:
     for (part, values), colour, hatch in zip(table.items(), PARTS, ("", "//", ".."), strict=False):
         bars = axis.barh(at, values, left=left, label=part, color=colour, hatch=hatch, ec="white")
         words = [f"{value:.0f} %" if value > 6 else "" for value in values]
-        axis.bar_label(bars, words, label_type="center", fontsize=SMALL, color=INK, bbox=BOX)
+        axis.bar_label(bars, words, label_type="center", **NUMBERS)
         left = left + values.to_numpy()
     _name_rows(axis, list(table.index))
     axis.set_xlim(0, 100)
@@ -312,11 +309,13 @@ def heatmap(
     axis, values = axes[""], values.astype(float)
     colours = plt.get_cmap("PuOr").with_extremes(bad="#E3E3E3")  # for every common colour vision
     bar = {"orientation": "horizontal", "extend": "both", "label": label, "fraction": 0.04}
-    sns.heatmap(values, annot=texts, fmt="", cmap=colours, vmin=-limit, vmax=limit, linewidths=1.5,
-                annot_kws={"fontsize": SMALL}, cbar_kws=bar, ax=axis)  # fmt: skip
-    for row, column in np.argwhere(values.isna().to_numpy()):  # seaborn writes into the others
+    sns.heatmap(values, cmap=colours, vmin=-limit, vmax=limit, linewidths=1.5, cbar_kws=bar,
+                ax=axis)  # fmt: skip
+    for (row, column), value in np.ndenumerate(values.to_numpy()):
+        red, green, blue, _ = axis.collections[0].to_rgba(value)
+        dark = 0.21 * red + 0.72 * green + 0.07 * blue < 0.45  # as bright as it looks (Rec. 709)
         axis.text(column + 0.5, row + 0.5, texts.iloc[row, column], ha="center", va="center",
-                  fontsize=SMALL, color=INK)  # fmt: skip
+                  fontsize=SMALL, color="white" if dark else "black")  # fmt: skip
     for row, column in np.argwhere(framed.to_numpy(dtype=bool)):
         # black around white is seen on dark and on light colours
         for gap, colour in ((0.03, "black"), (0.07, "white")):
