@@ -1,8 +1,7 @@
 """An untrusted pickled table, read without running anything in it.
 
 An allow-list of names is not enough: NumPy trusts the state of an array in a pickle, and reads or
-writes outside its memory where the state is wrong. So arrays and their types are replaced by
-classes of our own, which check the state before NumPy sees it.
+writes outside its memory where the state is wrong. Our own classes check the state before that.
 """
 
 from __future__ import annotations

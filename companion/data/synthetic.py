@@ -49,21 +49,16 @@ class World:
     """What is true, and what is seen of it.
 
     ``common``, ``semantic`` and ``collaborative`` are the shared factors and those private to each
-    view; ``vectors`` (n_items × dimension, float32) are the observed text vectors, which are also
-    ``dataset.vectors``; ``shared`` is the fraction of the utility's variance that is shared.
+    view, ``utility`` (n_users × n_items) what they sum to; ``vectors`` (n_items × dimension,
+    float32) are the observed text vectors, which are also ``dataset.vectors``.
     """
 
     common: Factors
     semantic: Factors
     collaborative: Factors
+    utility: Floats
     vectors: NDArray[np.float32]
     dataset: Dataset
-    shared: float
-    strength: float
-
-    def utility(self) -> Floats:
-        """Return the true utilities, n_users × n_items."""
-        return _utility(self.strength, self.common, self.semantic, self.collaborative)
 
     def ideal(self, view: str) -> Factors:
         """Return all that a view, "semantic" or "collaborative", can know of the utility."""
@@ -125,7 +120,9 @@ def world(
     semantic = factors("semantic", d_private, (1 - shared) / 2)
     collaborative = factors("collaborative", d_private, (1 - shared) / 2)
     vectors = _text_vectors(np.hstack([common.items, semantic.items]), dimension, noise, seed)
-    drawn = _drawn(_utility(strength, common, semantic, collaborative), interactions, seed)
+    known = _joined(common, semantic, collaborative)
+    utility = np.asarray(strength * (known.users @ known.items.T))
+    drawn = _drawn(utility, interactions, seed)
     keys = pd.Series(np.arange(n_items)).astype(str)
     items = pd.DataFrame({"key": keys, "text": pd.Series("", index=keys.index, dtype="str")})
     facts = {
@@ -139,7 +136,7 @@ def world(
     }
     cleaned = counted(drawn.indptr, drawn.indices, items)
     dataset = split_dataset(cleaned, facts, split=split, seed=split_seed, vectors=vectors)
-    return World(common, semantic, collaborative, vectors, dataset, shared, strength)
+    return World(common, semantic, collaborative, utility, vectors, dataset)
 
 
 def _check_ranges(**ranges: tuple[float, ...]) -> None:
@@ -154,11 +151,6 @@ def _check_ranges(**ranges: tuple[float, ...]) -> None:
 def _joined(*kinds: Factors) -> Factors:
     """Return factors side by side, whose inner products are the sum of the kinds'."""
     return Factors(np.hstack([k.users for k in kinds]), np.hstack([k.items for k in kinds]))
-
-
-def _utility(strength: float, *kinds: Factors) -> Floats:
-    known = _joined(*kinds)
-    return np.asarray(strength * (known.users @ known.items.T))
 
 
 def _drawn(utility: Floats, interactions: float, seed: int) -> sp.csr_matrix:

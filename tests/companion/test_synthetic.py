@@ -24,8 +24,8 @@ def test_the_parts_of_the_utility_have_the_variances_that_were_asked_for() -> No
     kinds = (WORLD.common, WORLD.semantic, WORLD.collaborative)
     parts = [kind.users @ kind.items.T for kind in kinds]
     np.testing.assert_allclose([p.var() for p in parts], [0.6, 0.2, 0.2], rtol=0.15)
-    np.testing.assert_allclose(WORLD.utility(), WORLD.strength * sum(parts))
-    assert WORLD.utility().std() == pytest.approx(WORLD.strength, rel=0.1)
+    np.testing.assert_allclose(WORLD.utility, 3.0 * sum(parts))
+    assert WORLD.utility.std() == pytest.approx(3.0, rel=0.1)
 
 
 def test_an_ideal_view_knows_its_own_parts() -> None:
@@ -57,11 +57,11 @@ def test_noise_is_the_standard_deviation_beside_a_signal_of_one(noise: float) ->
 def test_interactions_follow_the_utility() -> None:
     dataset = WORLD.dataset
     whole = (dataset.seen + dataset.test).toarray().astype(bool)
-    utility = WORLD.utility()
+    utility = WORLD.utility
     assert utility[whole].mean() > utility[~whole].mean() + 1
     random = synthetic.world(strength=0.0, n_users=400, n_items=300)
     whole = (random.dataset.seen + random.dataset.test).toarray().astype(bool)
-    assert random.utility().tolist() == np.zeros((400, 300)).tolist()
+    assert random.utility.tolist() == np.zeros((400, 300)).tolist()
     assert whole.mean(axis=0).max() < 0.15  # 20 of 300 by chance
 
 
