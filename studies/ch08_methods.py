@@ -171,9 +171,6 @@ def reference_methods() -> list[Method]:
     return [_one_view(name, family, spec) for name, (family, spec) in REFERENCE.items()]
 
 
-# Views and candidates of a seed
-
-
 def too_large(dataset: Dataset, spec: ViewSpec) -> str:
     """Return why this dataset is too large for a model's matrices; "" where it is not."""
     matrix, work = 4 * dataset.n_users * dataset.n_items, 40 * dataset.n_items**2
@@ -222,10 +219,6 @@ def _vectors(view: View) -> tuple[np.ndarray, np.ndarray]:
     return view.users.numpy(), view.items.numpy()
 
 
-def _dimension(view: View) -> int:
-    return int(view.items.shape[1])
-
-
 def _trials_within(run: Run, seed: int, specs: Sequence[ViewSpec]) -> int:
     """Return how many alternatives were compared to make the views, beyond one each."""
     return sum(
@@ -245,16 +238,13 @@ def _weights_text(specs: Sequence[ViewSpec], weights: Sequence[float]) -> str:
     return ", ".join(f"{label(spec)} {weight:.2g}" for spec, weight in parts if weight > 0)
 
 
-# How the lists of each kind of method are made
-
-
 def _ranking(run: Run, view: View, trials: int = 1, chosen: str = "") -> MethodLists:
     """Return the lists of all items ranked by a view's vectors."""
 
     def lists(part: Part, k: int) -> Lists:
         return run.lists_of(view, k, part)
 
-    return MethodLists(lists, (_dimension(view),), trials, chosen)
+    return MethodLists(lists, (view.items.shape[1],), trials, chosen)
 
 
 def _one_view(name: str, family: str, spec: ViewSpec) -> Method:
@@ -347,7 +337,7 @@ def _selected(offered: Sequence[ViewSpec], run: Run, seed: int) -> MethodLists:
         return np.concatenate(blocks)
 
     # a sum of inner products is that of vectors side by side, so these rank
-    dimension = sum(map(_dimension, views.values()))
+    dimension = sum(view.items.shape[1] for view in views.values())
     trials = choice.trials + _trials_within(run, seed, able)
     return MethodLists(lists, (dimension,), trials, _weights_text(able, choice.weights))
 
@@ -361,7 +351,7 @@ def _of_candidates(
         found = [candidates(run, seed, spec, part) for spec in BOTH]
         return fuse([one.items.numpy() for one in found], [one.scores.numpy() for one in found], k)
 
-    return MethodLists(lists, tuple(_dimension(fitted(run, seed, spec)) for spec in BOTH))
+    return MethodLists(lists, tuple(fitted(run, seed, spec).items.shape[1] for spec in BOTH))
 
 
 def _of_ranks(fuse: Callable[..., Lists], run: Run, seed: int) -> MethodLists:

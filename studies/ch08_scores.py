@@ -95,16 +95,13 @@ def score(
     }
     found: dict[str, list[dict[str, Any]]] = {method.name: [] for method in methods}
     reasons: dict[str, str] = {}
-    total = sum(map(len, turns.values()))
-    with tqdm(total=total, desc="methods", unit="method", disable=None) as bar:
-        for seed, of in turns.items():
-            own = replace(run)  # a copy, so that a seed's views are freed after it
-            for method in of:
-                try:
-                    found[method.name].append(_seed_scores(own, seed, method))
-                except TooLargeError as fault:
-                    reasons[method.name] = str(fault)
-                bar.update()
+    for seed, of in turns.items():
+        own = replace(run)  # a copy, so that a seed's views are freed after it
+        for method in tqdm(of, desc=f"seed {seed}", unit="method", disable=None):
+            try:
+                found[method.name].append(_seed_scores(own, seed, method))
+            except TooLargeError as fault:
+                reasons[method.name] = str(fault)
     return [
         MethodScores(method, 0, reason=reasons[method.name])
         if method.name in reasons

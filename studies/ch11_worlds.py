@@ -8,8 +8,8 @@ what the findings are about. The table of a world has a row per user:
 - ``union``, ``union_seeds``: recall of both lists together;
 - ``fused``, ``fused_seeds``: recall of the fusion.
 
-What takes long is computed once and then read from the cache, whose key holds the code of this
-module and all that it imports: nothing belongs here that does not decide a result.
+Results are cached by the code of this module and all that it imports: nothing belongs here that
+does not decide a result.
 """
 
 from __future__ import annotations
@@ -41,10 +41,7 @@ _Pair = tuple[NDArray[np.floating], NDArray[np.floating]]  # users and items of 
 
 
 def world_table(
-    dataset: Dataset,
-    pairs: Mapping[str, _Pair],
-    k: int,
-    fuse: Callable[[Sequence[_Pair]], _Pair],
+    dataset: Dataset, pairs: Mapping[str, _Pair], k: int, fuse: Callable[[Sequence[_Pair]], _Pair]
 ) -> pd.DataFrame:
     """Return a world's table, as described at the top of this module.
 
@@ -52,8 +49,8 @@ def world_table(
     ``fuse`` gives those of the fusion of two such pairs.
     """
 
-    def lists(pair: _Pair) -> np.ndarray:
-        found: np.ndarray = topk(*pair, k, exclude=dataset.seen).items.numpy()
+    def lists(pair: _Pair) -> metrics.Lists:
+        found: metrics.Lists = topk(*pair, k, exclude=dataset.seen).items.numpy()
         return found
 
     single = {name: lists(pair) for name, pair in pairs.items()}
@@ -150,10 +147,8 @@ def _sum_of_standard_scores(pairs: Sequence[_Pair]) -> _Pair:
 def _cached_table(
     key: dict[str, Any], rows: Callable[[], Iterable[dict[str, Any]]]
 ) -> pd.DataFrame:
-    code = cache.code_version(world_table)
-    value = cache.cached(
-        "worlds", key | {"code": code}, lambda: {"table": pd.DataFrame(list(rows()))}
-    )
+    key = key | {"code": cache.code_version(world_table)}
+    value = cache.cached("worlds", key, lambda: {"table": pd.DataFrame(list(rows()))})
     table: pd.DataFrame = value["table"]
     return table
 
@@ -197,12 +192,12 @@ def trained_world(
 
     def make() -> cache.Value:
         made = synthetic.world(shared=shared, seed=index, **world)
-        models = {"semantic": ("linear", 0), "collaborative": ("lightgcn", 0),
-                  "replicate": ("lightgcn", 1)}  # fmt: skip
-        pairs = {}
-        for name, (model, step) in models.items():
-            view = views.fit(made.dataset, model, seed=seed + step, device="cpu")
-            pairs[name] = (view.users.numpy(), view.items.numpy())
+        fitted = {
+            "semantic": views.fit(made.dataset, "linear", seed=seed, device="cpu"),
+            "collaborative": views.fit(made.dataset, "lightgcn", seed=seed, device="cpu"),
+            "replicate": views.fit(made.dataset, "lightgcn", seed=seed + 1, device="cpu"),
+        }
+        pairs = {name: (view.users.numpy(), view.items.numpy()) for name, view in fitted.items()}
         share = ch11_shared_fraction.estimate(
             made.vectors, pairs["collaborative"][1], pairs["replicate"][1], permutations=0
         ).share
@@ -256,9 +251,8 @@ def _calibration_draw(setting: Setting, seed: int) -> dict[str, float]:
     world = _world(setting, seed, n_users=20)  # users are not looked at
     rng = generator(seed, "calibration")
     items = world.ideal("collaborative").items
-    view, replicate = (
-        items + _noise_scale(setting) * rng.standard_normal(items.shape) for _ in range(2)
-    )
+    scale = _noise_scale(setting)
+    view, replicate = (items + scale * rng.standard_normal(items.shape) for _ in range(2))
     # a random rotation, as a second training would have
     rotation = np.linalg.qr(rng.standard_normal((items.shape[1], items.shape[1])))[0]
     found = ch11_shared_fraction.estimate(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import claims, views
+from lib import cache, claims, views
 from lib.core import InputError
 from lib.dataset import Dataset
 from lib.encoders.training import Recipe
@@ -280,3 +280,12 @@ def test_the_bound_is_no_lower_than_either_view_or_interleaving(
     most = np.nanmean(ch08_scores.best_of_union_recall(run))
     for name in ("text, projected", "LightGCN", "interleaving"):
         assert most >= np.nanmean(scored[name].recall_at(run.k)), name
+
+
+def test_how_results_are_shown_is_part_of_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, source = set(), cache._source
+    monkeypatch.setattr(cache, "_source", lambda path: read.add(path.name) or source(path))
+    cache.code_version.cache_clear()
+    cache.code_version(ch08_scores)
+    cache.code_version.cache_clear()
+    assert "topk.py" in read and not read & {"chapter.py", "figures.py", "ch08_tables.py"}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
 from companion.data import synthetic
+from lib import cache
 from lib.core import InputError
 from lib.stats import Estimate
 from studies import ch11_shared_fraction, ch11_summaries, ch11_theory, ch11_worlds
@@ -271,3 +272,12 @@ def test_means_over_seeds() -> None:
         for null in ([0.1, 0.1], [0.3, 0.3])
     ]
     assert ch11_summaries.null_quantile(shares) == pytest.approx(0.3)
+
+
+def test_how_results_are_shown_is_part_of_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, source = set(), cache._source
+    monkeypatch.setattr(cache, "_source", lambda path: read.add(path.name) or source(path))
+    cache.code_version.cache_clear()
+    cache.code_version(ch11_worlds, ch11_shared_fraction)
+    cache.code_version.cache_clear()
+    assert "topk.py" in read and not read & {"chapter.py", "figures.py", "ch11_summaries.py"}
