@@ -48,7 +48,6 @@ KINDS = {
     "fusion": "methods of the fusion chapter",
     "score": "scores with their resamples or nulls",
     "worlds": "simulated worlds",
-    "layout": "two-dimensional layouts of items",
 }
 """What is cached, by the folder that it lies in."""
 
@@ -163,19 +162,10 @@ def _module_file(name: str) -> Path | None:
 def cached(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value:
     """Return the value that ``make`` gives for ``key``, from the cache where it is there.
 
-    Parameters
-    ----------
-    kind
-        One of ``KINDS``, the folder that the entry lies in.
-    key
-        All that decides the value, JSON-able: code version, parameters, digests of inputs.
-    make
-        Computes the value; called at most once over all processes that share the cache.
-
-    Raises
-    ------
-    InputError
-        The cache's folder cannot be written. What ``make`` raises passes through unchanged.
+    ``kind`` is one of ``KINDS``. ``key`` has all that decides the value, JSON-able: code version,
+    parameters, digests of inputs. ``make`` is called at most once over all processes that share
+    the cache; what it raises passes through unchanged. A cache that cannot be written is an
+    InputError.
     """
     folder = root() / kind / _name(kind, key)
     found, fault = _read(folder)
@@ -338,7 +328,7 @@ def clear(kind: str | None = None) -> int:
             f"the kind {kind!r} was given; give one of {', '.join(KINDS)}, or none to delete all"
         )
     table = entries()
-    paths = table["path"] if kind is None else table.loc[table["kind"] == kind, "path"]
+    paths = table.loc[table["kind"].isin([kind] if kind else table["kind"]), "path"]
     for path in paths:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)  # a run may be replacing it

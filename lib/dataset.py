@@ -26,10 +26,9 @@ class Dataset:
 
     ``train``, ``valid`` and ``test`` are CSR matrices, n_users × n_items, of float32 ones with
     sorted int32 indices. Row i of ``items`` is item i: its ``text``, its original ``key``, and
-    ``title``, ``genres``, ``year`` where the source has them. ``card`` says where the data comes
-    from and what was done to it. ``times`` has the pattern of ``train`` and seconds (float64)
-    where they are known. ``vectors`` (n_items × d, float32) stand for the text where there is
-    none.
+    ``title``, ``genres``, ``year`` where known. ``card`` has the data's origin and treatment.
+    ``times``, where known, has the pattern of ``train`` and seconds (float64). ``vectors``
+    (n_items × d, float32) stand for the text where there is none.
     """
 
     name: str

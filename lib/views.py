@@ -131,21 +131,18 @@ def fit(
         source = (text.encode(dataset, encoder),) if spec.text else ()
         if model in TRAINED:
             recipe = Recipe(**settings)
-            net = spec.make(
-                dataset, recipe, torch_generator(seed, "initial weights"), target, *source
-            )
+            rng = torch_generator(seed, "initial weights")
+            net = spec.make(dataset, recipe, rng, target, *source)
             users, items, info = train(net, dataset, recipe, seed=seed, device=target)
         else:
             users, items, info = spec.make(dataset, seed, *source, **settings)
         return {"users": users.numpy(), "items": items.numpy(), "info": info}
 
     value = cache.cached("view", key, make)
-    head = {"model": model, "dataset": dataset.name, "seed": seed, "parameters": settings}
-    if spec.text:
-        head["encoder"] = encoder
-    return View(
-        torch.from_numpy(value["users"]), torch.from_numpy(value["items"]), head | value["info"]
-    )
+    users, items = (torch.from_numpy(value[side]) for side in ("users", "items"))
+    info = {"model": model, "dataset": dataset.name, "seed": seed, "parameters": settings}
+    info |= {"encoder": encoder} if spec.text else {}
+    return View(users, items, info | value["info"])
 
 
 def _settings(model: str, spec: Model, given: dict[str, Any]) -> dict[str, Any]:

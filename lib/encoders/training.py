@@ -21,7 +21,8 @@ from lib.encoders.losses import COSINE, LOSSES
 from lib.metrics import ndcg, recall
 from lib.topk import topk
 
-SELECT: dict[str, Callable[..., np.ndarray]] = {"recall": recall, "ndcg": ndcg}
+Metric = Callable[..., np.ndarray]
+SELECT: dict[str, Metric] = {"recall": recall, "ndcg": ndcg}
 VALIDATION_K = 20
 VALIDATION_USERS = 10_000  # enough for a standard error under 0.004; all of them on small sets
 
@@ -123,16 +124,9 @@ def validation_users(dataset: Dataset) -> np.ndarray:
 
 
 def validation_score(
-    dataset: Dataset,
-    users: Tensor,
-    items: Tensor,
-    subset: np.ndarray,
-    metric: Callable[..., np.ndarray] = recall,
+    dataset: Dataset, users: Tensor, items: Tensor, subset: np.ndarray, metric: Metric = recall
 ) -> float:
-    """Return the mean of a metric of ``lib.metrics`` @20 on the validation items of ``subset``.
-
-    ``subset`` has user ids; training items are masked.
-    """
+    """Return a metric's mean @20 on the validation items of the users ``subset``."""
     k = min(VALIDATION_K, dataset.n_items)
     found = topk(users[subset], items, k, exclude=dataset.train[subset])
     return float(np.nanmean(metric(found.items.numpy(), dataset.valid[subset])))
@@ -143,13 +137,9 @@ def train(
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Train until the validation score has not risen ``patience`` times; return the first best.
 
-    Returns
-    -------
-    users, items
-        Vectors on the CPU (n_users × d, n_items × d float32) whose inner products rank.
-    info
-        ``validation`` (best score @20, recall unless the recipe says otherwise), ``epochs`` (to the
-        best), ``history`` (a score per validation), ``seconds``, ``n_parameters``, ``device``.
+    That is user and item vectors on the CPU (n_users × d, n_items × d float32) whose inner products
+    rank, and ``validation`` (the score @20), ``epochs`` (to the best), ``history`` (a score per
+    validation), ``seconds``, ``n_parameters``, ``device``.
     """
     started = time.perf_counter()
     encoder.to(device)

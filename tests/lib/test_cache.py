@@ -3,12 +3,9 @@
 import ast
 import inspect
 import json
-import multiprocessing
-import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,27 +84,21 @@ def test_a_half_written_draft_of_a_killed_process_is_swept(cache_folder: Path) -
     assert not draft.exists() and len(cache.entries()) == 1
 
 
-def _slow_writer(place: str, count: str) -> None:
-    os.environ["COMPANION_CACHE"] = place
+def test_writers_of_one_key_wait_for_each_other(tmp_path: Path) -> None:
+    code = f"""
+import time
+from lib import cache
 
-    def make() -> cache.Value:
-        with open(count, "a") as handle:
-            handle.write("x")
-        time.sleep(0.3)
-        return value()
+def make():
+    with open({str(tmp_path / "count")!r}, "a") as handle:
+        handle.write("x")
+    time.sleep(0.3)
+    return {{"x": 1}}
 
-    cache.cached("view", {"seed": 1}, make)
-
-
-def test_writers_of_one_key_wait_for_each_other(cache_folder: Path, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    arguments = (str(cache_folder), str(tmp_path / "count"))
-    writers = [context.Process(target=_slow_writer, args=arguments) for _ in range(3)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+assert cache.cached("view", {{"seed": 1}}, make) == {{"x": 1}}
+"""
+    writers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
     assert (tmp_path / "count").read_text() == "x"
 
 
@@ -331,7 +322,7 @@ def test_summary_counts_by_kind_and_what_it_is_of(filled: Path) -> None:
     assert list(table["what"]) == ["downloads", "encoded texts", "trained views", "trained views"]
 
 
-def test_every_kind_that_is_kept_is_known() -> None:
+def test_every_kind_that_is_cached_is_known() -> None:
     root = Path(cache.__file__).parent.parent
     library = [p for package in cache.PACKAGES for p in (root / package).rglob("*.py")]
     kept = {kind for p in library for kind in re.findall(r'cached\(\s*"(\w+)"', p.read_text())}
