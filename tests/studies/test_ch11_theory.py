@@ -1,5 +1,7 @@
 """Predictions meet closed forms, scipy and simulation; the estimator's intervals hold the truth."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,11 +49,12 @@ def test_shared_of_inverts_the_share_of_the_vectors(shared: float) -> None:
 
 
 def test_the_theory_speaks_of_the_worlds_that_are_drawn() -> None:
-    world = synthetic.world(n_users=10)
-    assert world.common.items.shape == (ch11_theory.N_ITEMS, ch11_theory.FACTORS)
-    assert world.semantic.items.shape[1] == ch11_theory.FACTORS
-    assert world.vectors.shape[1] == ch11_theory.TEXT_DIMENSION
-    assert world.strength == ch11_theory.STRENGTH
+    world = {name: of.default for name, of in signature(synthetic.world).parameters.items()}
+    assert world["d_shared"] == world["d_private"] == ch11_theory.FACTORS
+    assert world["n_items"] == ch11_theory.N_ITEMS
+    assert world["dimension"] == ch11_theory.TEXT_DIMENSION
+    assert world["strength"] == ch11_theory.STRENGTH
+    assert world["interactions"] == Setting().interactions
 
 
 def test_reachable_share_is_the_r2_of_the_best_map_on_many_items() -> None:
