@@ -173,6 +173,18 @@ def _whole(way: Callable[[np.ndarray], Any]) -> Callable[[pd.Series], float]:
     return lambda values: float(way(values.to_numpy()))
 
 
+def by_seed(table: pd.DataFrame, column: str = "value", **where: str) -> list[Estimate]:
+    """Return each seed's estimate in the rows where columns have these values.
+
+    ``column`` is value, or reached.
+    """
+    chosen = table
+    for name, value in where.items():
+        chosen = chosen[chosen[name] == value]
+    low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
+    return [Estimate(*row) for row in chosen[[column, low, high, "n"]].itertuples(index=False)]
+
+
 def with_bounds(found: pd.DataFrame) -> pd.DataFrame:
     """Return the rows from text of ``over_seeds`` by source, with the means of floor and ceiling.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -170,25 +169,16 @@ def one_list(view: View) -> View:
     return View(view.users.mean(dim=0).repeat(len(view.users), 1), view.items, {})
 
 
-def retrained(run: Run, dataset: Dataset, seed: int, **settings: Any) -> dict[str, View]:
-    """Return the compared views by name, made from an altered dataset with the run's encoder.
-
-    ``settings`` are those of the trained views (``lib.encoders.training.Recipe``).
-
-    Raises
-    ------
-    InputError
-        As ``lib.views.fit``.
-    """
-    given = {"encoder": run.parameters["encoder"], "device": run.parameters["device"]}
-    semantic = views.fit(dataset, "linear", seed=seed, **given, **settings)
-    collaborative = views.fit(dataset, "lightgcn", seed=seed, **given, **settings)
+def retrained(run: Run, dataset: Dataset, seed: int) -> dict[str, View]:
+    """Return the compared views by name, made from an altered dataset."""
+    altered = run.learning_from(dataset)
+    semantic, collaborative = altered.view("linear", seed), altered.view("lightgcn", seed)
     return {
         "semantic": semantic,
         "collaborative": collaborative,
         "fusion": even_concat([semantic, collaborative]),
-        "text mean": views.fit(dataset, "text-mean", seed=seed, **given),
-        "popularity": views.fit(dataset, "popularity", seed=seed, **given),
+        "text mean": altered.view("text-mean", seed),
+        "popularity": altered.view("popularity", seed),
     }
 
 
@@ -196,7 +186,7 @@ Pooled = dict[tuple[str, str], Floats]
 """By row and group: each user's recalls added over the seeds, and how many (2 × n_users)."""
 
 
-def recall_by_history(run: Run, **settings: Any) -> Pooled:
+def recall_by_history(run: Run) -> Pooled:
     """Return the test recall of each view by the number of training items that users keep.
 
     Each seed draws its own groups and trains its own views. Lists leave out all that the user had
@@ -208,8 +198,8 @@ def recall_by_history(run: Run, **settings: Any) -> Pooled:
         cut = cut_users(run.dataset, seed=seed)
         candidates = run.dataset.n_items - run.dataset.seen.getnnz(axis=1)
         values = {
-            name: recall(views.lists(view, run.dataset, run.k), run.dataset.test)
-            for name, view in retrained(run, cut.dataset, seed, **settings).items()
+            name: recall(run.lists_of(view), run.dataset.test)
+            for name, view in retrained(run, cut.dataset, seed).items()
         }
         values[CHANCE] = _where(values["semantic"], expected_recall(run.k, candidates))
         for name, of_users in values.items():
@@ -220,7 +210,7 @@ def recall_by_history(run: Run, **settings: Any) -> Pooled:
     return {key: pooled(of) for key, of in found.items()}
 
 
-def recall_of_unseen(run: Run, **settings: Any) -> Pooled:
+def recall_of_unseen(run: Run) -> Pooled:
     """Return each view's recall of items that nobody has in training.
 
     Once among the unseen items alone, where popularity knows nothing and is left out, and once
@@ -230,7 +220,7 @@ def recall_of_unseen(run: Run, **settings: Any) -> Pooled:
     for seed in run.seeds:
         unseen = unseen_items(run.dataset, seed=seed)
         n_all = run.dataset.n_items - unseen.dataset.seen.getnnz(axis=1)
-        made = retrained(run, unseen.dataset, seed, **settings)
+        made = retrained(run, unseen.dataset, seed)
         made[ONE_LIST] = one_list(made["semantic"])
         for name, view in made.items():
             every = views.lists(view, unseen.dataset, run.k)

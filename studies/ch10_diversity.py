@@ -31,7 +31,7 @@ from lib.probes.scores import DRAWS, Resampled, Score, estimate, mean, r2
 from lib.probes.splits import random as random_items
 from lib.stats import Estimate
 from lib.views import View
-from studies import cached
+from studies import measures
 from studies.concatenation import even_concat
 from studies.context import Run
 
@@ -201,7 +201,9 @@ def scores(run: Run, views: dict[tuple[str, int], View]) -> Scores:
         "data": cache.digest(*items),
         "code": cache.code_version(effective_ranks),
     }
-    ranks = cached.resampled(key, lambda: {str(i): r for i, r in enumerate(effective_ranks(items))})
+    ranks = measures.cached_scores(
+        key, lambda: {str(i): r for i, r in enumerate(effective_ranks(items))}
+    )
     popular = {(POPULAR, seed): run.view("popularity", 0) for seed in run.seeds}
     out: Scores = {}
     bar = tqdm((views | popular).items(), desc="measures", unit="view", delay=3, disable=None)

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lib import cache
 from lib.core import Floats, InputError, generator, matrix
 from lib.stats import Estimate
 
@@ -95,6 +96,26 @@ def estimate(
     share = Estimate(ratio, ratio - NORMAL * error, ratio + NORMAL * error, n)
     p = float((1 + np.count_nonzero(null * common >= explained)) / (1 + permutations))
     return SharedFraction(share, explained / whole, common / whole, null, p, basis.shape[1])
+
+
+def cached_estimate(
+    dataset: str, text: np.ndarray, view: np.ndarray, replicate: np.ndarray, *, seed: int
+) -> SharedFraction:
+    """Return ``estimate``, computed now or read from the cache under the name of ``dataset``."""
+    key = {
+        "dataset": dataset,
+        "seed": seed,
+        "data": cache.digest(text, view, replicate),
+        "code": cache.code_version(estimate),
+    }
+    facts = ("share", "explained", "reproducible", "p", "components")
+
+    def make() -> cache.Value:
+        found = estimate(text, view, replicate, seed=seed)
+        return {"null": found.null} | {name: getattr(found, name) for name in facts}
+
+    value = cache.cached("score", key, make)
+    return SharedFraction(**value | {"share": Estimate(*value["share"])})
 
 
 def _checked(

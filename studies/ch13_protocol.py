@@ -1,178 +1,178 @@
-"""The chapter on protocol: what stands beside its table, its figures' frames, and its words."""
+"""The chapter on protocol: the lines behind its table, its figures' cells, and its words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from companion.chapter import interval
+from companion.consistency import PROTOCOL
 from lib import claims
 from lib.core import Floats, unit
-from lib.diagnostics import best_of_union, jaccard, neighbourhood_preservation, oracle
-from lib.metrics import Ints, check_k, recall
+from lib.diagnostics import best_of_union, jaccard, neighbourhood_preservation
+from lib.metrics import check_k, recall
 from lib.probes import maps
 from lib.probes import scores as probe_scores
 from lib.probes import splits as item_splits
 from lib.stats import Estimate, summary
 from lib.topk import topk
-from studies import cached, measures
-from studies.ch13_choices import CHOICES, FINDINGS, HALVES, JOINT, SHORT
+from studies import measures
 from studies.ch13_effects import (
-    Bench,
-    everything,
+    CHOICES,
+    FINDINGS,
+    FUSION,
+    HALVES,
+    JOINT,
+    Audit,
+    all_counts,
+    headline,
     mean_of_cosines,
-    nulls,
+    quantile_strata,
     recall_of_longer,
     split_joint,
 )
 from studies.measures import MEASURES
 
+SHORT = {
+    "F1": "recall\nratio", "F2": "Jaccard", "F3": "one view's\nhits", "F3b": "balance\nof hits",
+    "F4": "popularity\ngap", "F5": "oracle\ngain", "F6": "reached\nof R²",
+    FUSION: "over\nLightGCN", "F9": "tail minus\nhot gain",
+}  # fmt: skip
+"""What each finding's number is, for the head of a column."""
+
 OTHER_QUESTIONS = ("an oracle with more items", "no null")
 """Choices whose sides are different questions to the same lists, not answers to one question."""
 
-Line = tuple[str, str, Estimate]
-"""What of which choice, and its value; low and high are NaN where nothing is drawn."""
+Line = tuple[str, Estimate]
+"""What is measured, and its value; low and high are NaN where nothing is resampled."""
 
 
-def details(bench: Bench, *, retrain: bool = True) -> pd.DataFrame:
+def details(audit: Audit, *, retrain: bool = True) -> pd.DataFrame:
     """Return what the choices' differences are made of: choice, what, mean, low, high, n."""
-    parts: list[Callable[[Bench], Iterator[Line]]] = [
-        _strata, _identity, _oracle, _null, _probes, _seeds,
-    ]  # fmt: skip
-    if retrain:
-        parts = [_budgets, _halves, *parts]
-    lines = [line for part in parts for line in part(bench)]
-    return pd.DataFrame(
-        [{"choice": choice, "what": what, **found._asdict()} for choice, what, found in lines]
-    )
+    parts = {
+        "unequal budgets": _budgets, "halves of one model": _halves,
+        "what popularity counts": _strata, "concatenation or mean": _identity,
+        "an oracle with more items": _oracle, "no null": _null,
+        "probes without validation": _probes, "one seed": _seeds,
+    }  # fmt: skip
+    rows = [
+        {"choice": choice, "what": what, **found._asdict()}
+        for choice, lines in parts.items()
+        if retrain or lines not in (_budgets, _halves)
+        for what, found in lines(audit)
+    ]
+    return pd.DataFrame(rows)
 
 
-def _budgets(bench: Bench) -> Iterator[Line]:
+def _budgets(audit: Audit) -> Iterator[Line]:
     """Yield the fusion's gain over LightGCN, from the reference's budgets to equal ones."""
-    first = bench.first
 
     def recalls(model: str, **settings: Any) -> Floats:
-        return recall(bench.lists(bench.view(model, first, **settings)), bench.run.dataset.test)
+        found = audit.run.view(model, audit.first, **settings)
+        return recall(audit.lists(found), audit.run.dataset.test)
 
-    wide, hard = recalls("joint", **HALVES), recalls("joint", **JOINT)
+    joint, hard = recalls("joint", **HALVES), recalls("joint", **JOINT)
     ways = {
-        "joint, 128 wide, hard negatives, over LightGCN by BPR": (hard, recalls("lightgcn-bpr")),
-        "joint, 128 wide, hard negatives, over LightGCN": (hard, recalls("lightgcn")),
-        "joint, 128 wide, over LightGCN, 128 wide": (wide, recalls("lightgcn", dimension=128)),
-        "joint over LightGCN, both 64 wide": (recalls("joint"), recalls("lightgcn")),
-    }
+        "joint, 128 dimensions, hard negatives, over LightGCN by BPR": (
+            hard, recalls("lightgcn-bpr"),
+        ),
+        "joint, 128 dimensions, hard negatives, over LightGCN": (hard, recalls("lightgcn")),
+        "joint over LightGCN, both of 128 dimensions": (joint, recalls("lightgcn", dimension=128)),
+        "joint over LightGCN, both of 64 dimensions": (recalls("joint"), recalls("lightgcn")),
+    }  # fmt: skip
     for what, (top, base) in ways.items():
-        yield "unequal budgets", what, probe_scores.estimate(measures.gain(top, base))
+        yield what, probe_scores.estimate(measures.gain(top, base))
 
 
-def _halves(bench: Bench) -> Iterator[Line]:
+def _halves(audit: Audit) -> Iterator[Line]:
     """Yield the recall of a joint model, of its halves, and of the two views."""
-    joint = bench.view("joint", bench.first, **HALVES)
-    semantic, collaborative = bench.views(bench.first)
+    joint = audit.run.view("joint", audit.first, **HALVES)
+    semantic, collaborative = audit.views(audit.first)
     first, second = split_joint(joint)
     ways = {
-        "the joint model, 128 wide": joint, "its collaborative half": first,
+        "the joint model, 128 dimensions": joint, "its collaborative half": first,
         "its semantic half": second, "the collaborative view": collaborative,
         "the semantic view": semantic,
     }  # fmt: skip
     for what, view in ways.items():
-        found = recall(bench.lists(view), bench.run.dataset.test)
-        yield "halves of one model", f"recall of {what}", summary(found)
+        yield f"recall of {what}", summary(recall(audit.lists(view), audit.run.dataset.test))
 
 
-def _strata(bench: Bench) -> Iterator[Line]:
+def _strata(audit: Audit) -> Iterator[Line]:
     """Yield the share of items in each stratum."""
     ways = {
-        "training counts, by rank": bench.plain.strata,
-        "all counts, by quantile": measures.quantile_strata(everything(bench.run)),
+        "training counts, by rank": audit.plain.strata,
+        "all counts, by quantile": quantile_strata(all_counts(audit.run)),
     }
     for way, strata in ways.items():
-        for name, share in zip(("cold", "mid", "hot"), _shares(strata), strict=True):
-            yield "what popularity counts", f"share of {name} items: {way}", _exact(share)
+        shares = np.bincount(strata, minlength=3) / len(strata)
+        for name, share in zip(("cold", "mid", "hot"), shares, strict=True):
+            yield f"share of {name} items: {way}", _exact(share)
 
 
-def _shares(strata: Ints) -> Floats:
-    return np.bincount(strata, minlength=3) / len(strata)
+def _identity(audit: Audit) -> Iterator[Line]:
+    """Yield how far norm-concat-norm is from the weighted mean of the cosines."""
+    lists, largest = mean_of_cosines(audit, audit.first)
+    same = (lists == audit.of_first.fused[0]).all(axis=1)
+    yield "largest difference of two scores", _exact(largest)
+    yield "share of users with the same list", _exact(float(same.mean()))
 
 
-def _identity(bench: Bench) -> Iterator[Line]:
-    """Yield how far norm-concat-norm is from the mean of the cosines."""
-    lists, largest = mean_of_cosines(bench.views(bench.first), bench.run.k, bench.run.dataset.seen)
-    same = (lists == bench.of_first.fused[0]).all(axis=1)
-    choice = "concatenation or mean"
-    yield choice, "largest difference of two scores", _exact(largest)
-    yield choice, "share of users with the same list", _exact(float(same.mean()))
-
-
-def _oracle(bench: Bench) -> Iterator[Line]:
+def _oracle(audit: Audit) -> Iterator[Line]:
     """Yield the recalls that an oracle's gain compares."""
-    found, k = bench.plain, bench.run.k
-
-    def over_seeds(measure: Callable[..., Floats]) -> Floats:
-        return np.mean([measure(pair) for pair in found.pairs], axis=0)
-
+    found, k = audit.plain, audit.run.k
+    best = [best_of_union(pair, found.relevant, k) for pair in found.pairs]
     rows = {
-        "recall of the better view, K items": found.recalls(found.better()),
-        "recall of the better view, 2K items": recall_of_longer(bench),
-        "recall of the best K items of the union": over_seeds(
-            lambda pair: best_of_union(pair, found.relevant, k)
-        ),
-        "recall of the union, up to 2K items": over_seeds(
-            lambda pair: oracle(pair, found.relevant)
-        ),
+        "the better view, K items": measures.better_recall(found.pairs, found.relevant),
+        "the better view, 2K items": recall_of_longer(found),
+        "the best K items of the union": np.mean(best, axis=0),
+        "the union, up to 2K items": measures.union_recall(found.pairs, found.relevant),
     }
     for what, values in rows.items():
-        yield "an oracle with more items", what, summary(values)
+        yield f"recall of {what}", summary(values)
 
 
-def _null(bench: Bench) -> Iterator[Line]:
-    """Yield F2, F3 and F5 of the two views and of what stands in their place."""
-    rows = {"text and LightGCN": bench.plain} | nulls(bench)
+def _null(audit: Audit) -> Iterator[Line]:
+    """Yield F2, F3 and F5 of the two views and of their nulls."""
     for name in ("F2", "F3", "F5"):
-        for what, found in rows.items():
-            score = measures.headline(name, MEASURES[name](found))
-            yield "no null", f"{name}: {what}", probe_scores.estimate(score)
+        found = measures.estimates(MEASURES[name](audit.plain))
+        yield f"{name}: text and LightGCN", found[headline(name)]
+        yield (
+            f"{name}: two seeds of {'the better view' if name == 'F5' else 'LightGCN'}",
+            found["seeds"],
+        )
+        yield f"{name}: SVD and LightGCN", found["other"]
 
 
-def _probes(bench: Bench) -> Iterator[Line]:
+def _probes(audit: Audit) -> Iterator[Line]:
     """Yield what maps fitted with and without validation reach, and how they are scored."""
-    data, seed = bench.run.dataset, bench.first
-    semantic, collaborative = bench.views(seed)
+    data, seed = audit.run.dataset, audit.first
+    semantic, collaborative = audit.views(seed)
+    for name in ("ridge", "linear, reference", "MLP-1, reference"):
+        found = audit.mapped(semantic, collaborative, name, seed)
+        yield f"R² on held-out items: {name}", probe_scores.estimate(found.held_out)
+        yield f"R² on training items: {name}", probe_scores.estimate(found.training)
     source, target = (view.items.double().numpy() for view in (semantic, collaborative))
     split = item_splits.random(data.n_items)
-    names = ("ridge", "linear, reference", "MLP-1, reference")
-    for what, score in cached.fitted(data.name, (source, target), split, names, seed=seed).items():
-        yield _PROBES, f"R² on {what}", probe_scores.estimate(score)
+    k = min(20, len(split.test) - 1)
     ridge = maps.fit_ridge(maps.PairedVectors.of(source, target, split.train, split.valid))
-    guess = ridge.predict(source[split.test])
-    yield from _scoring(bench, collaborative.users.numpy(), target, guess, split)
-
-
-_PROBES = "probes without validation"
-
-
-def _scoring(
-    bench: Bench, users: Floats, target: Floats, guess: Floats, split: item_splits.ItemSplit
-) -> Iterator[Line]:
-    """Yield the loss in recall by inner product and by cosine, and both neighbourhood scores."""
-    data, k = bench.run.dataset, min(20, len(split.test) - 1)
-    audience = probe_scores.Audience(users, data.test, data.seen)
+    true, guess = target[split.test], ridge.predict(source[split.test])
+    audience = probe_scores.Audience(collaborative.users.numpy(), data.test, data.seen)
     recalls = probe_scores.inductive_recall(audience, target, guess, split, k)
-    for what, whole, left in (
-        ("by inner product", "recall, true", "recall, mapped"),
-        ("by cosine", "recall, true by cosine", "recall, mapped by cosine"),
-    ):
-        score = probe_scores.drop(recalls[whole], recalls[left])
-        yield _PROBES, f"recall lost by mapped vectors, ranked {what}", probe_scores.estimate(score)
-    true = target[split.test]
-    for what, values in (
-        ("itself left out by id", neighbourhood_preservation(true, guess, k)),
-        ("first column dropped", first_column_dropped(true, guess, k)),
-    ):
-        yield _PROBES, f"neighbourhood Jaccard, {what}", summary(values)
+    for what, way in (("inner product", ""), ("cosine", " by cosine")):
+        lost = probe_scores.drop(recalls[f"recall, true{way}"], recalls[f"recall, mapped{way}"])
+        yield f"recall lost by mapped vectors, ranked by {what}", probe_scores.estimate(lost)
+    yield (
+        "neighbourhood Jaccard, itself left out by id",
+        summary(neighbourhood_preservation(true, guess, k)),
+    )
+    yield (
+        "neighbourhood Jaccard, first column dropped",
+        summary(first_column_dropped(true, guess, k)),
+    )
 
 
 def first_column_dropped(x: Floats, y: Floats, k: int) -> Floats:
@@ -182,10 +182,6 @@ def first_column_dropped(x: Floats, y: Floats, k: int) -> Floats:
     itself. Where another item has the same direction it need not be, and the item counts as its own
     neighbour. Compare ``lib.diagnostics.neighbourhood_preservation``.
 
-    Raises
-    ------
-    InputError
-        No finite matrices (n × d), ``k`` below 1, or different numbers of items.
     """
     check_k(k)
     found = []
@@ -195,12 +191,11 @@ def first_column_dropped(x: Floats, y: Floats, k: int) -> Floats:
     return jaccard(*found)
 
 
-def _seeds(bench: Bench) -> Iterator[Line]:
+def _seeds(audit: Audit) -> Iterator[Line]:
     """Yield every finding on each seed alone."""
     for name in FINDINGS:
-        for seed, found in zip(bench.run.seeds, bench.each_seed(name), strict=True):
-            score = measures.headline(name, found)
-            yield "one seed", f"{name}: seed {seed}", probe_scores.estimate(score)
+        for seed, (found, _) in zip(audit.run.seeds, audit.each_seed(name), strict=True):
+            yield f"{name}: seed {seed}", measures.estimates(found)[headline(name)]
 
 
 def _exact(number: float) -> Estimate:
@@ -237,14 +232,14 @@ def _texts(table: pd.DataFrame) -> list[str]:
     return [f"{ours:.2f}\n→ {reference:.2f}" for ours, reference in pairs]
 
 
-def framed(table: pd.DataFrame) -> pd.DataFrame:
-    """Return which cells of the figure change the word of a verdict (choices × findings)."""
+def changed_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Return which cells of the figure change a verdict (choices × findings)."""
     changed = (table["word"] != table["reference_word"]).astype(float)
     return grid(table.assign(changed=changed), "changed") == 1
 
 
-def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table in words: every number with its interval, one row per choice and finding."""
+def in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with every number's interval, one row per choice and finding."""
 
     def words(side: str) -> list[str]:
         columns = table[[side, f"{side}_low", f"{side}_high", "n"]]
@@ -264,7 +259,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=index)
 
 
-def shown_details(found: pd.DataFrame) -> pd.DataFrame:
+def details_in_words(found: pd.DataFrame) -> pd.DataFrame:
     """Return the details in words, a number alone where nothing is drawn."""
     values = [
         f"{row.mean:.3g}" if row.n == 0 else interval(Estimate(row.mean, row.low, row.high, row.n))
@@ -275,14 +270,12 @@ def shown_details(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def described() -> pd.DataFrame:
-    """Return the choices in words: ours, the reference's, how it is brought about, what it can
-    touch.
-    """
+    """Return the choices in words: ours, the reference's, how it is reproduced, what it touches."""
     rows = {
         choice.name: {
             "ours": choice.ours,
             "the reference's": choice.reference,
-            "how it is measured here": choice.how,
+            "how it is reproduced here": choice.how,
             "can touch": ", ".join(choice.findings),
         }
         for choice in CHOICES
@@ -290,11 +283,30 @@ def described() -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def headlines() -> pd.Series:
-    """Return what the number of each finding is."""
-    units = {name: claims.load()[name].unit for name in FINDINGS}
-    units["F8"] = "recall of norm-concat over that of the collaborative view, minus one (stand-in)"
-    return pd.Series(units, name="the number in its column")
+def units() -> pd.Series:
+    """Return each finding's unit."""
+    found = {name: claim.unit for name, claim in claims.load().items() if name in FINDINGS}
+    found[FUSION] = "recall of norm-concat over that of the collaborative view, minus one"
+    return pd.Series(found, name="the number in its column").loc[list(FINDINGS)]
+
+
+def bundle(audit: Audit, table: pd.DataFrame) -> dict[str, Any]:
+    """Return the table in words as a notebook's output, with our measures for machines to read.
+
+    ``companion.consistency.contradictions`` compares them with the chapters' own.
+    """
+    words = in_words(table)
+    measured = {
+        finding: {name: [None if np.isnan(x) else float(x) for x in value]
+                  for name, value in found.items()}
+        for finding, found in audit.record().items()
+    }  # fmt: skip
+    record = {
+        "dataset": audit.run.dataset.name,
+        "parameters": dict(audit.run.parameters),
+        "measures": measured,
+    }
+    return {"text/plain": words.to_string(), "text/html": words.to_html(), PROTOCOL: record}
 
 
 def changes(table: pd.DataFrame) -> pd.DataFrame:

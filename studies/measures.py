@@ -1,259 +1,372 @@
-"""The findings' measures as scores: one code measures them, whatever the protocol was.
+"""Every finding's measure, once: chapters judge by it, and the audit of the protocol repeats it.
 
-A score (``lib.probes.scores``) keeps what it is made of, per user for F1 to F5, F8 and F9 and per
-item for F6, so that two protocols are compared on the same resamples. Each function returns the
-measures that the ``holds`` part of its claim names, the headline among them.
+``MEASURES`` names the function of each finding. F1 to F5 and F9 are measures of ``Rankings``, the
+lists of both views; the others take what their chapter computes. A function returns the measures
+that its claim names, the headline first: a score (``lib.probes.scores``), which keeps what it is
+made of, so that two protocols can be compared on the same resamples, or an estimate.
 
 Shapes: a list of lists has one array a training seed, n_users × K.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike
 
-from lib import claims
-from lib.core import InputError, matrix
+from lib import cache, claims, metrics
 from lib.diagnostics import complementary, composition, hit_popularity, jaccard, oracle
-from lib.metrics import ENDS, Floats, Ints, Lists, recall
-from lib.probes.maps import Fit, PairedVectors, permuted
-from lib.probes.scores import Resampled, Score, Totals, estimate, mean, r2
-from lib.probes.splits import ItemSplit
+from lib.metrics import Floats, Ints, Lists, recall
+from lib.probes.scores import Resampled, Score, Totals, estimate, mean
 from lib.stats import Estimate
+from lib.views import View
+from studies.concatenation import better
+from studies.context import Run
 
-Measures = Mapping[str, Score]
-Measure = Callable[[Lists, Lists], Floats]
+Measures = Mapping[str, Score | Estimate]
+NONE = Estimate(np.nan, np.nan, np.nan, 0)
+Group = Sequence[Lists]
+"""Lists of the same users that are compared with each other, most often two."""
+
+NULLS = ("seeds", "other", "popularity", "longer")
+"""What ``rankings`` can add: second seeds of both views, SVD, popular items, lists of 2K."""
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What one protocol gives: the lists of each training seed, and what they are judged by."""
+class Rankings:
+    """The lists of both views and of their nulls, and what they are judged by.
+
+    ``nulls``: "seeds" and "semantic seeds" are the views' other seeds, "other" truncated SVD,
+    "popularity" the most popular items, "longer" and "semantic longer" the views' lists of 2K.
+    ``fused`` is norm-concat of both views, ``control`` of two collaborative seeds, and
+    ``semantic_leads`` says which view validates better; only F9 needs these.
+    """
 
     semantic: Sequence[Lists]
     collaborative: Sequence[Lists]
-    fused: Sequence[Lists]
     relevant: sp.csr_matrix  # n_users × n_items
     counts: Floats  # n_items: interactions, by which hits are cold or hot
     strata: Ints  # n_items: 0 cold, 1 mid, 2 hot
+    nulls: Mapping[str, Sequence[Lists]] = field(default_factory=dict)
+    fused: Sequence[Lists] = ()
+    control: Sequence[Lists] = ()
+    semantic_leads: bool = False
 
     @property
-    def pairs(self) -> list[tuple[Lists, Lists]]:
+    def pairs(self) -> list[Group]:
         """The semantic and the collaborative lists of each seed."""
         return list(zip(self.semantic, self.collaborative, strict=True))
 
+    def beside(self, null: str) -> list[Group]:
+        """Return the lists of a null and the collaborative ones of each seed."""
+        return list(zip(self.nulls[null], self.collaborative, strict=True))
+
     def recalls(self, lists: Sequence[Lists]) -> Floats:
-        """Return per-user recall averaged over the seeds (n_users)."""
+        """Return per-user recall, the mean over the seeds (n_users)."""
         return np.mean([recall(one, self.relevant) for one in lists], axis=0)
 
-    def better(self) -> list[Lists]:
-        """Return for each seed the lists of the view whose recall is better on average."""
-        return [max(pair, key=lambda one: np.nanmean(recall(one, self.relevant)))
-                for pair in self.pairs]  # fmt: skip
+    @property
+    def prefix(self) -> str:
+        """How nulls of the view of higher test recall begin: "semantic " or nothing."""
+        means = [np.nanmean(self.recalls(of)) for of in (self.semantic, self.collaborative)]
+        return "semantic " if means[0] >= means[1] else ""
 
 
-def mean_over(pairs: Sequence[tuple[Lists, Lists]], measure: Measure) -> Floats:
-    """Return per-user values of a measure of two lists, the mean over the pairs (n_users)."""
-    return np.mean([measure(a, b) for a, b in pairs], axis=0)
+def rankings(run: Run, *nulls: str, k: int | None = None) -> Rankings:
+    """Return the lists of a run's two views, and of the nulls that are named (``NULLS``)."""
+    longest = min(2 * run.k, run.dataset.n_items)
+
+    def lists(model: str, *, other: bool = False, k: int | None = k) -> list[Lists]:
+        return [run.lists(model, run.other(s) if other else s, k) for s in run.seeds]
+
+    made: dict[str, Sequence[Lists]] = {}
+    if "longer" in nulls:  # the longest first: shorter ones are their start
+        made["longer"] = lists("lightgcn", k=longest)
+        made["semantic longer"] = lists("linear", k=longest)
+    if "seeds" in nulls:
+        made["seeds"] = lists("lightgcn", other=True)
+        made["semantic seeds"] = lists("linear", other=True)
+    if "other" in nulls:
+        made["other"] = lists("svd")
+    if "popularity" in nulls:
+        made["popularity"] = [run.lists("popularity", 0, k)]
+    counts = run.dataset.train.getnnz(axis=0).astype(np.float64)
+    strata = metrics.by_count(counts)
+    return Rankings(lists("linear"), lists("lightgcn"), run.dataset.test, counts, strata, made)
 
 
-def ratio(found: Evidence) -> Mapping[str, Totals]:
-    """Return F1: recall of the semantic view over that of the collaborative view."""
-    columns = (found.recalls(found.semantic), found.recalls(found.collaborative))
-    return {"ratio": Totals(columns, np.divide)}
+def leads(semantic: Sequence[View], collaborative: Sequence[View]) -> bool:
+    """Return whether the semantic views, one a seed, validate better; of equal views they do."""
+    return better({"semantic": semantic, "collaborative": collaborative}) == "semantic"
 
 
-def overlap(found: Evidence) -> Mapping[str, Totals]:
-    """Return F2: mean Jaccard of the semantic and the collaborative list."""
-    return {"jaccard": mean(np.mean([jaccard(a, b) for a, b in found.pairs], axis=0))}
+def summed(groups: Iterable[Group], parts: Callable[..., Floats]) -> Floats:
+    """Return the columns that ``parts`` gives for a group's lists, summed over the groups."""
+    return np.sum([parts(*group) for group in groups], axis=0)
 
 
-def one_view_only(found: Evidence) -> Mapping[str, Totals]:
-    """Return F3: share of hits found by exactly one of the two lists, pooled over users."""
-    one, either = _summed(found, lambda a, b: np.stack(complementary(a, b, found.relevant)))
-    return {"complementary": Totals((one, either), np.divide)}
+def overlap(groups: Sequence[Group]) -> Totals:
+    """Return the mean Jaccard of two lists over users, of each user the mean over the seeds."""
+    return mean(np.mean([jaccard(a, b) for a, b in groups], axis=0))
 
 
-def balance(found: Evidence) -> Mapping[str, Totals]:
-    """Return F3b: semantic-only over collaborative-only hits, pooled over users."""
+def one_list_only(groups: Sequence[Group], relevant: sp.csr_matrix) -> Totals:
+    """Return the share of hits that one list alone finds, pooled over users and seeds."""
+    one, either = summed(groups, lambda a, b: np.stack(complementary(a, b, relevant)))
+    return Totals((one, either), np.divide)
+
+
+def finders(groups: Sequence[Group], relevant: sp.csr_matrix) -> Floats:
+    """Return each user's hits of both lists, of the second and of the first only (3 × n_users)."""
 
     def parts(a: Lists, b: Lists) -> Floats:
-        return composition(a, b, found.relevant)[["a_only", "b_only"]].to_numpy(np.float64).T
+        return composition(a, b, relevant)[["both", "b_only", "a_only"]].to_numpy().T
 
-    semantic, collaborative = _summed(found, parts)
-    return {"balance": Totals((semantic, collaborative), np.divide)}
-
-
-def popularity_gap(found: Evidence) -> Mapping[str, Totals]:
-    """Return F4: mean ln(1 + count) of semantic-only hits minus that of collaborative-only hits."""
-
-    def parts(a: Lists, b: Lists) -> Floats:
-        tidy = hit_popularity(a, b, found.relevant, found.counts)
-        total = (tidy["log_popularity"] * tidy["n"]).fillna(0).to_numpy()
-        (_, first, second), (_, n_first, n_second) = (
-            column.reshape(3, -1) for column in (total, tidy["n"].to_numpy(np.float64))
-        )
-        return np.stack([first, n_first, second, n_second])
-
-    columns = tuple(_summed(found, parts))
-    return {"gap": Totals(columns, lambda a, m, b, n: a / m - b / n)}
+    return summed(groups, parts)
 
 
-def oracle_gain(found: Evidence) -> Mapping[str, Totals]:
-    """Return F5: recall of the union over that of the better view, minus one."""
-    union = np.mean([oracle(pair, found.relevant) for pair in found.pairs], axis=0)
-    return {"gain": gain(union, found.recalls(found.better()))}
+def own_share(groups: Sequence[Group], relevant: sp.csr_matrix) -> Totals:
+    """Return the share of all hits that only the first list finds, pooled over users and seeds."""
+    hits = finders(groups, relevant)
+    return Totals((hits[2], hits.sum(axis=0)), np.divide)
 
 
-def advantage(found: Evidence) -> Mapping[str, Totals]:
-    """Return the gain of the fusion over the collaborative view: F8 but for what it is held to."""
-    return {"advantage": gain(found.recalls(found.fused), found.recalls(found.collaborative))}
+def popularity_totals(a: Lists, b: Lists, relevant: sp.csr_matrix, counts: Floats) -> Floats:
+    """Return sum and number of ln(1 + count) of each user's hits (6 × n_users).
 
-
-def tail(found: Evidence) -> Mapping[str, Totals]:
-    """Return F9: gain of the fusion over the better view on cold, mid and hot items.
-
-    ``tail`` is the gain on cold items minus that on hot ones. A gain is NaN where the better view
-    has no hit in a stratum.
+    Of hits of both lists, of the first only, and of the second only, in this order.
     """
-    columns: list[Floats] = []
-    for stratum in range(3):
-        inside = (found.strata == stratum).astype(np.float32)
-        relevant = sp.csr_matrix(found.relevant @ sp.diags(inside))
-        for lists in (found.fused, found.better()):
-            # nothing relevant adds nothing to either total: the users divided by cancel out
-            columns.append(np.mean([np.nan_to_num(recall(one, relevant)) for one in lists], axis=0))
-    cold, mid, hot = (gain(*columns[i : i + 2]) for i in (0, 2, 4))
-    return {"cold": cold, "mid": mid, "hot": hot, "tail": minus(cold, hot)}
+    tidy = hit_popularity(a, b, relevant, counts)  # parts, and of each the users in order
+    total = (tidy["log_popularity"] * tidy["n"]).fillna(0).to_numpy()
+    columns = np.stack([total, tidy["n"].to_numpy(np.float64)])
+    return columns.reshape(2, 3, -1).transpose(1, 0, 2).reshape(6, -1)
 
 
-MEASURES: dict[str, Callable[[Evidence], Mapping[str, Totals]]] = {
-    "F1": ratio, "F2": overlap, "F3": one_view_only, "F3b": balance, "F4": popularity_gap,
-    "F5": oracle_gain, "F8": advantage, "F9": tail,
-}  # fmt: skip
-"""The findings that lists decide; F6 is ``reached``."""
+def popularity_gap(groups: Sequence[Group], relevant: sp.csr_matrix, counts: Floats) -> Totals:
+    """Return mean ln(1 + count) of the first list's own hits minus that of the second's."""
+    columns = summed(groups, lambda a, b: popularity_totals(a, b, relevant, counts)[2:])
+    return Totals(tuple(columns), lambda a, m, b, n: a / m - b / n)
+
+
+def popularity_gap_size(groups: Sequence[Group], relevant: sp.csr_matrix, counts: Floats) -> Totals:
+    """Return the mean over seeds of the gap without its sign: seeds would cancel out otherwise."""
+    columns = [x for a, b in groups for x in popularity_totals(a, b, relevant, counts)[2:]]
+
+    def mean_size(*t: Floats) -> Floats:
+        sizes = [abs(t[i] / t[i + 1] - t[i + 2] / t[i + 3]) for i in range(0, len(t), 4)]
+        return sum(sizes[1:], sizes[0]) / len(sizes)
+
+    return Totals(tuple(columns), mean_size)
 
 
 def gain(top: Floats, base: Floats) -> Totals:
-    """Return Σ top / Σ base − 1 over users as a score."""
+    """Return Σ top / Σ base − 1 over users."""
     return Totals((top, base), lambda found, least: found / least - 1)
 
 
-def minus(one: Totals, other: Totals) -> Totals:
-    """Return one − other as a score of its own."""
-    cut = len(one.columns)
-
-    def function(*totals: Floats) -> Floats:
-        return one.function(*totals[:cut]) - other.function(*totals[cut:])
-
-    return Totals((*one.columns, *other.columns), function)
+def union_recall(groups: Sequence[Group], relevant: sp.csr_matrix) -> Floats:
+    """Return per-user recall of the union of a group's lists, the mean over seeds (n_users)."""
+    return np.mean([oracle(group, relevant) for group in groups], axis=0)
 
 
-def reached(
-    source: ArrayLike,
-    target: ArrayLike,
-    second: ArrayLike,
-    split: ItemSplit,
-    fit: Fit,
-    *,
-    seed: int = 0,
-) -> dict[str, Resampled]:
-    """Return F6 on held-out items: R² from text, from pairs at random and from a second seed.
+def better_recall(groups: Sequence[Group], relevant: sp.csr_matrix) -> Floats:
+    """Return per-user recall of each group's list of best mean recall, the mean over seeds."""
+    found = [[recall(one, relevant) for one in group] for group in groups]
+    return np.mean([max(of, key=np.nanmean) for of in found], axis=0)
 
-    Unlike ``lib.probes.probe`` it keeps the items in their order, so that two source
-    or target views are resampled on the same items.
 
-    Parameters
-    ----------
-    source, target, second
-        Items of the semantic view, of the collaborative view, and of a second seed of it
-        (n_items × any width).
-    split, fit, seed
-        As in ``lib.probes.probe``.
+def union_gain(groups: Sequence[Group], relevant: sp.csr_matrix) -> Totals:
+    """Return recall of the union of a group's lists over that of its better list, minus one."""
+    return gain(union_recall(groups, relevant), better_recall(groups, relevant))
 
-    Returns
-    -------
-    dict
-        ``text``, ``permuted``, ``seeds`` and ``reached``, (text − permuted) / (seeds − permuted).
 
-    Raises
-    ------
-    InputError
-        As the map's fit.
+def ratio(found: Rankings) -> Measures:
+    """Return F1: recall of the semantic view over that of the collaborative view, and each."""
+    sides = {"semantic": found.semantic, "collaborative": found.collaborative}
+    if "popularity" in found.nulls:
+        sides["popularity"] = found.nulls["popularity"]
+    recalls = {name: found.recalls(lists) for name, lists in sides.items()}
+    columns = (recalls["semantic"], recalls["collaborative"])
+    return {"ratio": Totals(columns, np.divide)} | {n: mean(of) for n, of in recalls.items()}
+
+
+def agreement(found: Rankings) -> Measures:
+    """Return F2: the overlap of the two views, and of the nulls with the collaborative view."""
+    return {"jaccard": overlap(found.pairs)} | _of_nulls(found, overlap)
+
+
+def complementarity(found: Rankings) -> Measures:
+    """Return F3: the share of hits that one view alone finds, and that with the nulls."""
+    share = partial(one_list_only, relevant=found.relevant)
+    return {"complementary": share(found.pairs)} | _of_nulls(found, share)
+
+
+def balance(found: Rankings) -> Measures:
+    """Return F3b: semantic-only over collaborative-only hits, and the nulls' shares of own hits."""
+    share = partial(own_share, relevant=found.relevant)
+    _, collaborative, semantic = finders(found.pairs, found.relevant)
+    both = {"balance": Totals((semantic, collaborative), np.divide), "own": share(found.pairs)}
+    return both | _of_nulls(found, share)
+
+
+def coldness(found: Rankings) -> Measures:
+    """Return F4: the popularity gap of the views' own hits, and its size with the nulls."""
+    given = {"relevant": found.relevant, "counts": found.counts}
+    size = partial(popularity_gap_size, **given)
+    return {"gap": popularity_gap(found.pairs, **given)} | _of_nulls(found, size)
+
+
+def oracle_gain(found: Rankings) -> Measures:
+    """Return F5: the gain of the union over the better view, and of the nulls.
+
+    A seed's better view is that of higher mean test recall. The nulls "seeds" and "longer" are of
+    the view that is better over all seeds: its union with its other seed, and its lists of 2K.
     """
-    x, y, z = matrix(source), matrix(target), matrix(second)
-
-    def held_out(start: Floats, by: Fit) -> Resampled:
-        fitted = by(PairedVectors.of(start, y, split.train, split.valid), seed=seed)
-        return r2(y[split.test], fitted.predict(start[split.test]), seed=0)
-
-    text, floor, ceiling = held_out(x, fit), held_out(x, permuted(fit)), held_out(z, fit)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = Resampled(
-            float(np.float64(text.value - floor.value) / (ceiling.value - floor.value)),
-            (text.drawn - floor.drawn) / (ceiling.drawn - floor.drawn),
-            text.n,
-        )
-    return {"reached": share, "text": text, "permuted": floor, "seeds": ceiling}
+    relevant, nulls, name = found.relevant, found.nulls, found.prefix
+    measures = {"gain": union_gain(found.pairs, relevant)}
+    if "seeds" in nulls:
+        leader = found.semantic if name else found.collaborative
+        twins = list(zip(nulls[f"{name}seeds"], leader, strict=True))
+        measures["seeds"] = union_gain(twins, relevant)
+    if "other" in nulls:
+        measures["other"] = union_gain(found.beside("other"), relevant)
+    if "longer" in nulls:
+        longer = found.recalls(nulls[f"{name}longer"])
+        measures["longer"] = gain(longer, better_recall(found.pairs, relevant))
+    return measures
 
 
-def averaged(every: Sequence[Mapping[str, Resampled]]) -> dict[str, Resampled]:
-    """Return resampled measures averaged over seeds, resample by resample."""
+def _of_nulls(found: Rankings, of: Callable[[list[Group]], Totals]) -> dict[str, Totals]:
+    return {name: of(found.beside(name)) for name in ("seeds", "other") if name in found.nulls}
 
-    def over_seeds(scores: list[Resampled]) -> Resampled:
-        value = float(np.mean([score.value for score in scores]))
-        return Resampled(value, np.mean([score.drawn for score in scores], axis=0), scores[0].n)
 
-    return {name: over_seeds([one[name] for one in every]) for name in every[0]}
+def fusion_gain(found: Rankings) -> Measures:
+    """Return the gain of the fusion over the collaborative view: no finding of the paper."""
+    return {"gain": gain(found.recalls(found.fused), found.recalls(found.collaborative))}
+
+
+def tail_gain(found: Rankings) -> Measures:
+    """Return F9: gain of the fusion over the better view on cold minus hot items, and on each.
+
+    The better view is the one that validates better. A stratum's gain is over users with a test
+    item in it, the difference over users with one in either stratum.
+    """
+    leader = found.semantic if found.semantic_leads else found.collaborative
+    every = (found.fused, leader, found.control)
+    columns = {}
+    for stratum, name in enumerate(metrics.ITEM_STRATA):
+        relevant = metrics.restricted(found.relevant, found.strata == stratum)
+        inside = replace(found, relevant=relevant)
+        columns[name] = [inside.recalls(lists) for lists in every if len(lists)]
+    four = np.stack(columns["cold"][:2] + columns["hot"][:2])
+    four = np.where(np.isnan(four).all(axis=0), np.nan, np.nan_to_num(four))
+    return (
+        {"tail": Totals(tuple(four), lambda a, b, c, d: a / b - c / d)}
+        | {name: gain(*of[:2]) for name, of in columns.items()}
+        | {f"{name}_seeds": gain(of[0], of[2]) for name, of in columns.items() if len(of) > 2}
+    )
+
+
+def over_seeds(**by_seed: Sequence[Estimate]) -> Measures:
+    """Return F6, F7 and F7b: each measure's mean over seeds, with the widest of their intervals.
+
+    The seeds share their held-out items, so intervals do not shrink by averaging. NaN where a seed
+    has none. What each seed's estimates are of: ``lib.probes.share_reached`` and R² of a map from
+    text and of its bounds (F6, F7b), and ``ch07_shift.differences`` of two maps' R² (F7).
+    """
+    found = {}
+    for name, estimates_of in by_seed.items():
+        means, lows, highs, n = map(np.array, zip(*(estimates_of or [NONE]), strict=True))
+        found[name] = Estimate(means.mean(), lows.min(), highs.max(), int(n[0]))
+    return found
+
+
+def gains(**pairs: tuple[Floats, Floats] | None) -> Measures:
+    """Return F8 and Q1 to Q4: Σ top / Σ base − 1 over users of each named pair of recalls."""
+    return {name: NONE if pair is None else gain(*pair) for name, pair in pairs.items()}
+
+
+def ratios(**pairs: tuple[Floats, Floats]) -> Measures:
+    """Return F11: Σ top / Σ base over users of each named pair of recalls."""
+    return {name: Totals(pair, np.divide) for name, pair in pairs.items()}
+
+
+def changes(**pairs: Sequence[tuple[Score, Score]]) -> Measures:
+    """Return F10: new / old − 1, the mean over a named measure's (new, old) of each seed.
+
+    Of a name that ends in "_seeds" the mean size, as seeds that change places would cancel out.
+    """
+
+    def change(size: bool, *values: Floats) -> Floats:
+        found = [new / old - 1 for new, old in zip(values[::2], values[1::2], strict=True)]
+        sizes = [np.abs(one) for one in found] if size else found
+        return sum(sizes[1:], sizes[0]) / len(sizes)
+
+    return {
+        name: estimate(*chain.from_iterable(of), combine=partial(change, name.endswith("_seeds")))
+        for name, of in pairs.items()
+    }
+
+
+def neighbours(**groups: Sequence[Group]) -> Measures:
+    """Return F13: mean Jaccard of an item's neighbours in two spaces, of each item over seeds."""
+    return {name: overlap(of) for name, of in groups.items()}
+
+
+def simulated(half: Mapping[str, Estimate], whole: Mapping[str, Estimate]) -> Measures:
+    """Return F12 and Q5 from worlds half and wholly shared (``ch11_worlds.pooled``).
+
+    Each is a difference of the two views' measure and that of two seeds, over the users of all
+    worlds; F12 reads overlap, oracle gain and fusion gain, Q5 fusion over fusion.
+    """
+    names = {"overlap": "overlap", "gain": "gain", "fusion": "benefit"}
+    found = {name: half[of] for name, of in names.items()}
+    found |= {f"{name}_shared": whole[of] for name, of in names.items()}
+    return found | {"half": half["over_seeds"], "whole": whole["over_seeds"]}
+
+
+MEASURES: dict[str, Callable[..., Measures]] = {
+    "F1": ratio, "F2": agreement, "F3": complementarity, "F3b": balance, "F4": coldness,
+    "F5": oracle_gain, "F6": over_seeds, "F7": over_seeds, "F7b": over_seeds, "F8": gains,
+    "F9": tail_gain, "F10": changes, "F11": ratios, "F12": simulated, "F13": neighbours,
+    "Q1": gains, "Q2": gains, "Q3": gains, "Q4": gains, "Q5": simulated,
+}  # fmt: skip
+"""The function of every finding's measures."""
+
+
+def cached_scores(
+    key: dict[str, Any], make: Callable[[], dict[str, Resampled]]
+) -> dict[str, Resampled]:
+    """Return the scores that ``make`` gives for ``key``, as ``lib.cache.cached`` does."""
+
+    def made() -> cache.Value:
+        scores = make()
+        return {
+            "names": list(scores),
+            "values": np.array([score.value for score in scores.values()]),
+            "drawn": np.stack([score.drawn for score in scores.values()]),  # scores × resamples
+            "n": [int(score.n) for score in scores.values()],
+        }
+
+    found = cache.cached("score", key, made)
+    columns = (found["values"], found["drawn"], found["n"])
+    return {
+        name: Resampled(float(value), drawn, n)
+        for name, value, drawn, n in zip(found["names"], *columns, strict=True)
+    }
 
 
 def estimates(found: Measures) -> dict[str, Estimate]:
     """Return each measure with its bootstrap interval."""
-    return {name: estimate(score) for name, score in found.items()}
+    return {n: of if isinstance(of, Estimate) else estimate(of) for n, of in found.items()}
 
 
-def difference(ours: Score, other: Score) -> Estimate:
-    """Return other − ours with its interval, both on the same resamples of users or items."""
-    return estimate(ours, other, combine=lambda a, b: b - a)
-
-
-def headline(finding: str, found: Measures) -> Score:
-    """Return the score that the claim is about."""
-    return found[claims.load()[finding].headline]
-
-
-def word(finding: str, found: Mapping[str, Estimate]) -> str:
-    """Return the verdict by the ``holds`` part of the claim's rule alone, without any null."""
-    claim = claims.load()[finding]
-    needed = [name for name in claim.measures if f"{name}." in claim.holds]
-    if any(np.isnan(found[name].mean) for name in needed):
-        return claims.UNTESTABLE
-    return claims.HOLDS if claims.evaluate(claim.holds, found) else claims.FAILS
-
-
-def quantile_strata(counts: ArrayLike) -> Ints:
-    """Return each item's stratum by quantile of the counts, as the paper's reference does.
-
-    Cold is at most the 60 % quantile, mid at most the 80 % one, hot above: all items of equal
-    count are in one stratum, so that ties make cold and mid larger (n_items). Without the ties
-    this is ``lib.metrics.by_count``.
-
-    Raises
-    ------
-    InputError
-        Not one finite count per item.
-    """
-    values = np.asarray(counts, dtype=np.float64)
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-        raise InputError(
-            f"counts of shape {values.shape} were given; give one finite number per item"
-        )
-    return np.searchsorted(np.quantile(values, ENDS), values, side="left").astype(np.intp)
-
-
-def _summed(found: Evidence, parts: Callable[[Lists, Lists], Floats]) -> Floats:
-    """Return the columns of ``parts`` summed over the seeds' pairs (columns × n_users)."""
-    return np.sum([parts(a, b) for a, b in found.pairs], axis=0)
+def measure(finding: str, *given: Any, **named: Any) -> dict[str, Estimate]:
+    """Return the measures that a finding's claim names, from what its function takes."""
+    found = estimates(MEASURES[finding](*given, **named))
+    return {name: found[name] for name in claims.load()[finding].measures if name in found}

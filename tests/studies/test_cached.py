@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from lib import fusion
+from lib import fusion, probes
 from lib.dataset import Dataset
 from lib.probes import maps
-from lib.probes import scores as probe_scores
 from lib.probes import splits as item_splits
 from lib.probes.scores import Resampled
 from lib.views import View
 from studies import (
-    cached,
     ch08_methods,
     ch08_scores,
     ch08_tables,
@@ -24,6 +22,7 @@ from studies import (
     concatenation,
     measures,
 )
+from studies.ch13_effects import Audit
 from studies.context import Run
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -72,47 +71,33 @@ def test_scores_come_back_bit_for_bit_and_in_their_order() -> None:
         "b": Resampled(1 / 3, draw.standard_normal(7), 4),
         "a": Resampled(-0.0, np.array([np.nan, np.inf, 0, 1, 2, 3, 1e-310]), 9),
     }
-    first = cached.resampled({"which": 1}, lambda: made)
-    again = cached.resampled({"which": 1}, dict)  # would be empty if it were made
+    first = measures.cached_scores({"which": 1}, lambda: made)
+    again = measures.cached_scores({"which": 1}, dict)  # would be empty if it were made
     for found in (first, again):
         assert list(found) == list(made)
         assert all(same(found[name], made[name]) for name in made)
 
 
-def test_what_probes_reach_is_made_once_for_each_map_seed_split_and_vectors(
-    items: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+def test_a_map_is_fitted_once_for_each_name_seed_and_vectors(
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split = item_splits.random(60)
-    source, target, second = items
-    plain = measures.reached(source, target, second, split, maps.fit_ridge, seed=1)
-    fitted = counted(monkeypatch, measures, "r2")
-    for _ in range(2):
-        found = cached.reached("small", items, split, "ridge", seed=1)
-        assert list(found) == list(plain)
-        assert all(same(found[name], plain[name]) for name in plain)
-    assert len(fitted) == 3
-    turned = replace(split, test=split.test[::-1].copy())
-    cached.reached("small", items, split, "mean", seed=1)
-    cached.reached("small", items, split, "ridge", seed=2)
-    cached.reached("small", items, turned, "ridge", seed=1)
-    cached.reached("small", [items[0] + 1, *items[1:]], split, "ridge", seed=1)
-    assert len(fitted) == 15
-
-
-def test_maps_are_fitted_once_and_scored_on_held_out_and_training_items(
-    items: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    split, (x, y) = item_splits.random(60), items[:2]
+    audit = Audit(replace(run, epochs=1))
+    semantic, collaborative = audit.views(0)
+    fitted = counted(monkeypatch, probes, "recover")
+    first, again = (audit.mapped(semantic, collaborative, "ridge", 0) for _ in range(2))
+    assert len(fitted) == 1
+    assert all(same(one, other) for one, other in zip(first, again, strict=True))
+    split = item_splits.random(run.dataset.n_items)
+    x, y = semantic.items.double().numpy(), collaborative.items.double().numpy()
     ridge = maps.fit_ridge(maps.PairedVectors.of(x, y, split.train, split.valid))
-    scored = counted(monkeypatch, probe_scores, "r2")
-    for _ in range(2):
-        found = cached.fitted("small", (x, y), split, ("mean", "ridge"), seed=0)
-        assert list(found) == [f"{part} items: {name}" for name in ("mean", "ridge")
-                               for part in ("held-out", "training")]  # fmt: skip
-        for what, part in (("held-out", split.test), ("training", split.train)):
-            expected = r2_score(y[part], ridge.predict(x[part]))
-            assert found[f"{what} items: ridge"].value == pytest.approx(expected)
-    assert len(scored) == 4
+    parts = (split.test, split.train, split.test)
+    for score, items in zip(first, parts, strict=True):
+        assert score.value == pytest.approx(r2_score(y[items], ridge.predict(x[items])))
+    audit.mapped(semantic, collaborative, "mean", 0)
+    audit.mapped(semantic, collaborative, "ridge", 0, shuffled=True)
+    audit.mapped(semantic, collaborative, "ridge", 1)
+    audit.mapped(collaborative, collaborative, "ridge", 0)
+    assert len(fitted) == 5
 
 
 def test_methods_of_the_fusion_chapter_are_ranked_once(
@@ -175,17 +160,17 @@ def test_shared_fractions_are_those_of_the_estimator(
     own = ch11_shared_fraction.estimate(*items, seed=1)
     calls = counted(monkeypatch, ch11_shared_fraction, "estimate")
     for _ in range(2):
-        found = cached.shared("small", *items, seed=1)
+        found = ch11_shared_fraction.cached_estimate("small", *items, seed=1)
         assert np.array_equal(found.null, own.null)
         assert replace(found, null=own.null) == own
     assert len(calls) == 1
-    cached.shared("small", *items, seed=2)
-    cached.shared("small", items[0], items[1], items[2][::-1], seed=1)
+    ch11_shared_fraction.cached_estimate("small", *items, seed=2)
+    ch11_shared_fraction.cached_estimate("small", items[0], items[1], items[2][::-1], seed=1)
     assert len(calls) == 3
 
 
 def test_too_few_items_have_no_share_from_the_store_either(items: list[np.ndarray]) -> None:
     for _ in range(2):
-        found = cached.shared("small", *(one[:30] for one in items), seed=0)
+        found = ch11_shared_fraction.cached_estimate("small", *(one[:30] for one in items), seed=0)
         assert np.isnan(found.share.mean)
         assert not found.null.size

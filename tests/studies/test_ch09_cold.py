@@ -36,7 +36,7 @@ def data() -> Dataset:
 
 @pytest.fixture
 def run(data: Dataset) -> Run:
-    return Run(data, dict(GIVEN))
+    return Run(data, GIVEN, epochs=2)
 
 
 def pairs(matrix: sp.csr_matrix) -> set[tuple[int, int]]:
@@ -210,7 +210,7 @@ def test_pooled_sums_over_seeds_and_a_user_in_no_group_is_undefined() -> None:
 def test_histories_are_scored_on_the_groups_and_charge_nobody_with_lost_items(
     run: Run,
 ) -> None:
-    found = ch09_long_tail.recall_by_history(run, epochs=2)
+    found = ch09_long_tail.recall_by_history(run)
     names = {
         "semantic",
         "collaborative",
@@ -231,13 +231,12 @@ def test_histories_are_scored_on_the_groups_and_charge_nobody_with_lost_items(
             assert (np.nan_to_num(totals) <= times).all()
     # the semantic row anew, from its own parts, for the users of the first seed's smallest group
     one = replace(run, parameters=run.parameters | {"seeds": 1})
-    one.__dict__["dataset"] = data
     cut = ch09_long_tail.cut_users(data, seed=0)
-    view = ch09_long_tail.retrained(run, cut.dataset, 0, epochs=2)["semantic"]
+    view = ch09_long_tail.retrained(run, cut.dataset, 0)["semantic"]
     scores = (view.users @ view.items.T).numpy()
     scores[data.seen.toarray() > 0] = -np.inf
     expected = recall(np.argsort(-scores, axis=1)[:, :3], data.test)
-    totals = ch09_long_tail.recall_by_history(one, epochs=2)["semantic", "1"][0]
+    totals = ch09_long_tail.recall_by_history(one)["semantic", "1"][0]
     users = cut.groups["1"]
     np.testing.assert_allclose(totals[users], expected[users])
     assert np.isnan(np.delete(totals, users)).all()
@@ -245,7 +244,7 @@ def test_histories_are_scored_on_the_groups_and_charge_nobody_with_lost_items(
 
 @pytest.mark.usefixtures("cache_folder")
 def test_unseen_items_are_scored_alone_and_among_all(run: Run) -> None:
-    found = ch09_long_tail.recall_of_unseen(run, epochs=2)
+    found = ch09_long_tail.recall_of_unseen(run)
     alone = {name for name, among in found if among == ch09_long_tail.UNSEEN}
     every = {name for name, among in found if among == ch09_long_tail.ALL}
     assert (
@@ -266,7 +265,7 @@ def test_unseen_items_are_scored_alone_and_among_all(run: Run) -> None:
 def test_altered_views_are_trained_on_what_is_left(run: Run) -> None:
     """A user cut to one item has that item's text as its whole profile."""
     cut = ch09_long_tail.cut_users(run.dataset, seed=0)
-    view = ch09_long_tail.retrained(run, cut.dataset, 0, epochs=1)["text mean"]
+    view = ch09_long_tail.retrained(run, cut.dataset, 0)["text mean"]
     for u in cut.groups["1"]:
         (item,) = cut.dataset.train[u].indices
         np.testing.assert_allclose(view.users[u], view.items[item], atol=1e-6)
@@ -294,13 +293,12 @@ def test_concats_rank_by_the_weighted_mean_of_the_cosines(run: Run) -> None:
 
 @pytest.mark.usefixtures("cache_folder")
 def test_the_weight_and_the_better_view_do_not_look_at_the_test(run: Run) -> None:
-    other = replace(run)
     order = np.random.default_rng(1).permutation(run.dataset.n_users)
-    other.__dict__["dataset"] = replace(run.dataset, test=run.dataset.test[order])
+    other = replace(run.dataset, test=run.dataset.test[order])
     views = [run.view(model, 0, epochs=2) for model in ("linear", "lightgcn")]
     assert (
         concatenation.best_concat(run.dataset, views).info
-        == concatenation.best_concat(other.dataset, views).info
+        == concatenation.best_concat(other, views).info
     )
 
 

@@ -1,5 +1,6 @@
 """The choices of protocol on a small world: each does what it says, and nothing else."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -9,16 +10,19 @@ import pytest
 import torch
 
 from companion import figures
+from companion.consistency import PROTOCOL
 from lib import claims
 from lib.core import InputError
 from lib.dataset import Dataset
 from lib.diagnostics import neighbourhood_preservation
 from lib.encoders.training import Recipe
-from lib.metrics import recall
-from studies import ch13_choices, ch13_effects
+from lib.metrics import by_count, recall
+from lib.probes import splits as item_splits
+from lib.probes.scores import Totals
+from lib.stats import Estimate
+from studies import ch06_probes, ch13_effects, concatenation, measures
 from studies import ch13_protocol as report
-from studies.ch13_choices import CHOICES, FINDINGS
-from studies.ch13_effects import REALISED, Bench, table
+from studies.ch13_effects import CHOICES, EFFECTS, FINDINGS, FUSION, Audit, effects
 from studies.context import Run
 
 GIVEN = {
@@ -28,27 +32,26 @@ GIVEN = {
 BY_NAME = {choice.name: choice for choice in CHOICES}
 
 
-def bench_of(dataset: Dataset, **parameters: int) -> Bench:
-    run = Run(dataset, GIVEN | parameters)
-    return Bench(run, 2)
+def audit_of(dataset: Dataset, **parameters: int) -> Audit:
+    return Audit(Run(dataset, GIVEN | parameters, epochs=2))
 
 
 @pytest.fixture(scope="module")
-def bench(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def audit(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMPANION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield bench_of(small)
+        yield audit_of(small)
 
 
 @pytest.fixture(scope="module")
-def found(bench: Bench) -> pd.DataFrame:
-    return table(bench)
+def found(audit: Audit) -> pd.DataFrame:
+    return effects(audit)
 
 
 def test_the_choices_are_the_thirteen_weak_points_and_each_is_realised() -> None:
     assert [choice.number for choice in CHOICES] == list(range(1, 14))
-    assert list(REALISED) == [choice.name for choice in CHOICES]
-    assert set(ch13_choices.SHORT) == set(FINDINGS) <= set(claims.load())
+    assert list(EFFECTS) == [choice.name for choice in CHOICES]
+    assert set(report.SHORT) == set(FINDINGS) <= {*claims.load(), FUSION} - {"F8"}
     for choice in CHOICES:
         assert set(choice.findings) <= set(FINDINGS), choice.name
         for settings in (choice.linear, choice.lightgcn):
@@ -66,10 +69,10 @@ def test_the_table_has_a_row_for_each_finding_that_a_choice_touches(found: pd.Da
     assert set(found["word"]) <= set(claims.VERDICTS)
 
 
-def test_left_out_is_what_needs_a_model_of_its_own(bench: Bench, found: pd.DataFrame) -> None:
-    quick = table(bench, retrain=False)
+def test_left_out_is_what_needs_a_model_of_its_own(audit: Audit, found: pd.DataFrame) -> None:
+    quick = effects(audit, retrain=False)
     left = {choice.name for choice in CHOICES} - set(quick["choice"])
-    assert left == {choice.name for choice in CHOICES if choice.fits}
+    assert left == {choice.name for choice in CHOICES if choice.retrains}
     same = found[found["choice"].isin(quick["choice"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(quick, same)
     texts = report.texts(quick)
@@ -77,73 +80,74 @@ def test_left_out_is_what_needs_a_model_of_its_own(bench: Bench, found: pd.DataF
     assert texts.loc["no null", "F1"] == "" and "→" in texts.loc["no null", "F2"]
 
 
-def test_masking_lets_validation_items_in_and_training_items_never(bench: Bench) -> None:
-    data = bench.run.dataset
-    views = [bench.views(0)]
-    loose = bench.evidence(views, data.train)
+def test_masking_lets_validation_items_in_and_training_items_never(audit: Audit) -> None:
+    data = audit.run.dataset
+    views = [audit.views(0)]
+    loose = audit.rankings(views, data.train)
     for lists in (*loose.semantic, *loose.collaborative, *loose.fused):
         assert np.nansum(recall(lists, data.valid)) > 0
         assert np.nansum(recall(lists, data.train)) == 0
-    strict = bench.evidence(views)
+    strict = audit.rankings(views)
     assert np.nansum(recall(strict.fused[0], data.seen)) == 0
 
 
-def test_the_first_item_is_never_recommended_where_it_is_masked(bench: Bench) -> None:
+def test_the_first_item_is_never_recommended_where_it_is_masked(audit: Audit) -> None:
     masked: list[np.ndarray] = []
 
-    class Watched(Bench):
-        def evidence(self, views, mask=None):  # type: ignore[no-untyped-def]
-            made = super().evidence(views, mask)
+    class Watched(Audit):
+        def rankings(self, views, mask=None):  # type: ignore[no-untyped-def]
+            made = super().rankings(views, mask)
             masked.extend([*made.semantic, *made.collaborative] if mask is not None else [])
             return made
 
-    ch13_effects.without_first_item(Watched(bench.run, bench.epochs), BY_NAME["the first item"])
+    ch13_effects.without_first_item(Watched(audit.run), BY_NAME["the first item"])
     assert len(masked) == 2 and all((lists != 0).all() for lists in masked)
-    assert any((lists == 0).any() for lists in bench.plain.semantic)
+    assert any((lists == 0).any() for lists in audit.plain.semantic)
 
 
-def test_two_halves_add_up_to_the_joint_model(bench: Bench) -> None:
-    joint = bench.view("joint", 0, **ch13_choices.HALVES)
+def test_two_halves_add_up_to_the_joint_model(audit: Audit) -> None:
+    joint = audit.run.view("joint", 0, **ch13_effects.HALVES)
     halves = ch13_effects.split_joint(joint)
     scores = sum(half.users @ half.items.T for half in halves)
     torch.testing.assert_close(scores, joint.users @ joint.items.T)
     for half in halves:
         torch.testing.assert_close(
-            half.items.norm(dim=1), torch.full((bench.run.dataset.n_items,), 0.5**0.5)
+            half.items.norm(dim=1), torch.full((audit.run.dataset.n_items,), 0.5**0.5)
         )
-    collaborative, semantic = halves
-    made = bench.evidence([(semantic, collaborative)])
-    np.testing.assert_array_equal(made.fused[0], bench.lists(joint))
+    even = concatenation.even_concat(halves)
+    np.testing.assert_array_equal(audit.lists(even), audit.lists(joint))
 
 
-def test_concatenation_is_the_mean_of_the_cosines(bench: Bench, found: pd.DataFrame) -> None:
-    views, seen = bench.views(0), bench.run.dataset.seen
-    lists, largest = ch13_effects.mean_of_cosines(views, 5, seen)
+def test_concatenation_is_the_mean_of_the_cosines(audit: Audit, found: pd.DataFrame) -> None:
+    views, seen = audit.views(0), audit.run.dataset.seen
+    lists, largest = ch13_effects.mean_of_cosines(audit, 0)
+    weights = concatenation.best_concat(audit.run.dataset, views).info["weights"]
     cosines = [
         torch.nn.functional.cosine_similarity(v.users[:, None], v.items[None], dim=2).numpy()
         for v in views
     ]
-    dense = np.where(seen.toarray() > 0, -np.inf, np.mean(cosines, axis=0))
+    dense = np.where(seen.toarray() > 0, -np.inf, np.average(cosines, axis=0, weights=weights))
     for user, row in enumerate(dense):
         np.testing.assert_allclose(row[lists[user]], np.sort(row)[::-1][:5], atol=1e-6)
     assert 0 <= largest < 1e-6
-    np.testing.assert_array_equal(lists, bench.plain.fused[0])
+    np.testing.assert_array_equal(lists, audit.plain.fused[0])
     rows = found[found["choice"] == "concatenation or mean"]
     assert (rows[["difference", "moved"]] == 0).all(axis=None)
 
 
-def test_lists_that_run_out_of_items_end_in_none(bench: Bench) -> None:
-    data = bench.run.dataset
-    lists, _ = ch13_effects.mean_of_cosines(bench.views(0), data.n_items, data.seen)
+def test_lists_that_run_out_of_items_end_in_none(audit: Audit) -> None:
+    data = audit.run.dataset
+    lists, _ = ch13_effects.mean_of_cosines(audit, 0, data.n_items)
     held = (lists >= 0).sum(axis=1)
     np.testing.assert_array_equal(held, data.n_items - np.diff(data.seen.indptr))
 
 
-def test_a_longer_list_is_no_worse_and_an_oracle_no_worse_than_its_views(bench: Bench) -> None:
-    plain = bench.plain
-    longer = ch13_effects.recall_of_longer(bench)
-    assert (longer >= plain.recalls(plain.better()))[~np.isnan(longer)].all()
-    behind = report.details(bench, retrain=False).set_index("what")["mean"]
+def test_a_longer_list_is_no_worse_and_an_oracle_no_worse_than_its_views(audit: Audit) -> None:
+    plain = audit.plain
+    longer = ch13_effects.recall_of_longer(plain)
+    leader = plain.semantic if plain.prefix else plain.collaborative
+    assert (longer >= plain.recalls(leader))[~np.isnan(longer)].all()
+    behind = report.details(audit, retrain=False).set_index("what")["mean"]
     halves = [behind.get(f"recall of its {name} half") for name in ("semantic", "collaborative")]
     assert halves == [None, None]  # left out with the models of their own
     better, union = (
@@ -153,33 +157,34 @@ def test_a_longer_list_is_no_worse_and_an_oracle_no_worse_than_its_views(bench: 
     assert better <= behind["recall of the best K items of the union"] <= union
 
 
-def test_counts_of_the_reference_hold_all_interactions(bench: Bench) -> None:
-    data = bench.run.dataset
-    every = ch13_effects.everything(bench.run)
+def test_counts_of_the_reference_hold_all_interactions(audit: Audit) -> None:
+    data = audit.run.dataset
+    every = ch13_effects.all_counts(audit.run)
     assert every.sum() == data.train.nnz + data.valid.nnz + data.test.nnz
-    assert (every >= bench.plain.counts).all()
+    assert (every >= audit.plain.counts).all()
 
 
 def test_the_farthest_seed_is_shown_and_one_seed_has_none(
-    bench: Bench, small: Dataset, found: pd.DataFrame
+    audit: Audit, small: Dataset, found: pd.DataFrame
 ) -> None:
     rows = found[found["choice"] == "one seed"].set_index("finding")
-    behind = report.details(bench, retrain=False).set_index("what")["mean"]
+    behind = report.details(audit, retrain=False).set_index("what")["mean"]
     for name, row in rows.iterrows():
         seeds = behind[[f"{name}: seed 0", f"{name}: seed 1"]]
         assert row["reference"] in list(seeds)
         assert abs(row["reference"] - row["ours"]) == pytest.approx(
             (seeds - row["ours"]).abs().max(), abs=1e-9
         )
-    alone = bench_of(small, seeds=1)
+    alone = audit_of(small, seeds=1)
     assert ch13_effects.farthest_seed(alone, BY_NAME["one seed"]) == {}
 
 
-def test_the_full_rule_judges_where_the_null_is_left_out(bench: Bench, found: pd.DataFrame) -> None:
+def test_the_full_rule_judges_where_the_null_is_left_out(audit: Audit, found: pd.DataFrame) -> None:
     rows = found[found["choice"] == "no null"].set_index("finding")
-    behind = report.details(bench, retrain=False).set_index("what")["mean"]
+    behind = report.details(audit, retrain=False).set_index("what")["mean"]
     for name, row in rows.iterrows():
-        views, twin = (behind[f"{name}: {w}"] for w in ("text and LightGCN", "two LightGCN seeds"))
+        twins = "two seeds of the better view" if name == "F5" else "two seeds of LightGCN"
+        views, twin = (behind[f"{name}: {what}"] for what in ("text and LightGCN", twins))
         assert row["reference"] == pytest.approx(views)
         assert row["ours"] == pytest.approx(views - twin)
         assert row["reference_word"] in (claims.HOLDS, claims.FAILS)
@@ -187,11 +192,11 @@ def test_the_full_rule_judges_where_the_null_is_left_out(bench: Bench, found: pd
             assert row["reference_word"] == claims.HOLDS
 
 
-def test_test_items_never_reach_the_lists(bench: Bench, small_with_other_test: Dataset) -> None:
-    other = bench_of(small_with_other_test)
+def test_test_items_never_reach_the_lists(audit: Audit, small_with_other_test: Dataset) -> None:
+    other = audit_of(small_with_other_test)
     for side in ("semantic", "collaborative", "fused"):
         for ours, theirs in zip(
-            getattr(bench.plain, side), getattr(other.plain, side), strict=True
+            getattr(audit.plain, side), getattr(other.plain, side), strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
 
@@ -251,7 +256,11 @@ def test_the_movers_stand_by_size_with_another_seed_beside_them(found: pd.DataFr
 
 
 def test_the_figure_writes_the_cells_and_frames_what_changes(found: pd.DataFrame) -> None:
-    moved, texts, framed = report.grid(found, "moved"), report.texts(found), report.framed(found)
+    moved, texts, framed = (
+        report.grid(found, "moved"),
+        report.texts(found),
+        report.changed_cells(found),
+    )
     figure = figures.heatmap(
         report.named(moved), texts, title="T", xlabel="X", label="half-widths", limit=3,
         framed=framed,
@@ -264,22 +273,118 @@ def test_the_figure_writes_the_cells_and_frames_what_changes(found: pd.DataFrame
     assert len(axis.patches) == 2 * changed == 2 * int(framed.to_numpy().sum())
 
 
-def test_tables_say_every_number_with_its_interval(bench: Bench, found: pd.DataFrame) -> None:
-    words = report.shown(found)
+def test_tables_say_every_number_with_its_interval(audit: Audit, found: pd.DataFrame) -> None:
+    words = report.in_words(found)
     assert len(words) == len(found) and words["ours"].str.contains(r"\[|–").all()
-    behind = report.details(bench)
-    lines = report.shown_details(behind)
+    behind = report.details(audit)
+    lines = report.details_in_words(behind)
     assert set(behind["choice"]) <= {choice.name for choice in CHOICES}
     exact = (behind["n"] == 0).to_numpy()
     assert exact.sum() == 8 and not lines["value"][exact].str.contains(r"\[").any()
     assert list(report.described().index) == list(BY_NAME)
-    assert list(report.headlines().index) == list(FINDINGS)
+    assert list(report.units().index) == list(FINDINGS)
 
 
-def test_a_choice_that_changes_nothing_has_moved_nothing(bench: Bench) -> None:
+def test_a_choice_that_changes_nothing_has_moved_nothing(audit: Audit) -> None:
     idle = replace(BY_NAME["model selection"], linear={}, lightgcn={})
-    for name, cell in ch13_effects.trained_anew(bench, idle).items():
-        apart = ch13_effects.findings.difference(
-            *(ch13_effects.findings.headline(name, side) for side in (cell.ours, cell.reference))
+    compared = ch13_effects.trained_again(audit, idle)
+    assert set(compared) == set(FINDINGS)
+    for name, both in compared.items():
+        paired = both.paired or (
+            ch13_effects.score(name, both.ours), ch13_effects.score(name, both.reference)
+        )  # fmt: skip
+        assert ch13_effects.difference(*paired)[:3] == (0, 0, 0), name
+
+
+def test_our_side_is_what_the_chapters_publish(audit: Audit) -> None:
+    run, record = audit.run, audit.record()
+    assert set(record) == set(FINDINGS) - {FUSION}
+    lists = measures.rankings(run, "seeds", "other", "longer", "popularity")
+    for finding in ("F1", "F2", "F3", "F3b", "F4", "F5"):
+        assert record[finding] == measures.measure(finding, lists), finding
+    semantic, collaborative = run.views("linear"), run.views("lightgcn")
+    twins = zip(collaborative, run.views("lightgcn", other=True), strict=True)
+    pairs = zip(semantic, collaborative, strict=True)
+    fused = [concatenation.best_concat(run.dataset, pair) for pair in pairs]
+    control = [concatenation.even_concat(pair) for pair in twins]
+    better = concatenation.better({"semantic": semantic, "collaborative": collaborative})
+    found = replace(
+        measures.rankings(run),
+        fused=[run.lists_of(view) for view in fused],
+        control=[run.lists_of(view) for view in control],
+        semantic_leads=better == "semantic",
+    )
+    assert record["F9"] == measures.measure("F9", found)
+    for finding, of in record.items():
+        assert list(of) == list(claims.load()[finding].measures), finding
+
+
+def test_our_probes_are_those_of_their_chapter(audit: Audit) -> None:
+    run = replace(audit.run, parameters=audit.run.parameters | {"epochs": 2, "wide_items": 0})
+    split = item_splits.random(run.dataset.n_items, seed=ch06_probes.SPLIT_SEED)
+    tables = [
+        ch06_probes.probe_table(
+            run, ch06_probes.vectors(run, seed), ch06_probes.PROJECTED, "ridge", split
         )
-        assert apart[:3] == (0, 0, 0), name
+        for seed in run.seeds
+    ]
+    table = pd.concat(tables).query("score == 'R²'")
+    by_seed = ch06_probes.by_seed
+    expected = measures.measure(
+        "F6",
+        reached=by_seed(table, "reached", source="text"),
+        text=by_seed(table, source="text"),
+        permuted=by_seed(table, source="permuted"),
+        seeds=by_seed(table, source="second seed"),
+    )
+    assert audit.record()["F6"] == expected
+
+
+def test_the_page_leaves_our_side_for_machines_to_read(audit: Audit, found: pd.DataFrame) -> None:
+    bundle = report.bundle(audit, found)
+    record = json.loads(json.dumps(bundle[PROTOCOL], allow_nan=False))
+    assert record["parameters"]["k"] == 5 and record["dataset"] == audit.run.dataset.name
+    for finding, of in audit.record().items():
+        for name, value in of.items():
+            kept = [np.nan if x is None else x for x in record["measures"][finding][name]]
+            np.testing.assert_array_equal(kept, value)
+    assert "<table" in bundle["text/html"]
+
+
+def test_a_difference_is_paired_and_each_side_keeps_its_own_users() -> None:
+    nan = np.nan
+    ours = measures.gain(np.array([0.4, 0.2, nan]), np.array([0.2, 0.2, nan]))
+    other = measures.gain(np.array([nan, 0.2, 0.3]), np.array([nan, 0.2, 0.1]))
+    apart = ch13_effects.difference(ours, other)
+    assert apart.mean == pytest.approx(0.5 / 0.3 - 0.6 / 0.4) and apart.n == 3
+    assert ch13_effects.difference(ours, ours)[:3] == (0, 0, 0)
+    minus = ch13_effects.minus(ours, Totals(ours.columns, np.divide))
+    assert measures.estimate(minus).mean == pytest.approx(-1)
+
+
+def test_a_word_is_that_of_the_first_part_of_the_rule() -> None:
+    low, high = Estimate(0.2, 0.1, 0.3, 9), Estimate(0.6, 0.55, 0.7, 9)
+    none = Estimate(np.nan, np.nan, np.nan, 0)
+    word = ch13_effects.word
+    assert word("F2", {"jaccard": low, "seeds": none}) == claims.HOLDS
+    assert word("F2", {"jaccard": high}) == claims.FAILS
+    assert word("F2", {"jaccard": none}) == claims.UNTESTABLE
+    assert word(FUSION, {"gain": low}) == claims.HOLDS
+    gains = {"cold": high, "mid": low, "hot": low, "tail": high}
+    assert word("F9", gains) == claims.HOLDS
+    assert word("F9", gains | {"mid": none}) == claims.UNTESTABLE
+
+
+def test_strata_by_rank_are_exact_and_by_quantile_follow_ties() -> None:
+    counts = np.array([1, 1, 1, 1, 1, 5, 5, 9, 9, 9])
+    ours, reference = by_count(counts), ch13_effects.quantile_strata(counts)
+    np.testing.assert_array_equal(np.bincount(ours), [6, 2, 2])
+    assert (ours[:5] == 0).all() and (ours[7:] >= 1).all()
+    np.testing.assert_array_equal(reference, [0] * 7 + [1] * 3)
+
+
+@pytest.mark.parametrize("counts", [[[1.0]], [], [1.0, np.nan]])
+def test_counts_that_are_none_are_refused_in_one_sentence(counts: list[object]) -> None:
+    with pytest.raises(InputError, match="one finite number per item") as fault:
+        ch13_effects.quantile_strata(counts)
+    assert "\n" not in str(fault.value)

@@ -1,5 +1,6 @@
 """The findings' measures: by hand, against plain Python, and as paired scores."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,50 +9,64 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from tiny import Tiny, worlds
 
-from lib import claims, metrics, probes
-from lib.core import InputError
-from lib.probes import maps
-from lib.probes import splits as item_splits
-from lib.probes.scores import Resampled
+from lib import claims, metrics
+from lib.probes.scores import Score
 from lib.stats import Estimate
 from studies import measures
-from studies.measures import MEASURES, Evidence
+from studies.measures import MEASURES, Measures, Rankings
+
+OF_LISTS = ("F1", "F2", "F3", "F3b", "F4", "F5", "fusion", "F9")
+
+
+def of_lists(finding: str, found: Rankings) -> Measures:
+    return measures.fusion_gain(found) if finding == "fusion" else MEASURES[finding](found)
+
+
+def values_of(found: Measures) -> dict[str, float]:
+    return {name: of.value for name, of in found.items() if not isinstance(of, Estimate)}
+
 
 NAN = float("nan")
-BY_HAND = Evidence(
+BY_HAND = Rankings(
     semantic=[np.array([[0, 3], [2, 4]])],
     collaborative=[np.array([[0, 1], [4, 5]])],
     fused=[np.array([[0, 1], [2, 3]])],
     relevant=sp.csr_matrix(np.array([[1, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]])),
     counts=np.array([7.0, 3, 0, 1, 1, 1]),
     strata=np.array([2, 2, 0, 0, 1, 1]),
+    semantic_leads=True,
 )
 
 
 @pytest.mark.parametrize(
     ("finding", "values"),
     [
-        ("F1", {"ratio": 1.5}),  # recalls ½ and 1 over 1 and 0
+        ("F1", {"ratio": 1.5, "semantic": 0.75, "collaborative": 0.5}),
         ("F2", {"jaccard": 1 / 3}),
         ("F3", {"complementary": 2 / 3}),  # of items 0, 1 and 2 the first is found by both
-        ("F3b", {"balance": 1}),
+        ("F3b", {"balance": 1, "own": 1 / 3}),
         ("F4", {"gap": -np.log(4)}),  # item 2 was never seen, item 1 three times
         ("F5", {"gain": 1 / 3}),  # recalls 1 and 1 over ½ and 1
-        ("F8", {"advantage": 1}),
-        ("F9", {"cold": 0, "mid": NAN, "hot": 1, "tail": -1}),
+        ("fusion", {"gain": 1}),
+        ("F9", {"tail": -1, "cold": 0, "mid": NAN, "hot": 1}),
     ],
 )
 def test_two_users_by_hand(finding: str, values: dict[str, float]) -> None:
-    found = {name: score.value for name, score in MEASURES[finding](BY_HAND).items()}
-    assert found == pytest.approx(values, nan_ok=True)
-    assert claims.load()[finding].headline in found
+    assert values_of(of_lists(finding, BY_HAND)) == pytest.approx(values, nan_ok=True)
 
 
-def evidence(world: Tiny) -> Evidence:
+def test_every_finding_has_its_function_and_its_headline() -> None:
+    assert set(MEASURES) == set(claims.load())
+    for finding in set(OF_LISTS) - {"fusion"}:
+        assert claims.load()[finding].headline == next(iter(MEASURES[finding](BY_HAND)))
+
+
+def rankings(world: Tiny) -> Rankings:
     """Return the first two lists as a seed, the last two as another, and strata of three items."""
     a, b, c = world.lists
     n = world.n_items
-    return Evidence([a, b], [b, c], [c, a], world.relevant, np.arange(n) % 4.0, np.arange(n) % 3)
+    strata = np.arange(n) % 3
+    return Rankings([a, b], [b, c], world.relevant, np.arange(n) % 4.0, strata, fused=[c, a])
 
 
 def plain(world: Tiny) -> dict[str, float]:
@@ -86,7 +101,7 @@ def plain(world: Tiny) -> dict[str, float]:
             total["pc"] += sum(np.log1p(i % 4) for i in liked & collaborative - semantic)
             for stratum in range(3):
                 inside = {i for i in liked if i % 3 == stratum}
-                for side, which in enumerate((f, sides[lead])):
+                for side, which in enumerate((f, c)):  # the collaborative view leads on validation
                     hit = len(inside & set(world.items(which, u)))
                     tail[stratum, side] += hit / len(inside) if inside else 0
     pairs = [
@@ -105,13 +120,16 @@ def plain(world: Tiny) -> dict[str, float]:
         cold, mid, hot = tail[:, 0] / tail[:, 1] - 1
         return {
             "ratio": t["s"] / t["c"],
+            "semantic": t["s"] / (2 * len(users)) if users else NAN,
+            "collaborative": t["c"] / (2 * len(users)) if users else NAN,
             "jaccard": float(np.mean(means)) if means else NAN,
             "complementary": (t["s_only"] + t["c_only"])
             / (t["both"] + t["s_only"] + t["c_only"]),
             "balance": t["s_only"] / t["c_only"],
+            "own": t["s_only"] / (t["both"] + t["s_only"] + t["c_only"]),
             "gap": t["ps"] / t["s_only"] - t["pc"] / t["c_only"],
             "gain": t["u"] / t["best"] - 1,
-            "advantage": t["f"] / t["c"] - 1,
+            "fusion": t["f"] / t["c"] - 1,
             "cold": cold, "mid": mid, "hot": hot, "tail": cold - hot,
         }  # fmt: skip
 
@@ -120,10 +138,11 @@ def plain(world: Tiny) -> dict[str, float]:
 @given(worlds(equal=True))
 @pytest.mark.filterwarnings("ignore:Mean of empty slice")
 def test_measures_are_those_of_plain_python(world: Tiny) -> None:
-    found = evidence(world)
-    measured = {
-        name: score.value for measure in MEASURES.values() for name, score in measure(found).items()
-    }
+    found = rankings(world)
+    measured = {}
+    for finding in OF_LISTS:
+        of = values_of(of_lists(finding, found))
+        measured |= {"fusion": of["gain"]} if finding == "fusion" else of
     expected = plain(world)
     assert set(measured) == set(expected)
     for name, value in expected.items():
@@ -131,104 +150,130 @@ def test_measures_are_those_of_plain_python(world: Tiny) -> None:
 
 
 @pytest.fixture
-def drawn() -> Evidence:
-    draw = np.random.default_rng(1)
+def drawn() -> Rankings:
+    rng = np.random.default_rng(1)
     n_users, n_items = 40, 30
 
     def lists() -> list[np.ndarray]:
-        return [np.argsort(draw.random((n_users, n_items)), axis=1)[:, :8] for _ in range(2)]
+        return [np.argsort(rng.random((n_users, n_items)), axis=1)[:, :8] for _ in range(2)]
 
-    relevant = sp.csr_matrix(draw.random((n_users, n_items)) < 0.2)
-    counts = draw.integers(0, 9, n_items).astype(float)
-    return Evidence(lists(), lists(), lists(), relevant, counts, metrics.by_count(counts))
-
-
-@pytest.mark.parametrize("finding", MEASURES)
-def test_neither_the_order_of_users_nor_the_names_of_items_matter(
-    drawn: Evidence, finding: str
-) -> None:
-    draw = np.random.default_rng(2)
-    users, items = draw.permutation(40), draw.permutation(30)  # item i becomes items[i]
-    back = np.argsort(items)
-    moved = Evidence(
-        *([items[one[users]] for one in side]
-          for side in (drawn.semantic, drawn.collaborative, drawn.fused)),
-        drawn.relevant[users][:, back], drawn.counts[back], drawn.strata[back],
+    relevant = sp.csr_matrix(rng.random((n_users, n_items)) < 0.2)
+    counts = rng.integers(0, 9, n_items).astype(float)
+    names = ("seeds", "semantic seeds", "other", "popularity", "longer", "semantic longer")
+    return Rankings(
+        lists(), lists(), relevant, counts, metrics.by_count(counts),
+        {name: lists() for name in names}, lists(), lists(),
     )  # fmt: skip
-    before, after = (measures.estimates(MEASURES[finding](one)) for one in (drawn, moved))
+
+
+@pytest.mark.parametrize("finding", OF_LISTS)
+def test_neither_the_order_of_users_nor_the_names_of_items_matter(
+    drawn: Rankings, finding: str
+) -> None:
+    rng = np.random.default_rng(2)
+    users, items = rng.permutation(40), rng.permutation(30)  # item i becomes items[i]
+    back = np.argsort(items)
+
+    def moved(lists: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [items[one[users]] for one in lists]
+
+    other = Rankings(
+        moved(drawn.semantic), moved(drawn.collaborative), drawn.relevant[users][:, back],
+        drawn.counts[back], drawn.strata[back],
+        {name: moved(lists) for name, lists in drawn.nulls.items()},
+        moved(drawn.fused), moved(drawn.control),
+    )  # fmt: skip
+    before, after = (measures.estimates(of_lists(finding, one)) for one in (drawn, other))
+    assert list(before) == list(after)
     for name, found in before.items():
         assert after[name] == pytest.approx(found), name
 
 
-@pytest.mark.parametrize("finding", MEASURES)
-def test_a_difference_is_paired(drawn: Evidence, finding: str) -> None:
-    ours = measures.headline(finding, MEASURES[finding](drawn))
-    assert measures.difference(ours, ours)[:3] == (0, 0, 0)
-    other = replace(drawn, semantic=drawn.fused, fused=drawn.semantic, counts=drawn.counts[::-1])
-    theirs = measures.headline(finding, MEASURES[finding](other))
-    apart = measures.difference(ours, theirs)
-    assert apart.mean == pytest.approx(theirs.value - ours.value)
-    assert measures.estimates({"x": ours})["x"].mean == pytest.approx(ours.value)
+@pytest.mark.parametrize("finding", OF_LISTS[:-2] + OF_LISTS[-1:])
+def test_a_claim_gets_all_measures_that_it_names(drawn: Rankings, finding: str) -> None:
+    assert list(measures.measure(finding, drawn)) == list(claims.load()[finding].measures)
+    alone = replace(drawn, nulls={}, control=())
+    assert claims.load()[finding].headline in measures.measure(finding, alone)
 
 
-def test_one_minus_another_is_a_score(drawn: Evidence) -> None:
-    (a,), (b,) = (MEASURES[name](drawn).values() for name in ("F5", "F8"))
-    assert measures.minus(a, b).value == pytest.approx(a.value - b.value)
+def test_the_nulls_are_the_same_measure_of_other_lists(drawn: Rankings) -> None:
+    twins = replace(drawn, semantic=drawn.nulls["seeds"])
+    for finding, head in (("F2", "jaccard"), ("F3", "complementary"), ("F3b", "own")):
+        found, of_twins = (values_of(MEASURES[finding](one)) for one in (drawn, twins))
+        assert found["seeds"] == of_twins[head], finding
+    sizes = [abs(values_of(MEASURES["F4"](_seed(twins, s)))["gap"]) for s in (0, 1)]
+    assert values_of(MEASURES["F4"](drawn))["seeds"] == pytest.approx(np.mean(sizes))
 
 
-@pytest.fixture
-def vectors() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(3)
-    target = draw.standard_normal((200, 6))
-    noisy = target @ draw.standard_normal((6, 8)) + 2 * draw.standard_normal((200, 8))
-    return noisy, target, target @ np.linalg.qr(draw.standard_normal((6, 6)))[0]
+def _seed(found: Rankings, at: int) -> Rankings:
+    return replace(
+        found,
+        semantic=found.semantic[at : at + 1],
+        nulls={},
+        collaborative=found.collaborative[at : at + 1],
+    )
 
 
-def test_what_is_reached_is_what_the_probe_says(
-    vectors: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> None:
-    split = item_splits.random(200)
-    found = measures.reached(*vectors, split, maps.fit_ridge)
-    source, target, second = vectors
-    table = probes.probe(source, target, split, maps.fit_ridge, second_seed=second)
-    table = table.query("score == 'R²'")
-    expected = dict(zip(table["source"], table["value"], strict=True))
-    assert found["text"].value == pytest.approx(expected["text"])
-    assert found["seeds"].value == pytest.approx(expected["second seed"])
-    text, floor, ceiling = (found[name].value for name in ("text", "permuted", "seeds"))
-    assert found["reached"].value == pytest.approx((text - floor) / (ceiling - floor))
-    again = measures.reached(vectors[2], vectors[1], vectors[2], split, maps.fit_ridge)
-    assert measures.estimates(again)["reached"][:3] == pytest.approx((1, 1, 1))
+def test_the_nulls_of_an_oracle_are_of_the_better_view(drawn: Rankings) -> None:
+    recalls = [np.nanmean(drawn.recalls(of)) for of in (drawn.semantic, drawn.collaborative)]
+    semantic, collaborative = drawn.semantic, drawn.collaborative
+    if recalls[0] >= recalls[1]:
+        semantic, collaborative = collaborative, semantic
+    found = replace(drawn, semantic=semantic, collaborative=collaborative)  # collaborative leads
+    turned = replace(
+        found, semantic=found.collaborative, collaborative=found.semantic,
+        nulls=found.nulls | {"semantic seeds": found.nulls["seeds"],
+                             "semantic longer": found.nulls["longer"]},
+    )  # fmt: skip
+    assert found.prefix == "" and turned.prefix == "semantic "
+    one, other = (values_of(MEASURES["F5"](of)) for of in (found, turned))
+    assert {n: one[n] for n in ("gain", "seeds", "longer")} == {
+        n: other[n] for n in ("gain", "seeds", "longer")
+    }
 
 
-def test_measures_of_seeds_are_averaged_resample_by_resample() -> None:
-    ones = {"reached": Resampled(1.0, np.array([1.0, 3.0]), 5)}
-    twos = {"reached": Resampled(2.0, np.array([2.0, 5.0]), 5)}
-    found = measures.averaged([ones, twos])["reached"]
-    assert (found.value, found.n) == (1.5, 5)
-    np.testing.assert_array_equal(found.drawn, [1.5, 4])
+def test_the_better_view_of_the_tail_is_that_of_validation(drawn: Rankings) -> None:
+    mirrored = replace(
+        drawn, semantic=drawn.collaborative, collaborative=drawn.semantic, semantic_leads=True
+    )
+    assert values_of(MEASURES["F9"](drawn)) == values_of(MEASURES["F9"](mirrored))
+    assert values_of(MEASURES["F9"](replace(drawn, semantic_leads=True))) != values_of(
+        MEASURES["F9"](drawn)
+    )
 
 
-def test_a_word_is_that_of_the_first_part_of_the_rule() -> None:
-    low, high = Estimate(0.2, 0.1, 0.3, 9), Estimate(0.6, 0.55, 0.7, 9)
-    assert measures.word("F2", {"jaccard": low}) == claims.HOLDS
-    assert measures.word("F2", {"jaccard": high}) == claims.FAILS
-    assert measures.word("F2", {"jaccard": Estimate(NAN, NAN, NAN, 0)}) == claims.UNTESTABLE
-    gains = {"cold": high, "mid": low, "hot": low, "tail": high}
-    assert measures.word("F9", gains) == claims.HOLDS
-    assert measures.word("F9", gains | {"mid": Estimate(NAN, NAN, NAN, 0)}) == claims.UNTESTABLE
+def test_over_seeds_takes_the_mean_and_the_widest_interval() -> None:
+    found = [Estimate(1.0, 0.5, 2.0, 9), Estimate(2.0, 1.0, 2.5, 9)]
+    undefined = [*found, Estimate(NAN, NAN, NAN, 9)]
+    measured = measures.measure("F6", reached=found, text=undefined, seeds=[])
+    assert measured["reached"] == Estimate(1.5, 0.5, 2.5, 9)
+    assert np.isnan(measured["text"][:3]).all() and measured["text"].n == 9
+    assert np.isnan(measured["seeds"].mean) and measured["seeds"].n == 0
 
 
-def test_strata_by_rank_are_exact_and_by_quantile_follow_ties() -> None:
-    counts = np.array([1, 1, 1, 1, 1, 5, 5, 9, 9, 9])
-    ours, reference = metrics.by_count(counts), measures.quantile_strata(counts)
-    np.testing.assert_array_equal(np.bincount(ours), [6, 2, 2])
-    assert (ours[:5] == 0).all() and (ours[7:] >= 1).all()
-    np.testing.assert_array_equal(reference, [0] * 7 + [1] * 3)
+def test_gains_ratios_and_changes_are_of_totals() -> None:
+    top, base = np.array([0.4, 0.2, NAN]), np.array([0.2, 0.1, 0.3])
+    found = measures.measure("Q4", third=(top, base), seeds=None)
+    assert found["third"].mean == pytest.approx(1) and found["third"].n == 2
+    assert np.isnan(found["seeds"].mean)
+    assert measures.measure("F11", users=(top, base))["users"].mean == pytest.approx(2)
+
+    def means(*values: float) -> list[Score]:
+        return [measures.mean(np.full(3, value)) for value in values]
+
+    two, one, half = means(2, 1, 0.5)
+    pairs = [(two, one), (half, one)]
+    found = measures.measure("F10", rank=pairs, rank_seeds=pairs)
+    assert found["rank"].mean == pytest.approx(0.25)
+    assert found["rank_seeds"].mean == pytest.approx(0.75)
+    with pytest.raises(KeyError):
+        measures.measure("F99")
 
 
-@pytest.mark.parametrize("counts", [[[1.0]], [], [1.0, NAN]])
-def test_counts_that_are_none_are_refused_in_one_sentence(counts) -> None:
-    with pytest.raises(InputError, match="one finite number per item") as fault:
-        measures.quantile_strata(counts)
-    assert "\n" not in str(fault.value)
+def test_worlds_are_read_by_the_names_of_the_claims() -> None:
+    names = ("overlap", "gain", "benefit", "over_seeds")
+    half, whole = ({n: Estimate(x + i, 0, 1, 9) for i, n in enumerate(names)} for x in (0, 10))
+    assert measures.measure("F12", half, whole)["fusion_shared"] == whole["benefit"]
+    assert measures.measure("Q5", half, whole) == {
+        "half": half["over_seeds"], "whole": whole["over_seeds"],
+    }  # fmt: skip

@@ -1,0 +1,77 @@
+"""Whether the audit of the protocol repeats the chapters' measures, to the last digit.
+
+Chapter 13 measures findings that other chapters measure, and leaves its own side in its output for
+machines to read. Two pages of one dataset that were asked the same must say the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from companion.scoreboard import records_in
+
+PROTOCOL = "application/vnd.companion.protocol+json"
+"""The output of chapter 13 that has its own side: dataset, parameters, and by finding measures."""
+
+AUDIT = "13-protocol"
+ASKED = ("dataset", "split", "seed", "seeds", "k", "encoder")
+"""Parameters of which two pages must have the same values to be compared."""
+
+
+def contradictions(executed: Path, chapters: Path) -> tuple[list[str], list[str]]:
+    """Return what the audit and a chapter give differently, and what was compared.
+
+    Both are lists of sentences such as "F9 on games". Compared are the findings of every dataset's
+    folder under ``executed`` whose pages have the code of ``chapters`` and were asked the same.
+    """
+    different, compared = [], []
+    records = records_in(executed)
+    for page in sorted(executed.glob(f"*/{AUDIT}.ipynb")):
+        audit = _audit(page)
+        if audit is None or not current(page, chapters):
+            continue
+        for finding, measures in audit["measures"].items():
+            record, other = records.get((finding, page.parent.name), ({}, page))
+            if not record or not current(other, chapters) or not _same_question(audit, record):
+                continue
+            name = f"{finding} on {page.parent.name}"
+            compared.append(name)
+            for measure in sorted(measures.keys() | record["measures"].keys()):
+                sides = measures.get(measure), record["measures"].get(measure)
+                if sides[0] != sides[1]:
+                    different.append(f"{name}: {measure} is {sides[0]} in {page.stem} and "
+                                     f"{sides[1]} in {other.stem}")  # fmt: skip
+    return different, compared
+
+
+def current(page: Path, chapters: Path) -> bool:
+    """Return whether an executed page has the code cells of its chapter."""
+    chapter = chapters / page.name
+    return chapter.is_file() and _code(page) == _code(chapter)
+
+
+def _code(notebook: Path) -> list[str]:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    own = [c for c in cells if "injected-parameters" not in c["metadata"].get("tags", [])]
+    return ["".join(c["source"]).strip() for c in own if c["cell_type"] == "code"]
+
+
+def _audit(page: Path) -> dict[str, Any] | None:
+    """Return the audit's record with the most epochs that its views were trained for by default."""
+    for cell in json.loads(page.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            if record := output.get("data", {}).get(PROTOCOL):
+                default = re.search(r"^epochs = (\d+)", "\n".join(_code(page)), re.MULTILINE)
+                return {**record, "epochs": int(default[1]) if default else None}
+    return None
+
+
+def _same_question(audit: dict[str, Any], record: dict[str, Any]) -> bool:
+    """Return whether both pages were asked the same, and their views trained for as long."""
+    ours, theirs = audit["parameters"], record["parameters"]
+    views_of = theirs if record["chapter"] == "09-long-tail" else {}  # 06 counts a map's epochs
+    same_epochs = ours.get("epochs") == views_of.get("epochs", audit["epochs"])
+    return same_epochs and all(ours.get(name) == theirs.get(name) for name in ASKED)
