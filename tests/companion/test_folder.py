@@ -267,7 +267,7 @@ def test_too_few_interactions_are_told_beside_other_faults(tmp_path: Path) -> No
     assert "no user is left" in problems[1]
 
 
-def test_a_strangers_column_name_does_nothing_to_a_terminal(tmp_path, capsys):
+def test_an_untrusted_column_name_does_nothing_to_a_terminal(tmp_path, capsys):
     (tmp_path / "interactions.csv").write_text("user\x1b[2J\x0cid,item_id\n1,2\n")
     (tmp_path / "items.csv").write_text("item_id,title\n2,x\n")
     assert main(["validate", str(tmp_path)]) == 2

@@ -1,4 +1,4 @@
-"""Files from strangers: what is read, what is refused, and that nothing of theirs runs."""
+"""Untrusted files: what is read, what is refused, and that nothing in them runs."""
 
 import gzip
 import json
