@@ -9,6 +9,7 @@ import pandas as pd
 
 from lib.core import InputError
 from lib.stats import Estimate, holm, paired, relative_gain, summary
+from studies import measures
 from studies.ch08_methods import ALIGNMENT, FAMILIES, FUSION, NULL, SINGLE
 from studies.ch08_scores import MethodScores
 
@@ -61,9 +62,8 @@ def f8_measures(compared: dict[str, MethodScores], k: int) -> dict[str, Estimate
     """Return F8's measures of what ``f8_methods`` gives."""
     fused = compared["fusion"].recall_at(k)
     over = {"advantage": "alignment", "single": "single", "seeds": "seeds"}
-    return {
-        name: relative_gain(fused, compared[other].recall_at(k)) for name, other in over.items()
-    }
+    pairs = {name: (fused, compared[other].recall_at(k)) for name, other in over.items()}
+    return measures.measure("F8", **pairs)
 
 
 def leader_text(scores: Sequence[MethodScores], k: int) -> str:

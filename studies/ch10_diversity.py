@@ -11,8 +11,7 @@ the measure itself. Users resampled with replacement would never cover as many i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,6 @@ from lib.metrics import Lists, check_items, checked_lists, filled, recall
 from lib.probes import maps
 from lib.probes.scores import DRAWS, Resampled, Score, estimate, mean, r2
 from lib.probes.splits import random as random_items
-from lib.stats import Estimate
 from lib.views import View
 from studies import measures
 from studies.concatenation import even_concat
@@ -257,17 +255,6 @@ def mean_of(*values: Floats) -> Floats:
     return sum(values[1:], values[0]) / len(values)
 
 
-def change(*values: Floats) -> Floats:
-    """Return the mean of new / old − 1 over seeds, from new, old, new, old, …"""
-    return mean_of(*(new / old - 1 for new, old in zip(values[::2], values[1::2], strict=True)))
-
-
-def change_size(*values: Floats) -> Floats:
-    """Return the mean of |new / old − 1|, so that seeds that change places do not cancel out."""
-    pairs = zip(values[::2], values[1::2], strict=True)
-    return mean_of(*(np.abs(new / old - 1) for new, old in pairs))
-
-
 def over_seeds(run: Run, found: Scores) -> pd.DataFrame:
     """Return a tidy table: measure, what, mean over seeds, low, high, n, and the seeds' extremes.
 
@@ -304,9 +291,6 @@ def over_weights(measured: pd.DataFrame) -> pd.DataFrame:
     return both.rename(columns={"measure": "panel"})
 
 
-def relative_change(
-    run: Run, found: Scores, measure: str, new: str, combine: Callable[..., Floats] = change
-) -> Estimate:
-    """Return the relative change of a measure from weight 0 to ``new``, over the run's seeds."""
-    pairs = ((found[measure, new, s], found[measure, "0", s]) for s in run.seeds)
-    return estimate(*chain.from_iterable(pairs), combine=combine)
+def beside_unaligned(run: Run, found: Scores, measure: str, new: str) -> list[tuple[Score, Score]]:
+    """Return each seed's score of ``new`` and of weight 0."""
+    return [(found[measure, new, s], found[measure, "0", s]) for s in run.seeds]

@@ -22,8 +22,9 @@ from lib.dataset import Dataset, only
 from lib.diagnostics import hits_by_count, jaccard
 from lib.encoders import text
 from lib.metrics import Floats, recall
-from lib.stats import Estimate, relative_gain
+from lib.stats import Estimate
 from lib.views import View
+from studies import measures
 from studies.concatenation import best_concat, even_concat
 from studies.context import Run
 
@@ -144,13 +145,12 @@ def compare_fusion(run: Run) -> Comparison:
 
 def gains(found: Comparison | None) -> dict[str, Estimate]:
     """Return the fusion's gain over the better view and over each control, NaN without any."""
+    names = (OVER_BETTER, *CONTROLS)
     if found is None:
-        return dict.fromkeys((OVER_BETTER, *CONTROLS), UNKNOWN)
+        return dict.fromkeys(names, measures.NONE)
     bases = (found.singles[found.better], found.seeds, found.better_seeds)
-    return {
-        what: relative_gain(found.fused, base)
-        for what, base in zip((OVER_BETTER, *CONTROLS), bases, strict=True)
-    }
+    pairs = {what: (found.fused, base) for what, base in zip(names, bases, strict=True)}
+    return measures.estimates(measures.gains(**pairs))
 
 
 def by_share(run: Run, shares: int) -> dict[float, tuple[float, Comparison]]:
@@ -245,11 +245,11 @@ def third_gains(found: dict[str, Floats], names: Sequence[str]) -> tuple[Estimat
     order; NaN where there is no third.
     """
     if len(names) < 3:
-        return UNKNOWN, UNKNOWN
-    three = found[" + ".join(names[:3])]
-    controls = (names[:2], [*names[:2], SECOND])
-    two, seeds = (relative_gain(three, found[" + ".join(control)]) for control in controls)
-    return two, seeds
+        return measures.NONE, measures.NONE
+    three, two = found[" + ".join(names[:3])], found[" + ".join(names[:2])]
+    control = found[" + ".join([*names[:2], SECOND])]
+    gains_of = measures.measure("Q4", third=(three, two), seeds=(three, control))
+    return gains_of["third"], gains_of["seeds"]
 
 
 def hits_by_lists(run: Run) -> pd.DataFrame:

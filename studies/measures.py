@@ -313,9 +313,12 @@ def changes(**pairs: Sequence[tuple[Score, Score]]) -> Measures:
     }
 
 
-def neighbours(**groups: Sequence[Group]) -> Measures:
-    """Return F13: mean Jaccard of an item's neighbours in two spaces, of each item over seeds."""
-    return {name: overlap(of) for name, of in groups.items()}
+def neighbours(**values: Floats) -> Measures:
+    """Return F13: the mean over items of the Jaccard of an item's neighbours in two spaces.
+
+    ``values``: of each pair of spaces, one number an item, the mean over seeds (n_items).
+    """
+    return {name: mean(of_items) for name, of_items in values.items()}
 
 
 def simulated(half: Mapping[str, Estimate], whole: Mapping[str, Estimate]) -> Measures:

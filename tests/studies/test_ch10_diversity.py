@@ -11,8 +11,7 @@ from tiny import random_lists
 
 from lib import diagnostics
 from lib.dataset import Dataset
-from lib.probes.scores import estimate, mean
-from studies import ch10_diversity
+from studies import ch10_diversity, measures
 from studies.context import Run
 
 LISTS = np.array([[0, 1], [0, 2], [0, 1]])
@@ -120,16 +119,9 @@ def test_effective_ranks_have_the_same_resamples_in_any_order_of_items() -> None
     assert one.value == pytest.approx(diagnostics.effective_rank(x))
     np.testing.assert_allclose(one.drawn, same.drawn)  # a rotation has no effect
     assert one.drawn.mean() == pytest.approx(one.value)
-    assert less.value <= 3 and estimate(less, one, combine=ch10_diversity.change).high < 0
+    assert less.value <= 3 and measures.measure("F10", rank=[(less, one)])["rank"].high < 0
     order = rng.permutation(80)
     np.testing.assert_allclose(ch10_diversity.effective_ranks([x[order]])[0].drawn, one.drawn)
-
-
-def test_changes_by_hand() -> None:
-    up, down = np.array([2.0, 1.0]), np.array([1.0, 2.0])
-    np.testing.assert_allclose(ch10_diversity.change(up, down, down, up), [(1 - 0.5) / 2] * 2)
-    np.testing.assert_allclose(ch10_diversity.change_size(up, down, down, up), [0.75, 0.75])
-    assert estimate(mean(up), mean(down), combine=ch10_diversity.change_size).mean == 0
 
 
 def make(small: Dataset, seeds: int, epochs: int) -> Run:
@@ -163,9 +155,8 @@ def test_sweep_on_a_small_world(small: Dataset) -> None:
     assert at["effective rank", ch10_diversity.SECOND] == pytest.approx(at["effective rank", "0"])
     shown = ch10_diversity.trainings(run)
     assert (shown["epochs to the best"] <= 2).all()
-    null = ch10_diversity.relative_change(
-        run, found, "effective rank", ch10_diversity.SECOND, ch10_diversity.change_size
-    )
+    pairs = ch10_diversity.beside_unaligned(run, found, "effective rank", ch10_diversity.SECOND)
+    null = measures.measure("F10", rank_seeds=pairs)["rank_seeds"]
     a, b = (found["effective rank", "0", seed].value for seed in (0, 1))
     assert null.mean == pytest.approx((abs(a / b - 1) + abs(b / a - 1)) / 2)
     assert null.low >= 0
