@@ -3,7 +3,7 @@
 Every view is trained again on the altered dataset, so that nothing but what is left decides it.
 The test items of users stay as they were. What is taken from a user is known to be liked, so no
 list is ever charged with it: it is left out of every model's lists at the test, as training items
-are.
+are. Counts and shares out of bounds raise InputError.
 """
 
 from __future__ import annotations
@@ -65,11 +65,6 @@ def cut_users(
     there are too few such users, an equal part of those there are, which may be nobody. Which
     items a user keeps is drawn too. Cut users lose their validation items, so that nothing but
     the kept items is known of them, and no model is selected on them. Test items stay.
-
-    Raises
-    ------
-    InputError
-        Counts that are no different whole numbers from 1, or a share outside 0 to 1 / groups.
     """
     if not counts or len(set(counts)) < len(counts) or min(counts) < 1:
         raise InputError(f"counts {list(counts)} were given; give different whole numbers from 1")
@@ -84,19 +79,19 @@ def cut_users(
     kept = n_train.astype(np.intp)
     for count in counts:
         kept[groups[str(count)]] = count
-    stays = _places(dataset.train, seed) < kept[users_of(dataset.train)]
+    stays = _positions(dataset.train, seed) < kept[users_of(dataset.train)]
     whole = (kept == n_train)[users_of(dataset.valid)]
     altered = _altered(dataset, stays, whole, f"{size} users each cut to {', '.join(names[:-1])}")
     return Cut(altered, groups)
 
 
-def _places(train: sp.csr_matrix, seed: int) -> Ints:
-    """Return a random place of each pair among its user's, from 0 (n_pairs)."""
+def _positions(train: sp.csr_matrix, seed: int) -> Ints:
+    """Return a random position of each pair among its user's, from 0 (n_pairs)."""
     users = users_of(train)
     order = np.lexsort((generator(seed, "cold users: kept items").random(train.nnz), users))
-    place = np.empty(train.nnz, dtype=np.intp)
-    place[order] = np.arange(train.nnz) - train.indptr[users]
-    return place
+    position = np.empty(train.nnz, dtype=np.intp)
+    position[order] = np.arange(train.nnz) - train.indptr[users]
+    return position
 
 
 def unseen_items(dataset: Dataset, share: float = 0.1, *, seed: int = 0) -> Unseen:
@@ -105,11 +100,6 @@ def unseen_items(dataset: Dataset, share: float = 0.1, *, seed: int = 0) -> Unse
     What users had of them, in any part, is what there is to find. A user who is left without a
     training item has nothing to find: no model knows anything of such a user. The test part of
     the altered dataset is untouched.
-
-    Raises
-    ------
-    InputError
-        A share outside 0 to 1.
     """
     _check_share(share, 1)
     n = max(1, round(share * dataset.n_items))

@@ -612,8 +612,8 @@ def farthest_seed(audit: Audit, choice: Choice) -> Comparisons:
     for name in choice.findings:
         ours = audit.measures(name)
         middle = mean_share(audit.probes) if name == "F6" else score(name, ours)
-        distances = [abs(one.value - middle.value) for _, one in audit.each_seed(name)]
-        found, far = audit.each_seed(name)[int(np.argmax(distances))]
+        each = audit.each_seed(name)
+        found, far = max(each, key=lambda one: abs(one[1].value - middle.value))
         compared[name] = Comparison(ours, found, (middle, far))
     return compared
 

@@ -25,30 +25,17 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def even_concat(views: Sequence[View]) -> View:
-    """Return the views side by side with equal weights (n_users × Σ d and n_items × Σ d).
-
-    Raises
-    ------
-    InputError
-        As ``lib.fusion.concat``.
-    """
+    """Return the views side by side with equal weights (n_users × Σ d and n_items × Σ d)."""
     return _view(fusion.concat(_pairs(views)), {"weights": [1 / len(views)] * len(views)})
 
 
 def best_concat(dataset: Dataset, views: Sequence[View], grid: ArrayLike | None = None) -> View:
     """Return the views side by side with the weights, in tenths, of best validation recall.
 
-    The choice is made now or read from the store. ``grid`` is what to try in place of tenths, one
-    weighting per row (``lib.fusion.simplex``).
-
-    ``info`` has ``weights`` (one per view, sum 1), ``trials`` (how many were tried) and
-    ``validation``, the Recall@20 that they have on the users that every model is selected on. Of
-    equally good weights the evenest are taken.
-
-    Raises
-    ------
-    InputError
-        As ``lib.fusion.choose_weights``.
+    The choice is cached. ``grid``: what to try in place of tenths, one weighting per row
+    (``lib.fusion.simplex``). ``info`` has ``weights`` (one per view, sum 1), ``trials`` (how many
+    were tried) and ``validation``, their Recall@20 on the users that every model is selected on.
+    Of equally good weights the evenest are taken.
     """
     pairs = _pairs(views)
     key = {
@@ -76,12 +63,9 @@ def _chosen(dataset: Dataset, pairs: Sequence[Pair], grid: ArrayLike | None) -> 
 
 
 def better(views: Mapping[str, Sequence[View]]) -> str:
-    """Return the name whose views, one per seed, have the best mean validation score.
+    """Return the name whose views, one a seed, have the best mean validation score.
 
-    Raises
-    ------
-    InputError
-        No name, or a view that was not selected on validation items and so has no such score.
+    Views that were not selected on validation items have none and raise InputError.
     """
     unscored = [name for name, of in views.items() if any("validation" not in v.info for v in of)]
     if unscored or not views:
