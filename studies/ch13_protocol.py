@@ -219,17 +219,14 @@ def texts(table: pd.DataFrame) -> pd.DataFrame:
     Cells that a choice cannot touch are empty; "left out" is a choice that this run did not
     measure.
     """
-    found = grid(table.assign(text=_texts(table)), "text").astype(object)
+    pairs = zip(table["ours"], table["reference"], strict=True)
+    words = [f"{ours:.2f}\n→ {reference:.2f}" for ours, reference in pairs]
+    found = grid(table.assign(text=words), "text").astype(object)
     for choice in CHOICES:
         for name in FINDINGS:
             if pd.isna(found.loc[choice.name, name]):
                 found.loc[choice.name, name] = "left out" if name in choice.findings else ""
     return found
-
-
-def _texts(table: pd.DataFrame) -> list[str]:
-    pairs = zip(table["ours"], table["reference"], strict=True)
-    return [f"{ours:.2f}\n→ {reference:.2f}" for ours, reference in pairs]
 
 
 def changed_cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -247,15 +244,13 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
 
     index = pd.MultiIndex.from_frame(table[["choice", "finding"]])
     columns = {
-        "ours": words("ours"),
-        "the reference's": words("reference"),
+        "ours": words("ours"), "the reference's": words("reference"),
         "difference": words("difference"),
         "in half-widths": [f"{moved:+.1f}" for moved in table["moved"]],
-        "n": list(table["n"]),
-        "seeds": list(table["seeds"]),
-        "our word": list(table["word"]),
-        "the reference's word": list(table["reference_word"]),
-    }
+        "n": list(table["n"]), "seeds": list(table["seeds"]),
+        "our verdict": list(table["word"]),
+        "the reference's verdict": list(table["reference_word"]),
+    }  # fmt: skip
     return pd.DataFrame(columns, index=index)
 
 
@@ -309,16 +304,11 @@ def bundle(audit: Audit, table: pd.DataFrame) -> dict[str, Any]:
     return {"text/plain": words.to_string(), "text/html": words.to_html(), PROTOCOL: record}
 
 
-def changes(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows in which the reference's choice changes the word of the verdict."""
-    return table[table["word"] != table["reference_word"]]
-
-
 def movers(table: pd.DataFrame, most: int = 10) -> pd.DataFrame:
     """Return the largest differences in units of half of our interval: what, mean, low, high, n.
 
-    The choices whose two sides ask different questions (``OTHER_QUESTIONS``) are left out. Behind
-    the ``most`` others stand the rows of "one seed" for the same findings: ``null`` is true there.
+    Choices whose two sides ask different questions (``OTHER_QUESTIONS``) are left out. The ``most``
+    others are followed by the rows of "one seed" for the same findings: ``null`` is true there.
     """
     half = (table["ours_high"] - table["ours_low"]) / 2
     star = np.where(table["word"] != table["reference_word"], " *", "")
@@ -340,9 +330,9 @@ def movers(table: pd.DataFrame, most: int = 10) -> pd.DataFrame:
 
 
 def beyond_seeds(table: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the findings that each choice moves further than any two seeds lie apart.
+    """Return the findings that each choice moves further than any two seeds differ.
 
-    No two are further apart than twice the distance of the farthest from the mean. The interval of
+    No two differ by more than twice the distance of the farthest from the mean. The interval of
     the difference must leave out 0 as well. Empty where only one seed was run.
     """
     apart = table.set_index(["choice", "finding"])
@@ -358,8 +348,8 @@ def beyond_seeds(table: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def verdict(table: pd.DataFrame) -> str:
-    """Return in Markdown, without any number, which choices change the word of a verdict."""
-    changed = changes(table)
+    """Return in Markdown, without any number, which choices change a verdict."""
+    changed = table[table["word"] != table["reference_word"]]
     lines = []
     for name, rows in changed.groupby("choice", sort=False):
         words = "; ".join(
@@ -370,9 +360,9 @@ def verdict(table: pd.DataFrame) -> str:
     measured = table["choice"].unique()
     same = [name for name in measured if name not in set(changed["choice"])]
     missing = [choice.name for choice in CHOICES if choice.name not in set(measured)]
-    head = "Choices of the reference that change the word of a verdict:"
+    head = "Choices of the reference that change a verdict:"
     parts = [f"{head}\n\n" + ("\n".join(lines) or "- none")]
-    parts.append(f"Choices that change no word: {', '.join(same) or 'none'}.")
+    parts.append(f"Choices that change no verdict: {', '.join(same) or 'none'}.")
     if missing:
         parts.append(f"Left out of this run: {', '.join(missing)}.")
     return "\n\n".join(parts)

@@ -141,12 +141,11 @@ def test_weights_are_chosen_once_for_each_views_grid_and_data(
 
 
 def test_ranks_of_spaces_are_computed_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = ch10_diversity.effective_ranks(
-        [space.items for space in ch10_diversity.spaces(run, 1).values()]
-    )
+    swept = ch10_diversity.swept_views(replace(run, epochs=1))
+    expected = ch10_diversity.effective_ranks([view.items.numpy() for view in swept.values()])
     computed = counted(monkeypatch, ch10_diversity, "effective_ranks")
     for _ in range(2):
-        found = ch10_diversity.scores(run, ch10_diversity.spaces(run, 1))
+        found = ch10_diversity.scores(run, swept)
         ranks = [score for (measure, *_), score in found.items() if measure == "effective rank"]
         for rank, plain in zip(ranks, expected, strict=True):
             assert isinstance(rank, Resampled) and same(rank, plain)

@@ -225,7 +225,7 @@ def test_the_words_name_what_changes_and_hold_no_number(found: pd.DataFrame) -> 
     same = found.iloc[[0]].assign(word=claims.FAILS, reference_word=claims.FAILS)
     text = report.verdict(pd.concat([row, same]))
     assert "**no null**: F3 from *holds, but a null explains it* to *holds*" in text
-    assert "change no word: masking at test." in text
+    assert "change no verdict: masking at test." in text
     assert "Left out of this run: model selection" in text
 
 
