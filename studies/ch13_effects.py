@@ -76,7 +76,7 @@ JOINT = {"dimension": 128, "negatives": 512, "hardest": 256}
 """The reference's budget for the jointly trained fusion; batch, rate and temperature are ours."""
 
 HALVES = {"dimension": 128}
-"""A joint model each of whose halves is as wide as a view."""
+"""A joint model each of whose halves has the dimension of a view."""
 
 CHOICES = (
     Choice(
@@ -95,8 +95,8 @@ CHOICES = (
     ),
     Choice(
         3, "unequal budgets",
-        ours="one width, loss and number of negatives for all models",
-        reference="LightGCN by BPR, the fusion twice as wide, with InfoNCE and hard negatives",
+        ours="one dimension, loss and number of negatives for all models",
+        reference="LightGCN by BPR; the fusion has twice the dimension, InfoNCE and hard negatives",
         how="LightGCN by BPR as the collaborative view, and a joint model of 128 dimensions with "
         "the hardest 256 of 512 pooled negatives as the fusion; ours has the joint model as well",
         retrains=True, one_seed=True,
