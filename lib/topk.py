@@ -21,15 +21,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
-from tqdm import tqdm
 
 from lib.core import InputError
 
@@ -71,6 +69,8 @@ def topk(
     Raises InputError for NaN, infinite, empty or mismatched inputs, products that could overflow,
     k < 1, a device that is not there and a budget too small for one user and one tile of items.
     """
+    from tqdm import tqdm  # here, so that the module needs NumPy, SciPy and torch alone
+
     users, items = _vectors(users, "users"), _vectors(items, "items")
     _check_pair(users, items)
     n, m = len(users), len(items)
@@ -200,6 +200,8 @@ def in_threads(starts: range, work: Callable[[int], None], workers: int) -> None
         for start in starts:
             work(start)
         return
+    from threadpoolctl import ThreadpoolController
+
     share = max(1, torch.get_num_threads() // workers)
     controller = ThreadpoolController().select(user_api="openmp")
     left = iter(starts)  # next() on it is one step to Python's threads
@@ -230,7 +232,7 @@ def _rank_block(
     catalogue: Tensor,
     of: slice,
     blocks: Blocks,
-    bar: tqdm,
+    bar: Any,
     start: int,
 ) -> None:
     """Rank the items ``of`` for a block of users and merge the best into their lists.

@@ -32,7 +32,8 @@ def test_the_package_alone_loads_nothing_heavy_and_at_once() -> None:
 
 
 def test_top_k_needs_numpy_scipy_and_torch_alone() -> None:
-    assert loaded_by("import lib.topk") == {"scipy", "torch"}
+    absent = 'sys.modules.update({"tqdm": None, "threadpoolctl": None})'  # as if not installed
+    assert loaded_by(f"{absent}\nimport lib.topk") == {"scipy", "torch"}
 
 
 def test_the_error_for_people_loads_nothing_heavy() -> None:
