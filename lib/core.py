@@ -1,4 +1,4 @@
-"""What every module rests on: the error for people, seeded generators, devices, vector checks.
+"""What every module rests on: the error for people, seeded generators, devices, checks.
 
 It needs NumPy alone; torch is loaded by the functions that return something of torch's.
 """
@@ -88,6 +88,13 @@ def device_of(name: str) -> torch.device:
         raise InputError("device 'cuda' was given but torch sees no GPU here; choose auto or cpu")
     chosen = "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
     return torch.device(chosen)
+
+
+def at_least_one(name: str, *numbers: int) -> None:
+    """Refuse numbers that are not whole or are below 1, such as list lengths and draws."""
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+            raise InputError(f"{name} = {number} was given; give a whole number of at least 1")
 
 
 def matrix(x: ArrayLike) -> Floats:

@@ -3,12 +3,10 @@
 Lists are n_users × k integers, best first, −1 where there is no item; an item stands at most once
 in a user's list (``lib.topk`` gives such lists; this is not checked again). Relevant items are a
 sparse n_users × n_items matrix: its non-zeros are the relevant pairs, and a pair stored twice
-counts once. Everything here raises InputError for lists or relevant items of another form, of
-different users or of another catalogue.
+counts once. InputError refuses any other form, and lists and items of other users or catalogues.
 
-All metrics rest on ``positions``: where in its user's list each relevant item stands. There are
-far fewer relevant pairs than list entries, so looking the pairs up in the lists, instead of the
-list entries in the pairs, is what makes this fast.
+All metrics rest on ``positions``: where in its user's list each relevant item stands. Relevant
+pairs are far fewer than list entries, so that looking them up in the lists is fast.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from lib.core import InputError, generator
+from lib.core import InputError, at_least_one, generator
 
 Lists = NDArray[np.signedinteger]
 Bools = NDArray[np.bool_]
@@ -108,7 +106,6 @@ def positions_of(lists: Lists, pairs: sp.csr_matrix, users: Ints) -> Ints:
 def relevant_pairs(relevant: sp.csr_matrix) -> sp.csr_matrix:
     """Return ``relevant`` as CSR in canonical form: sorted, no pair twice, no stored zeros.
 
-    Masking a matrix by multiplication leaves zeros; building one from pairs may leave duplicates.
     A matrix that is canonical already comes back as it is, any other is copied.
     """
     if not sp.issparse(relevant):
@@ -184,9 +181,8 @@ def check_items(lists: Lists, n_items: int) -> None:
 
 
 def check_k(k: int) -> None:
-    """Refuse a list length below 1."""
-    if k < 1:
-        raise InputError(f"k = {k} was given; give a list length of at least 1")
+    """Refuse a list length that is no whole number of at least 1."""
+    at_least_one("k", k)
 
 
 def by_count(counts: ArrayLike, *, seed: int = 2024) -> Ints:
@@ -194,8 +190,7 @@ def by_count(counts: ArrayLike, *, seed: int = 2024) -> Ints:
 
     The shares ``ENDS`` hold exactly, to the nearest whole number: among equal counts at an edge
     the seed decides who is below it. (The paper's reference puts them all below, which makes 62.9 %
-    of its items cold.) Random numbers go by position, so renumbering moves only those at an edge.
-    ``counts`` are one finite number each.
+    of its items cold.)
     """
     values = np.asarray(counts, dtype=np.float64)
     if values.ndim != 1 or not np.isfinite(values).all():
@@ -210,10 +205,10 @@ def by_count(counts: ArrayLike, *, seed: int = 2024) -> Ints:
 
 
 def restricted(relevant: sp.csr_matrix, items_mask: ArrayLike) -> sp.csr_matrix:
-    """Return the relevant pairs whose item is chosen (n_users × n_items, same shape).
+    """Return the relevant pairs whose item is chosen by ``items_mask`` (n_items), in their shape.
 
     ``recall`` of them is recall in a stratum. The lists stay those over all items: an item of
-    another stratum takes its rank in them. ``items_mask``: one truth value per item (n_items).
+    another stratum takes its rank in them.
     """
     mask = np.asarray(items_mask)
     if mask.dtype != np.bool_ or mask.shape != relevant.shape[1:]:

@@ -2,8 +2,8 @@
 
 Values come per user (n_users); a user with a NaN in any column, which is one without a value, is
 left out. Results do not depend on the order of the users: values are sorted before anything is
-drawn. All functions take the bootstrap's ``seed``, number of resamples ``draws`` and coverage
-``level``, and raise InputError for columns of different lengths or of more than one dimension.
+drawn. ``seed``, ``draws`` and ``level`` are the bootstrap's seed, number of resamples and coverage.
+Columns of different lengths or of more than one dimension raise InputError.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from lib.core import InputError, generator
-
-Floats = NDArray[np.float64]
+from lib.core import Floats, InputError, at_least_one, generator
 
 _BLOCK = 1 << 17
 """Values drawn at once: they stay in cache, and memory stays at a few MiB for any ``draws``."""
@@ -70,20 +68,6 @@ def relative_gain(found: ArrayLike, base: ArrayLike, *, seed: int = 0) -> Estima
     return of_totals(lambda a, b: a / b - 1, found, base, seed=seed)
 
 
-def gain_difference(
-    first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike]
-) -> Estimate:
-    """Return one relative gain minus another, both over the same resampled users.
-
-    Each is (found, base), such as recalls in one stratum of items. A user with nothing relevant
-    in one stratum adds nothing to its totals but counts in the other, so that the difference is
-    that of ``relative_gain``; a user with nothing in either is left out.
-    """
-    columns = np.stack([np.asarray(c, dtype=np.float64) for c in (*first, *second)])
-    filled = np.where(np.isnan(columns).all(axis=0), np.nan, np.nan_to_num(columns))
-    return of_totals(lambda a, b, c, d: a / b - c / d, *filled)
-
-
 def of_totals(
     function: Callable[..., Floats],
     *columns: ArrayLike,
@@ -93,26 +77,29 @@ def of_totals(
 ) -> Estimate:
     """Return any function of the columns' totals over users with its bootstrap interval.
 
-    A mean, a pooled ratio, a gain Σa/Σb − 1 or a difference of two pooled means is each a function
-    of totals: ``of_totals(lambda s, n, t, m: s / n - t / m, s, n, t, m)``. ``function`` takes one
-    array of totals per column and returns an array of the same shape.
-
-    The interval is the percentile interval (Efron and Tibshirani, 1993, ch. 13) over resamples of
-    users; resamples on which the function is undefined (0 / 0) are skipped.
+    A mean, a pooled ratio, a gain or a difference of pooled means is each a function of totals:
+    ``of_totals(lambda s, n, t, m: s / n - t / m, s, n, t, m)``. ``function`` takes one array of
+    totals per column and returns an array of the same shape.
     """
     if not 0 < level < 1:
         raise InputError(f"level = {level} was given; give one between 0 and 1, such as 0.95")
-    _check_draws(draws)
+    at_least_one("draws", draws)
     rows = _complete(*columns)
-    n = rows.shape[1]
-    mean = _value(function, rows)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = function(*_resampled_totals(rows, draws, generator(seed, "bootstrap")))
+    return with_percentiles(_value(function, rows), drawn, rows.shape[1], level)
+
+
+def with_percentiles(value: float, drawn: Floats, n: int, level: float = 0.95) -> Estimate:
+    """Return a value over n users with the percentile interval of its values on resamples (draws).
+
+    Efron and Tibshirani (1993, ch. 13). Resamples on which it is undefined (0 / 0) are skipped.
+    """
     drawn = drawn[np.isfinite(drawn)]
-    if not np.isfinite(mean) or not drawn.size:
+    if not np.isfinite(value) or not drawn.size:
         return Estimate(np.nan, np.nan, np.nan, n)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(mean, float(low), float(high), n)
+    return Estimate(value, float(low), float(high), n)
 
 
 def value_of_totals(function: Callable[..., Floats], *columns: ArrayLike) -> float:
@@ -123,11 +110,6 @@ def value_of_totals(function: Callable[..., Floats], *columns: ArrayLike) -> flo
 def _value(function: Callable[..., Floats], rows: Floats) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(function(*rows.sum(axis=1)))
-
-
-def _check_draws(draws: int) -> None:
-    if draws < 1:
-        raise InputError(f"draws = {draws} was given; give at least 1, usually 1000 or more")
 
 
 def _complete(*columns: ArrayLike) -> Floats:
@@ -174,13 +156,8 @@ def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> 
     ``draws`` are those of the randomisation; the interval is that of ``summary``. ``effect`` is
     Cohen's d_z, mean / standard deviation of the differences (ddof 1): 0 where no user differs,
     NaN for a single user. NaN throughout and n = 0 where no user is left.
-
-    Raises
-    ------
-    InputError
-        Also for differences that are not finite, alone or added up.
     """
-    _check_draws(draws)
+    at_least_one("draws", draws)
     first, second = _complete(a, b)
     with np.errstate(over="ignore", invalid="ignore"):
         difference = first - second

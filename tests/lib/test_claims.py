@@ -13,23 +13,27 @@ def at(mean: float, half: float = 0.01) -> Estimate:
     return Estimate(mean, mean - half, mean + half, 100)
 
 
-def judged(jaccard: float, seeds: float, other: float) -> claims.Verdict:
-    return claims.judge("F2", {"jaccard": at(jaccard), "seeds": at(seeds), "other": at(other)})
-
-
-def test_the_four_verdicts() -> None:
-    assert judged(0.10, 0.45, 0.40).word == claims.HOLDS
-    assert judged(0.40, 0.45, 0.40).word == claims.FAILS
-    explained = judged(0.30, 0.45, 0.305)
-    assert explained.word == claims.EXPLAINED
-    assert explained.reason == "jaccard.high < other.low is not met"
-    missing = claims.judge("F2", {"jaccard": at(0.1), "seeds": at(0.4), "other": at(math.nan)})
-    assert missing.word == claims.UNTESTABLE
-    assert missing.measures["jaccard"] == at(0.1)
-
-
-def test_an_interval_that_touches_the_threshold_does_not_hold() -> None:
-    assert judged(1 / 3 - 0.005, 0.45, 0.45).word == claims.FAILS
+@pytest.mark.parametrize(
+    ("jaccard", "seeds", "other", "word", "reason"),
+    [
+        (0.10, 0.45, 0.40, claims.HOLDS, "{holds} and {beyond}"),
+        (0.40, 0.45, 0.40, claims.FAILS, "{holds} is not met"),
+        (1 / 3 - 0.005, 0.45, 0.45, claims.FAILS, "{holds} is not met"),  # touches the threshold
+        (0.30, 0.45, 0.305, claims.EXPLAINED, "jaccard.high < other.low is not met"),
+        (0.30, 0.305, 0.305, claims.EXPLAINED,
+         "jaccard.high < seeds.low; jaccard.high < other.low is not met"),
+        (0.10, 0.40, math.nan, claims.UNTESTABLE, "no value for {other}"),
+        (0.10, math.nan, math.nan, claims.UNTESTABLE, "no value for {seeds}, {other}"),
+    ],
+)  # fmt: skip
+def test_every_verdict_has_its_claim_its_reason_and_its_measures(
+    jaccard: float, seeds: float, other: float, word: str, reason: str
+) -> None:
+    measures = {"jaccard": at(jaccard), "seeds": at(seeds), "other": at(other)}
+    found, claim = claims.judge("F2", measures), claims.load()["F2"]
+    words = {"holds": claim.holds, "beyond": claim.beyond, **claim.measures}
+    assert (found.word, found.reason) == (word, reason.format(**words))
+    assert found.claim is claim and found.measures == measures
 
 
 @pytest.mark.parametrize(
@@ -57,8 +61,18 @@ def test_what_a_rule_may_not_say(rule: str) -> None:
         claims.evaluate(rule, {"a": at(0.2)})
 
 
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [("'0.3' < 1", "'0.3' is not allowed"), ("a['b'].mean < 1", r"a\['b'\].mean is not allowed"),
+     ("a.count < 1", "'count'")],
+)  # fmt: skip
+def test_a_rule_that_is_refused_says_what_of_it(rule: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        claims.evaluate(rule, {"a": at(0.2)})
+
+
 def test_unknown_claims_and_measures_are_refused() -> None:
-    with pytest.raises(InputError, match="F99"):
+    with pytest.raises(InputError, match="'F99' .* it has F1, F2, "):
         claims.judge("F99", {})
     with pytest.raises(InputError, match="needs"):
         claims.judge("F2", {"jaccard": at(0.1)})

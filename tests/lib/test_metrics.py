@@ -150,18 +150,57 @@ def test_agrees_with_ranx(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("lists", "named"),
     [
-        (np.zeros((3, 0), dtype=int), r"\(3, 0\)"),
+        (np.zeros((3, 0), dtype=int), r"\(3, 0\) .* signed integers, .* at least one column"),
         (np.zeros(3, dtype=int), r"\(3,\)"),
         (np.zeros((3, 2)), "float64"),
-        (np.zeros((2, 2), dtype=int), "2 users"),
-        (np.array([[0], [5], [1]]), "item id 5"),
-        (np.array([[0], [-2], [1]]), "item id -2"),
+        (np.zeros((2, 2), dtype=int), "2 users .* items of 3; give both for the same users"),
+        (np.array([[0], [5], [1]]), "item id 5 .* ids 0 to 4: use lists of the same dataset"),
+        (np.array([[0], [-2], [1]]), "item id -2 .* ids are 0 and above, and −1 means no item"),
+        (np.array([[0, 1], [0, 2], [0, -5]]), "item id -5"),
     ],
 )
 def test_what_cannot_be_lists_is_refused(lists: np.ndarray, named: str) -> None:
     for metric in (metrics.hits, metrics.recall, metrics.ndcg, metrics.positions):
         with pytest.raises(InputError, match=named):
             metric(lists, RELEVANT)
+
+
+def test_no_users_are_no_fault() -> None:
+    nobody = np.zeros((0, 3), dtype=np.int32)
+    metrics.check_items(nobody, 0)
+    assert len(metrics.recall(nobody, sp.csr_matrix((0, 5)))) == 0
+
+
+def test_how_much_a_list_holds() -> None:
+    lists = np.array([[0, 1, -1], [-1, -1, -1], [4, 0, 2], [3, -1, -1]])
+    assert metrics.filled(lists).tolist() == [2, 0, 3, 1]
+    assert metrics.filled(lists[:1]).tolist() == [2]
+
+
+def test_lists_of_the_same_users() -> None:
+    one, other = np.array([[0], [1]]), np.array([[1, 2], [0, 1]])
+    found = metrics.same_users(one, other)
+    assert [array.tolist() for array in found] == [one.tolist(), other.tolist()]
+    with pytest.raises(InputError, match="lists of 2, 1 users were given; give at least one arr"):
+        metrics.same_users(one, other[:1])
+    with pytest.raises(InputError, match="lists of no users were given"):
+        metrics.same_users()
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, 20.0, True, "5", None])
+def test_a_length_is_a_whole_number_of_at_least_one(k: object) -> None:
+    """2.5 passed, and failed in NumPy's words later."""
+    metrics.check_k(1)
+    metrics.check_k(np.int64(3))
+    with pytest.raises(InputError, match=f"k = {k} was given; give a whole number of at least 1"):
+        metrics.check_k(k)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")
+def test_users_without_relevant_items_are_nan_without_a_warning() -> None:
+    lists, nothing = np.array([[0, 1]]), sp.csr_matrix((1, 5))
+    assert np.isnan(metrics.recall(lists, nothing)).all()
+    assert np.isnan(metrics.ndcg(lists, nothing)).all()
 
 
 # strata

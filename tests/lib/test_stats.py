@@ -82,33 +82,6 @@ def test_a_gain_is_that_of_the_totals() -> None:
     assert np.isnan(stats.relative_gain([0.5, 1.0], [0.0, 0.0]).mean)
 
 
-def test_a_difference_of_gains_is_that_of_the_two_gains() -> None:
-    # the third user has nothing cold, the fourth nothing hot, the last nothing at all
-    cold = [1.0, 0.5, np.nan, 0.6, np.nan], [0.5, 0.5, np.nan, 0.4, np.nan]
-    hot = [0.4, 0.6, 0.5, np.nan, np.nan], [0.5, 0.5, 0.3, np.nan, np.nan]
-    found = stats.gain_difference(cold, hot)
-    assert found.mean == pytest.approx(
-        stats.relative_gain(*cold).mean - stats.relative_gain(*hot).mean
-    )
-    assert found.n == 4
-
-
-@settings(deadline=None, max_examples=10)
-@given(st.integers(0, 10**6))
-def test_a_difference_of_gains_knows_no_order_of_users_and_pairs_the_resamples(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    columns = rng.uniform(0.2, 1, (4, 50))
-    columns[:2, rng.random(50) < 0.3] = np.nan
-    order = rng.permutation(50)
-    found = stats.gain_difference(tuple(columns[:2]), tuple(columns[2:]))
-    mixed = stats.gain_difference(tuple(columns[:2, order]), tuple(columns[2:, order]))
-    assert found == pytest.approx(mixed)
-    same = stats.gain_difference(tuple(columns[:2]), tuple(columns[:2]))
-    assert same[:3] == (0, 0, 0)  # both gains rise and fall with the same users
-    plain = stats.of_totals(lambda a, b, c, d: a / b - c / d, *np.nan_to_num(columns))
-    assert found == pytest.approx(plain)
-
-
 def test_a_seed_decides_the_draws() -> None:
     values = np.random.default_rng(0).random(50)
     assert stats.summary(values, seed=1) == stats.summary(values, seed=1)
