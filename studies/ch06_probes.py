@@ -16,11 +16,12 @@ from torch.nn.functional import normalize
 
 from companion.chapter import interval
 from lib import cache, probes
-from lib.core import Floats, InputError, device_of, matrix
+from lib.core import Floats, device_of, matrix
 from lib.encoders import text
 from lib.probes import Audience, ItemSplit, Recovery, networks
 from lib.stats import Estimate
-from studies.context import Run
+from studies import measures
+from studies.context import Run, check_bounds
 
 PROJECTED, RAW = "semantic view", "raw text"
 """What maps start from: the text after the semantic view's projection, and before it."""
@@ -29,7 +30,8 @@ SPLIT_SEED = 2024
 """The reference's, of all splits of items."""
 
 LARGE = ("MLP-2", "MLP-3")
-"""Networks of 2,048 units a layer: an epoch of theirs takes as long as a hundred of MLP-1."""
+"""Networks of 2,048 units a layer, an epoch of which takes as long as a hundred of MLP-1; without
+early stopping each takes hours on 17,000 items and one core."""
 
 LABELS = {"procrustes": "Procrustes", "cca": "CCA"}
 """How figures call maps, where not by their names."""
@@ -37,19 +39,12 @@ LABELS = {"procrustes": "Procrustes", "cca": "CCA"}
 
 def check(run: Run) -> None:
     """Refuse a run whose ``epochs`` or ``wide_items`` are out of bounds."""
-    epochs, most = run.parameters["epochs"], run.parameters["wide_items"]
-    if epochs < 1 or most < 0:
-        raise InputError(
-            f"epochs = {epochs} and wide_items = {most} were given; epochs must be ≥ 1 and "
-            "wide_items ≥ 0"
-        )
+    check_bounds("epochs", run.parameters["epochs"], 1)
+    check_bounds("wide_items", run.parameters["wide_items"], 0)
 
 
 def validated(run: Run) -> tuple[str, ...]:
-    """Return the networks with validation, smallest first, without ``LARGE`` on many items.
-
-    Without early stopping each of these takes hours on 17,000 items and one core.
-    """
+    """Return the networks with validation, smallest first, without ``LARGE`` on many items."""
     able = run.dataset.n_items <= run.parameters["wide_items"]
     return tuple(name for name in networks.HIDDEN if able or name not in LARGE)
 
@@ -77,9 +72,8 @@ def recovery(
     run: Run, name: str, source: Floats, target: Floats, split: ItemSplit, seed: int,
     *, shuffled: bool = False,
 ) -> Recovery:  # fmt: skip
-    """Return ``lib.probes.recover`` for the map of that name, fitted now or cached.
+    """Return ``lib.probes.recover`` for the map of that name, cached.
 
-    The run's ``epochs``, the most that a network is trained for, and ``device`` are for networks.
     ``shuffled`` permutes the training pairs, which gives the floor.
     """
     epochs, device = run.parameters["epochs"], device_of(run.parameters["device"]).type
@@ -151,45 +145,38 @@ def by_map(run: Run, every: Sequence[ProbeVectors], split: ItemSplit) -> pd.Data
 def over_seeds(table: pd.DataFrame, *by: str) -> pd.DataFrame:
     """Return the mean over seeds, with the widest of the seeds' intervals.
 
-    Seeds share their items, so their intervals do not shrink by averaging. From the columns ``by``,
-    seed, value, low, high, n come ``by``, mean, low, high, n and seeds (their number); parameters,
-    reached, reached_low and reached_high stay where given. NaN where a seed has none.
+    Seeds share their items, so their intervals do not shrink by averaging; NaN where a seed has
+    none. From the columns ``by``, seed, value, low, high, n come ``by``, mean, low, high, n and
+    seeds (their number); parameters, reached, reached_low and reached_high stay where given.
     """
     mean, least, most = _whole(np.mean), _whole(np.min), _whole(np.max)
-    wanted: dict[str, Any] = {
-        "mean": ("value", mean), "low": ("low", least), "high": ("high", most),
-        "n": ("n", "first"), "seeds": ("seed", "nunique"),
+    ways: dict[str, Any] = {
+        "value": mean, "low": least, "high": most, "n": "first", "seed": "nunique",
+        "reached": mean, "reached_low": least, "reached_high": most, "parameters": "first",
     }  # fmt: skip
-    if "reached" in table:
-        low, high = ("reached_low", least), ("reached_high", most)
-        wanted |= {"reached": ("reached", mean), "reached_low": low, "reached_high": high}
-    if "parameters" in table:
-        wanted["parameters"] = ("parameters", "first")
-    return table.groupby(list(by), sort=False).agg(**wanted).reset_index()
+    given = {column: way for column, way in ways.items() if column in table}
+    found = table.groupby(list(by), sort=False).agg(given).reset_index()
+    return found.rename(columns={"value": "mean", "seed": "seeds"})
 
 
-def _whole(way: Callable[[np.ndarray], Any]) -> Callable[[pd.Series], float]:
+def _whole(way: Callable[[np.ndarray], float]) -> Callable[[pd.Series], float]:
     """Return a way to aggregate that does not skip NaN, as those of pandas would."""
     return lambda values: float(way(values.to_numpy()))
 
 
 def by_seed(table: pd.DataFrame, column: str = "value", **where: str) -> list[Estimate]:
-    """Return each seed's estimate in the rows where columns have these values.
+    """Return the estimate in each row where columns have these values.
 
-    ``column`` is value, or reached.
+    ``column`` is value, mean (of ``over_seeds``) or reached.
     """
-    chosen = table
     for name, value in where.items():
-        chosen = chosen[chosen[name] == value]
-    low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
-    return [Estimate(*row) for row in chosen[[column, low, high, "n"]].itertuples(index=False)]
+        table = table[table[name] == value]
+    low, high = ("reached_low", "reached_high") if column == "reached" else ("low", "high")
+    return [Estimate(*row) for row in table[[column, low, high, "n"]].itertuples(index=False)]
 
 
 def with_bounds(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows from text of ``over_seeds`` by source, with the means of floor and ceiling.
-
-    Its other columns of origin, map, split and score tell which rows belong together.
-    """
+    """Return the rows from text of ``over_seeds``, with the means of their floor and ceiling."""
     by = [name for name in ("origin", "map", "split", "score") if name in found]
     text_rows, floors, ceilings = (
         found[found["source"] == source].set_index(by) for source in probes.SOURCES
@@ -217,22 +204,9 @@ def as_shares(found: pd.DataFrame) -> pd.DataFrame:
 
 def intervals(table: pd.DataFrame, column: str = "mean") -> list[str]:
     """Return each row's estimate in the words of ``companion.chapter.interval``."""
-    return [interval(_estimate(row, column)) for _, row in table.iterrows()]
+    return [interval(value) for value in by_seed(table, column)]
 
 
 def pick(table: pd.DataFrame, column: str = "mean", **where: str) -> Estimate:
-    """Return the estimate in the one row of ``over_seeds`` where columns have these values.
-
-    ``column`` is mean, or reached. Without such a row the estimate is NaN.
-    """
-    chosen = table
-    for name, value in where.items():
-        chosen = chosen[chosen[name] == value]
-    if chosen.empty:
-        return Estimate(np.nan, np.nan, np.nan, 0)
-    return _estimate(chosen.iloc[0], column)
-
-
-def _estimate(row: pd.Series, column: str) -> Estimate:
-    low, high = ("low", "high") if column == "mean" else (f"{column}_low", f"{column}_high")
-    return Estimate(float(row[column]), float(row[low]), float(row[high]), int(row["n"]))
+    """Return the estimate in the first such row of ``over_seeds``, NaN where there is none."""
+    return (by_seed(table, column, **where) or [measures.NONE])[0]

@@ -6,6 +6,7 @@ Vectors, cached maps and the tables over seeds are those of ``ch06_probes``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,16 +17,13 @@ from lib.probes import ItemSplit, Recovery, networks, scores
 from lib.probes import splits as item_splits
 from lib.stats import Estimate
 from studies import ch06_probes
+from studies.ch06_probes import PROJECTED, RAW, ProbeVectors
 from studies.context import Run
 
 Recoveries = dict[int, dict[str, Recovery]]
 """What maps by name make of one source, by seed."""
 
-SHIFTED = (
-    (ch06_probes.PROJECTED, "ridge"),
-    (ch06_probes.PROJECTED, "MLP-1"),
-    (ch06_probes.RAW, "ridge"),
-)
+SHIFTED = ((PROJECTED, "ridge"), (PROJECTED, "MLP-1"), (RAW, "ridge"))
 """What the four splits are for: a linear map and the smallest network, and text unprojected."""
 
 LABELS = {
@@ -43,25 +41,23 @@ def splits(run: Run) -> tuple[dict[str, ItemSplit], dict[str, str]]:
     """Return the splits of a run's items by name, and why there is none for other names."""
     data = run.dataset
     raw = text.encode(data, run.parameters["encoder"]).numpy()
-    ways: dict[str, Callable[[], ItemSplit]] = {
-        "random": lambda: item_splits.random(data.n_items, seed=ch06_probes.SPLIT_SEED),
-        "popularity": lambda: item_splits.popularity(
-            data.train.getnnz(axis=0), seed=ch06_probes.SPLIT_SEED
-        ),
-        "cluster": lambda: item_splits.cluster(raw, seed=ch06_probes.SPLIT_SEED),
-        "temporal": lambda: item_splits.temporal(data.times, seed=ch06_probes.SPLIT_SEED),
+    ways: dict[str, Callable[..., ItemSplit]] = {
+        "random": partial(item_splits.random, data.n_items),
+        "popularity": partial(item_splits.popularity, data.train.getnnz(axis=0)),
+        "cluster": partial(item_splits.cluster, raw),
+        "temporal": partial(item_splits.temporal, data.times),
     }
     made, missing = {}, {}
     for name, make in ways.items():
         try:
-            made[name] = make()
+            made[name] = make(seed=ch06_probes.SPLIT_SEED)
         except InputError as reason:
             missing[name] = str(reason)
     return made, missing
 
 
 def by_split(
-    run: Run, every: Sequence[ch06_probes.ProbeVectors], made: Mapping[str, ItemSplit]
+    run: Run, every: Sequence[ProbeVectors], made: Mapping[str, ItemSplit]
 ) -> pd.DataFrame:
     """Return the scores of ``SHIFTED`` on every split and seed."""
     tables = [
@@ -73,24 +69,20 @@ def by_split(
     return pd.concat(tables, ignore_index=True)
 
 
-def by_capacity(
-    run: Run, every: Sequence[ch06_probes.ProbeVectors], split: ItemSplit
-) -> Recoveries:
+def by_capacity(run: Run, every: Sequence[ProbeVectors], split: ItemSplit) -> Recoveries:
     """Return ridge and the validated networks of every seed, and the reference's of the first.
 
     The reference's networks have no early stop and cost as much as all others together.
     """
-    names = ("ridge", *ch06_probes.validated(run))
-    reference = tuple(f"{name}, reference" for name in ("linear", *ch06_probes.validated(run)))
-    return {
-        v.seed: {
-            name: ch06_probes.recovery(
-                run, name, v.sources[ch06_probes.PROJECTED], v.target, split, v.seed
-            )
-            for name in names + (reference if v is every[0] else ())
-        }
-        for v in every
-    }
+    networks_of = ch06_probes.validated(run)
+    reference = tuple(f"{name}, reference" for name in ("linear", *networks_of))
+
+    def fits(v: ProbeVectors) -> dict[str, Recovery]:
+        names = ("ridge", *networks_of, *(reference if v is every[0] else ()))
+        given = (v.sources[PROJECTED], v.target, split, v.seed)
+        return {name: ch06_probes.recovery(run, name, *given) for name in names}
+
+    return {v.seed: fits(v) for v in every}
 
 
 def compare(
@@ -99,38 +91,25 @@ def compare(
     part: str = "test",
     seed: int = 0,
 ) -> Estimate:
-    """Return ``combine`` of the R² of maps on the same items, all on the same resamples of them.
+    """Return ``combine`` of the R² of maps of one target on one split, on the same resamples.
 
     By default the difference of two: maps that err on the same items differ by less than their
     separate intervals suggest, or by more. ``combine`` takes one R² per map, as numbers or arrays;
     ``part`` is one of ``PARTS``.
     """
-    first = recoveries[0]
-    items = getattr(first.split, part)
-    for other in recoveries[1:]:
-        if not (
-            np.array_equal(first.target, other.target)
-            and np.array_equal(items, getattr(other.split, part))
-        ):
-            raise InputError(
-                f"the maps {first.map!r} and {other.map!r} were judged on other target vectors or "
-                "another split; compare maps of one target view on one split"
-            )
+    items = getattr(recoveries[0].split, part)
     found = (scores.r2(one.target[items], one.predicted[items], seed=seed) for one in recoveries)
     return scores.estimate(*found, combine=combine, seed=seed)
 
 
 def fitted_and_held_out(fits: Recoveries) -> pd.DataFrame:
-    """Return R² on training and on held-out items.
-
-    Columns map, items, parameters, epochs (of a network), seed, value, low, high, n.
-    """
+    """Return R² on training and on held-out items of every map and seed."""
     rows = []
     for seed, by_name in fits.items():
         for name, one in by_name.items():
             facts = (one.info["parameters"], one.info.get("epochs"), seed)
             for part, items in PARTS.items():
-                found = compare(one, combine=lambda value: value, part=part, seed=seed)
+                found = compare(one, combine=np.positive, part=part, seed=seed)
                 rows.append((name, items, *facts, *found))
     columns = ["map", "items", "parameters", "epochs", "seed", "value", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns)

@@ -30,6 +30,13 @@ Pairs = list[tuple[Lists, Lists]]
 T = TypeVar("T")
 
 
+def check_bounds(name: str, given: int, least: int, most: float = np.inf) -> None:
+    """Refuse a chapter's parameter that is below ``least`` or above ``most``."""
+    if not least <= given <= most:
+        accepted = f"{least} to {most}" if most < np.inf else f"at least {least}"
+        raise InputError(f"{name} = {given} was given; give {accepted}")
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """What one execution of a chapter computes with.
@@ -77,8 +84,7 @@ class Run:
 
     def fewer(self, most: int) -> Run:
         """Return the same run with at most so many training seeds, at least one."""
-        if most < 1:
-            raise InputError(f"others = {most} was given; give at least 1 seed")
+        check_bounds("others", most, 1)
         return replace(self, parameters={**self.parameters, "seeds": min(most, len(self.seeds))})
 
     def learning_from(self, dataset: Dataset) -> Run:
