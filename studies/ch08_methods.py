@@ -8,7 +8,6 @@ models one recipe.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -44,7 +43,7 @@ class TooLargeError(InputError):
 
 
 class ViewSpec(NamedTuple):
-    """A view that methods use: a model, its settings, and whether it is of the other seed.
+    """A view that methods use: a model and its settings, of a seed or of the run's other seed.
 
     ``tuned``: the weight of its auxiliary loss is chosen from ``AUXILIARY_WEIGHTS``.
     """
@@ -58,9 +57,9 @@ class ViewSpec(NamedTuple):
 class MethodLists(NamedTuple):
     """A method's lists for one seed.
 
-    ``lists(part, k)`` gives n_users × k item ids. ``dimensions`` has that of the vectors that
-    rank or, where lists are fused, that of each view. ``trials`` is the number of alternatives
-    compared on validation (1: nothing was chosen), and ``chosen`` says what was chosen.
+    ``lists(part, k)`` gives n_users × k item ids. ``dimensions`` are those of the vectors that
+    rank or, where lists are fused, of each view. ``trials`` is the number of alternatives compared
+    on validation (1: nothing was chosen), and ``chosen`` says what was chosen.
     """
 
     lists: Callable[[Part, int], Lists]
@@ -69,9 +68,8 @@ class MethodLists(NamedTuple):
     chosen: str = ""
 
 
-@dataclass(frozen=True)
-class Method:
-    """One method of the comparison: its name, family and views, and how its lists are made."""
+class Method(NamedTuple):
+    """A method: its name, family and views, and what makes its lists from a run and a seed."""
 
     name: str
     family: str
@@ -128,11 +126,6 @@ SCALES: dict[str, Callable[[Any], np.ndarray]] = {
     "softmax": partial(fusion.softmax, temperature=0.15),
     "rank percentile": fusion.rank_percentile,
 }
-RANK_FUSIONS = {
-    "reciprocal rank fusion": fusion.rrf,
-    "Borda count": fusion.borda,
-    "interleaving": fusion.interleave,
-}
 
 
 def methods() -> list[Method]:
@@ -151,14 +144,15 @@ def methods() -> list[Method]:
         Method("norm-concat with SVD, weights on validation", FUSION, three,
                partial(_weighted, three)),
         Method("N views, chosen on validation", FUSION, every, partial(_selected, every)),
-        *(Method(f"CombSUM, {name}", FUSION, BOTH, partial(_of_scores, fusion.comb_sum, scale))
+        *(Method(f"CombSUM, {name}", FUSION, BOTH, partial(_of_lists, fusion.comb_sum, scale))
           for name, scale in SCALES.items()),
         # a negative sum times a count would push down what both lists hold
-        *(Method(f"CombMNZ, {name}", FUSION, BOTH, partial(_of_scores, fusion.comb_mnz, scale))
+        *(Method(f"CombMNZ, {name}", FUSION, BOTH, partial(_of_lists, fusion.comb_mnz, scale))
           for name, scale in SCALES.items() if name != "z"),
         Method("weighted sum of scores", FUSION, BOTH, _of_weighted_scores),
-        *(Method(name, FUSION, BOTH, partial(_of_ranks, fuse))
-          for name, fuse in RANK_FUSIONS.items()),
+        Method("reciprocal rank fusion", FUSION, BOTH, partial(_of_lists, fusion.rrf, None)),
+        Method("Borda count", FUSION, BOTH, partial(_of_lists, fusion.borda, None)),
+        Method("interleaving", FUSION, BOTH, partial(_of_lists, fusion.interleave, None)),
         Method("two LightGCN seeds, 64 + 64", NULL, seeds, partial(_even, seeds)),
         Method("two LightGCN seeds, 32 + 32", NULL, narrow, partial(_even, narrow)),
         _one_view("popularity", NULL, ViewSpec("popularity")),
@@ -185,16 +179,16 @@ def too_large(dataset: Dataset, spec: ViewSpec) -> str:
 
 def auxiliary_weight(run: Run, spec: ViewSpec) -> float:
     """Return the auxiliary weight with the best validation score on the run's first seed."""
-    settings, first = dict(spec.settings), run.seeds[0]
-    scores = [
-        run.view(spec.model, first, **settings | {"weight": weight}).info["validation"]
-        for weight in AUXILIARY_WEIGHTS
-    ]
-    return AUXILIARY_WEIGHTS[int(np.argmax(scores))]
+
+    def score(weight: float) -> float:
+        view = run.view(spec.model, run.seeds[0], **dict(spec.settings) | {"weight": weight})
+        return float(view.info["validation"])
+
+    return max(AUXILIARY_WEIGHTS, key=score)
 
 
 def fitted(run: Run, seed: int, spec: ViewSpec) -> View:
-    """Return the view of a seed."""
+    """Return the view of a seed, the auxiliary weight chosen where it is tuned."""
     if reason := too_large(run.dataset, spec):
         raise TooLargeError(reason)
     settings = dict(spec.settings)
@@ -213,10 +207,6 @@ def candidates(run: Run, seed: int, spec: ViewSpec, part: Part) -> TopK:
         return topk(view.users, view.items, depth, exclude=seen)
 
     return run.once(("candidates", seed, spec, part), make)
-
-
-def _vectors(view: View) -> tuple[np.ndarray, np.ndarray]:
-    return view.users.numpy(), view.items.numpy()
 
 
 def _trials_within(run: Run, seed: int, specs: Sequence[ViewSpec]) -> int:
@@ -240,11 +230,8 @@ def _weights_text(specs: Sequence[ViewSpec], weights: Sequence[float]) -> str:
 
 def _ranking(run: Run, view: View, trials: int = 1, chosen: str = "") -> MethodLists:
     """Return the lists of all items ranked by a view's vectors."""
-
-    def lists(part: Part, k: int) -> Lists:
-        return run.lists_of(view, k, part)
-
-    return MethodLists(lists, (view.items.shape[1],), trials, chosen)
+    dimensions = (view.items.shape[1],)
+    return MethodLists(lambda part, k: run.lists_of(view, k, part), dimensions, trials, chosen)
 
 
 def _one_view(name: str, family: str, spec: ViewSpec) -> Method:
@@ -254,12 +241,10 @@ def _one_view(name: str, family: str, spec: ViewSpec) -> Method:
         made = _ranking(run, view, 1 + _trials_within(run, seed, [spec]), chosen)
         if spec not in SINGLES.values():
             return made
-
-        def lists(part: Part, k: int) -> Lists:  # of the candidates that fusions need anyway
-            found: Lists = candidates(run, seed, spec, part).items[:, :k].numpy()
-            return found
-
-        return made._replace(lists=lists)
+        # the start of the candidates that fusions need anyway
+        return made._replace(
+            lists=lambda part, k: candidates(run, seed, spec, part).items[:, :k].numpy()
+        )
 
     return Method(name, family, (spec,), make)
 
@@ -290,7 +275,8 @@ def _weighted(specs: Sequence[ViewSpec], run: Run, seed: int) -> MethodLists:
 def _gated(run: Run, seed: int) -> MethodLists:
     """Rank by the concatenation whose weight is predicted for every user from a few features."""
     dataset, subset = run.dataset, validation_users(run.dataset)
-    semantic, collaborative = (_vectors(fitted(run, seed, spec)) for spec in BOTH)
+    views = (fitted(run, seed, spec) for spec in BOTH)
+    semantic, collaborative = ((view.users.numpy(), view.items.numpy()) for view in views)
     grid = fusion.simplex(2)[:, 1]  # the evenest first
     recalls = np.full((dataset.n_users, len(grid)), np.nan)
     k = min(VALIDATION_K, dataset.n_items)
@@ -342,28 +328,22 @@ def _selected(offered: Sequence[ViewSpec], run: Run, seed: int) -> MethodLists:
     return MethodLists(lists, (dimension,), trials, _weights_text(able, choice.weights))
 
 
-def _of_candidates(
-    fuse: Callable[[list[Lists], list[np.ndarray], int], Lists], run: Run, seed: int
+def _of_lists(
+    fuse: Callable[..., Lists],
+    scale: Callable[[Any], np.ndarray] | None,
+    run: Run,
+    seed: int,
 ) -> MethodLists:
-    """Fuse the candidates of the two views: ``fuse`` takes their items, their scores and k."""
+    """Fuse the two views' candidates: by ranks, or by scores where there is a scale for them."""
 
     def lists(part: Part, k: int) -> Lists:
         found = [candidates(run, seed, spec, part) for spec in BOTH]
-        return fuse([one.items.numpy() for one in found], [one.scores.numpy() for one in found], k)
+        items = [one.items.numpy() for one in found]
+        if scale is None:
+            return fuse(items, k)
+        return fuse(items, [scale(one.scores.numpy()) for one in found], k)
 
     return MethodLists(lists, tuple(fitted(run, seed, spec).items.shape[1] for spec in BOTH))
-
-
-def _of_ranks(fuse: Callable[..., Lists], run: Run, seed: int) -> MethodLists:
-    return _of_candidates(lambda items, scores, k: fuse(items, k), run, seed)
-
-
-def _of_scores(
-    fuse: Callable[..., Lists], scale: Callable[[Any], np.ndarray], run: Run, seed: int
-) -> MethodLists:
-    return _of_candidates(
-        lambda items, scores, k: fuse(items, [scale(one) for one in scores], k), run, seed
-    )
 
 
 def _of_weighted_scores(run: Run, seed: int) -> MethodLists:
@@ -378,7 +358,7 @@ def _of_weighted_scores(run: Run, seed: int) -> MethodLists:
             fused = fusion.weighted(items, scaled, weights, min(VALIDATION_K, dataset.n_items))
             tried[name, weights] = float(np.nanmean(recall(fused, dataset.valid[subset])))
     name, weights = max(tried, key=tried.__getitem__)
-    made = _of_scores(
+    made = _of_lists(
         lambda items, scores, k: fusion.weighted(items, scores, weights, k), SCALES[name], run, seed
     )
     return made._replace(trials=len(tried), chosen=f"{name}: {_weights_text(BOTH, weights)}")

@@ -6,7 +6,7 @@ Every method gets a validation score to choose by, and per-user test values to r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,8 @@ from lib.diagnostics import best_of_union
 from lib.encoders import text
 from lib.metrics import Floats, ndcg, recall
 from lib.views import View
-from studies.ch08_methods import (
-    BOTH,
-    LIGHTGCN,
-    TEXT,
-    Method,
-    TooLargeError,
-    ViewSpec,
-    candidates,
-    fitted,
-    too_large,
-)
+from studies import ch08_methods
+from studies.ch08_methods import BOTH, LIGHTGCN, TEXT, Method, TooLargeError, ViewSpec, fitted
 from studies.context import Run
 
 EVERY_SEED = (TEXT, LIGHTGCN, ViewSpec("joint"))
@@ -44,15 +35,14 @@ class MethodScores:
 
     ``recall`` and ``ndcg`` have n_users values for each length of list, NaN where a user has no
     test item. ``seconds`` of training (NaN where nothing is trained) and ``parameters`` are means
-    over seeds, of all views that the method uses. A method that was not run has a ``reason``, and
-    neither dimensions nor values.
+    over seeds, of all views that the method uses. A method that was not run has only a ``reason``.
     """
 
     method: Method
     seeds: int
     validation: float = np.nan
-    recall: dict[int, Floats] | None = None
-    ndcg: dict[int, Floats] | None = None
+    recall: dict[int, Floats] = field(default_factory=dict)
+    ndcg: dict[int, Floats] = field(default_factory=dict)
     dimensions: tuple[int, ...] = ()
     seconds: float = np.nan
     parameters: float = np.nan
@@ -62,7 +52,7 @@ class MethodScores:
 
     def recall_at(self, k: int) -> Floats:
         """Return per-user recall at ``k`` (n_users)."""
-        if self.recall is None:
+        if self.reason:
             raise InputError(
                 f"method {self.method.name!r} has no recall, because it was not run: {self.reason}"
             )
@@ -89,15 +79,12 @@ def score(
     default the run's own. A method that the dataset is too large for has a reason and no scores.
     """
     few = run.seeds if others is None else others
-    turns = {
-        seed: [method for method in methods if seed in few or _has_every_seed(method)]
-        for seed in run.seeds
-    }
     found: dict[str, list[dict[str, Any]]] = {method.name: [] for method in methods}
     reasons: dict[str, str] = {}
-    for seed, of in turns.items():
+    for seed in run.seeds:
         own = replace(run)  # a copy, so that a seed's views are freed after it
-        for method in tqdm(of, desc=f"seed {seed}", unit="method", disable=None):
+        able = [method for method in methods if seed in few or _has_every_seed(method)]
+        for method in tqdm(able, desc=f"seed {seed}", unit="method", disable=None):
             try:
                 found[method.name].append(_seed_scores(own, seed, method))
             except TooLargeError as fault:
@@ -105,7 +92,7 @@ def score(
     return [
         MethodScores(method, 0, reason=reasons[method.name])
         if method.name in reasons
-        else _averaged(method, found[method.name])
+        else _averaged(method, found[method.name], lengths(run))
         for method in methods
     ]
 
@@ -116,8 +103,8 @@ def _has_every_seed(method: Method) -> bool:
 
 
 def _seed_scores(run: Run, seed: int, method: Method) -> dict[str, Any]:
-    """Return one seed's scores of a method, and what its views cost to train."""
-    able = [spec for spec in method.views if not too_large(run.dataset, spec)]
+    """Return what ``_list_scores`` does, cached, and what the method's views cost to train."""
+    able = [spec for spec in method.views if not ch08_methods.too_large(run.dataset, spec)]
     key = {
         "dataset": run.dataset.name,
         "data": run.dataset.digest,
@@ -132,20 +119,15 @@ def _seed_scores(run: Run, seed: int, method: Method) -> dict[str, Any]:
     of_views = [(spec.model, fitted(run, seed, spec)) for spec in able]
     seconds = [view.info["seconds"] for _, view in of_views if "seconds" in view.info]
     return found | {
-        "recall": dict(zip(lengths(run), found["recall"], strict=True)),
-        "ndcg": dict(zip(lengths(run), found["ndcg"], strict=True)),
-        "dimensions": tuple(found["dimensions"]),
         "seconds": sum(seconds) if seconds else np.nan,
         "parameters": sum(_parameters(model, view) for model, view in of_views),
     }
 
 
 def _digest(run: Run, seed: int, spec: ViewSpec) -> str:
-    def make() -> str:
-        view = fitted(run, seed, spec)
-        return cache.digest(view.users.numpy(), view.items.numpy())
-
-    return run.once(("digest", seed, spec), make)
+    """Return the digest of a view's vectors, computed once in a run."""
+    users, items = (getattr(fitted(run, seed, spec), side).numpy() for side in ("users", "items"))
+    return run.once(("digest", seed, spec), lambda: cache.digest(users, items))
 
 
 def _list_scores(run: Run, seed: int, method: Method) -> cache.Value:
@@ -170,22 +152,19 @@ def _parameters(model: str, view: View) -> int:
     return sum(int(getattr(view, side).numel()) for side in LEARNED.get(model, ()))
 
 
-def _averaged(method: Method, seeds: list[dict[str, Any]]) -> MethodScores:
-    def mean(name: str) -> float:
-        return float(np.mean([one[name] for one in seeds]))
-
-    def by_length(name: str) -> dict[int, Floats]:
-        return {k: np.mean([one[name][k] for one in seeds], axis=0) for k in seeds[0][name]}
+def _averaged(method: Method, seeds: list[dict[str, Any]], ks: list[int]) -> MethodScores:
+    def mean(name: str) -> Any:
+        return np.mean([one[name] for one in seeds], axis=0)
 
     return MethodScores(
         method,
         len(seeds),
-        validation=mean("validation"),
-        recall=by_length("recall"),
-        ndcg=by_length("ndcg"),
-        dimensions=max(one["dimensions"] for one in seeds),  # SVD's is chosen for each seed
-        seconds=mean("seconds"),
-        parameters=mean("parameters"),
+        validation=float(mean("validation")),
+        recall=dict(zip(ks, mean("recall"), strict=True)),
+        ndcg=dict(zip(ks, mean("ndcg"), strict=True)),
+        dimensions=max(tuple(one["dimensions"]) for one in seeds),  # SVD's is chosen for each seed
+        seconds=float(mean("seconds")),
+        parameters=float(mean("parameters")),
         trials=seeds[0]["trials"],
         chosen=tuple(one["chosen"] for one in seeds if one["chosen"]),
     )
@@ -198,6 +177,7 @@ def best_of_union_recall(run: Run) -> Floats:
     """
     found = []
     for seed in run.seeds:
-        lists = [candidates(run, seed, spec, "test").items[:, : run.k].numpy() for spec in BOTH]
+        tops = [ch08_methods.candidates(run, seed, spec, "test").items for spec in BOTH]
+        lists = [items[:, : run.k].numpy() for items in tops]
         found.append(best_of_union(lists, run.dataset.test, run.k))
     return np.asarray(np.mean(found, axis=0))

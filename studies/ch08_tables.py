@@ -23,7 +23,7 @@ def best_method(
 ) -> MethodScores:
     """Return the method of the best validation score, of all families or of those given.
 
-    ``max_dimension`` is the largest dimension of its vectors, or of any view whose list it fuses.
+    ``max_dimension`` bounds the dimension of its vectors, or of each view whose list it fuses.
     """
     able = [
         one
@@ -72,31 +72,29 @@ def leader_text(scores: Sequence[MethodScores], k: int) -> str:
     The fusion is chosen on validation; it is compared with the method, of any family, that has
     the best test recall or, where that is the fusion, with the next one.
     """
-    order = sorted(
-        (one for one in scores if not one.reason),
-        key=lambda one: -float(np.nanmean(one.recall_at(k))),
-    )
+
+    def mean(one: MethodScores) -> float:
+        return float(np.nanmean(one.recall_at(k)))
+
+    order = sorted((one for one in scores if not one.reason), key=mean, reverse=True)
     ours = best_method(scores, FUSION)
     leads = order[0] is ours
     other = order[1] if leads else order[0]
-    ahead, behind = (ours, other) if leads else (other, ours)
-    gain = relative_gain(ahead.recall_at(k), behind.recall_at(k))
-    our_mean, other_mean = (float(np.nanmean(one.recall_at(k))) for one in (ours, other))
-    name = f"**{other.method.name}** ({other.method.family}, {other_mean:.4f})"
+    gain = relative_gain(order[0].recall_at(k), (other if leads else ours).recall_at(k))
+    name = f"**{other.method.name}** ({other.method.family}, {mean(other):.4f})"
     by = f"by {gain.mean:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}]"
     if leads:
         said = f"It leads the whole table; the next method, {name}, is behind it {by}"
         unsure = "the lead may be chance"
     else:
-        rank = order.index(ours) + 1
         said = (
-            f"It does **not** lead the table: it has rank {rank} of {len(order)}, and the leader, "
-            f"{name}, is ahead of it {by}"
+            f"It does **not** lead the table: it has rank {order.index(ours) + 1} of {len(order)}, "
+            f"and the leader, {name}, is ahead of it {by}"
         )
         unsure = "the test items do not tell the two apart"
     text = (
         "Our best fusion by validation, of any dimension and any number of views, is "
-        f"**{ours.method.name}**, with a test Recall@{k} of {our_mean:.4f}. {said}, an interval "
+        f"**{ours.method.name}**, with a test Recall@{k} of {mean(ours):.4f}. {said}, an interval "
         + ("above 0." if gain.low > 0 else f"that holds 0: {unsure}.")
     )
     if ours.chosen:
@@ -132,7 +130,7 @@ def _record(one: MethodScores, leader: MethodScores, k: int) -> dict[str, object
     if not one.reason:
         record |= summary(one.recall_at(k))._asdict()
         for name, values in (("recall", one.recall), ("ndcg", one.ndcg)):
-            for length, column in (values or {}).items():
+            for length, column in values.items():
                 record |= _with_bounds(f"{name}@{length}", summary(column))
         test = paired(one.recall_at(k), leader.recall_at(k))
         record |= _with_bounds("difference", (test.difference, test.low, test.high))
@@ -153,10 +151,7 @@ def _with_bounds(name: str, estimate: Sequence[float]) -> dict[str, float]:
 
 
 def accuracy_html(table: pd.DataFrame, ks: Sequence[int]) -> str:
-    """Return an HTML table of seeds, validation, recall and NDCG, intervals below means.
-
-    A method that was not run says so, and why.
-    """
+    """Return an HTML table of seeds, validation, recall and NDCG, or why a method was not run."""
     shown = pd.DataFrame({"seeds": table["seeds"], "validation": table["validation"].map(_number)})
     for title, name in (("Recall", "recall"), ("NDCG", "ndcg")):
         for k in ks:
@@ -169,10 +164,10 @@ def accuracy_html(table: pd.DataFrame, ks: Sequence[int]) -> str:
 def costs_html(table: pd.DataFrame, k: int) -> str:
     """Return an HTML table of each method's difference from the leader, its test, and its cost."""
     shown = pd.DataFrame({f"Δ Recall@{k}": _intervals(table, "difference", "+")})
-    shown["d_z"] = table["effect"].map(lambda x: _number(x, ".2f"))
-    shown["p (Holm)"] = table["p_holm"].map(_number)
-    shown["seconds"] = table["seconds"].map(lambda x: _number(x, ",.0f"))
-    shown["parameters"] = table["parameters"].map(lambda x: _number(x, ",.0f"))
+    shown["d_z"] = [_number(x, ".2f") for x in table["effect"]]
+    shown["p (Holm)"] = [_number(x) for x in table["p_holm"]]
+    for name in ("seconds", "parameters"):
+        shown[name] = [_number(x, ",.0f") for x in table[name]]
     shown["dimension"] = table["dimension"]
     shown["trials"] = table["trials"].map(str)
     return _html(shown, table)
@@ -187,8 +182,7 @@ def choices_html(table: pd.DataFrame) -> str:
 
 def _html(shown: pd.DataFrame, table: pd.DataFrame) -> str:
     shown.index = pd.MultiIndex.from_frame(table[["family", "what"]], names=["", ""])
-    page: str = shown.to_html(escape=False, sparsify=True)
-    return page
+    return str(shown.to_html(escape=False, sparsify=True))
 
 
 def _intervals(table: pd.DataFrame, name: str, sign: str = "") -> list[str]:

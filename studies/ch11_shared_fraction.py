@@ -40,8 +40,8 @@ class SharedFraction:
     """How much of a view the text explains.
 
     ``share`` is the estimate with its interval: the ratio of ``explained`` to ``reproducible``,
-    both fractions of the view's whole variance. ``null`` holds the shares with the text permuted
-    among the items (b), ``p`` the fraction of permutations that explain as much, and
+    both fractions of the view's whole variance. ``null`` has the shares with the text permuted
+    among the items (b), ``p`` is the fraction of permutations that explain as much, and
     ``components`` the number of text components used.
     """
 
@@ -102,19 +102,9 @@ def cached_estimate(
     dataset: str, text: np.ndarray, view: np.ndarray, replicate: np.ndarray, *, seed: int
 ) -> SharedFraction:
     """Return ``estimate``, computed now or read from the cache under the name of ``dataset``."""
-    key = {
-        "dataset": dataset,
-        "seed": seed,
-        "data": cache.digest(text, view, replicate),
-        "code": cache.code_version(estimate),
-    }
-    facts = ("share", "explained", "reproducible", "p", "components")
-
-    def make() -> cache.Value:
-        found = estimate(text, view, replicate, seed=seed)
-        return {"null": found.null} | {name: getattr(found, name) for name in facts}
-
-    value = cache.cached("score", key, make)
+    data, code = cache.digest(text, view, replicate), cache.code_version(estimate)
+    key = {"dataset": dataset, "seed": seed, "data": data, "code": code}
+    value = cache.cached("score", key, lambda: vars(estimate(text, view, replicate, seed=seed)))
     return SharedFraction(**value | {"share": Estimate(*value["share"])})
 
 
@@ -194,10 +184,10 @@ def _error(
     """Return the standard error of the ratio, from what each item changes in it.
 
     To first order an item adds 2ym − m² to the explained variance, m being its prediction by the
-    others, and y · z (rotated) to the covariance. The errors of two items meet in the changes of
-    both, which counts that part of the variance, 4 Σ h / (1 − h) tr S² / n² (leverages h, error
-    covariance S), twice: half of it is subtracted. The rotation's own variation is of second
-    order: a jackknife on twenty groups finds it beyond the items' changes, and half is added.
+    others, and y · z (rotated) to the covariance. Errors of two items meet in the changes of both,
+    which counts that part of the variance, 4 Σ h / (1 − h) tr S² / n² (leverages h, error
+    covariance S), twice: half is subtracted. The rotation's own variation is of second order: a
+    jackknife on twenty groups finds it beyond the items' changes, and half is added.
     """
     n = len(y)
     top = np.einsum("nt,nt->n", 2 * y - predicted, predicted)

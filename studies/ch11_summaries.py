@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 import numpy as np
 import pandas as pd
@@ -24,10 +25,7 @@ VARIATIONS: dict[str, dict[str, float]] = {
 
 
 def worlds_per_level(worlds: int) -> dict[float, int]:
-    """Return the number of worlds by shared fraction: all for the claims' two, a fifth elsewhere.
-
-    Shared fractions without any world are left out.
-    """
+    """Return how many worlds to draw by shared fraction: all for the claims' two, else a fifth."""
     if not 2 <= worlds <= 200:
         raise InputError(f"worlds = {worlds} was given; give 2 to 200, usually 10")
     counts = {level: worlds if level in (HALF, WHOLE) else worlds // 5 for level in LEVELS}
@@ -67,18 +65,14 @@ def break_even(gains: Mapping[float, Estimate]) -> float:
 
     ``gains`` has the gain by shared fraction.
     """
-    found = float("nan")
-    for level in sorted(gains, reverse=True):
-        if gains[level].low > 0:
-            break
-        found = level
-    return found
+    idle = takewhile(lambda level: not gains[level].low > 0, sorted(gains, reverse=True))
+    return min(idle, default=np.nan)
 
 
 def matching_level(share: Estimate, shares: Mapping[float, float]) -> Estimate:
     """Return the shared fraction of the worlds whose mean share is ``share``.
 
-    ``shares`` has the mean share by shared fraction. It is made to rise by a running maximum and
+    ``shares``, the mean share by shared fraction, is made to rise by a running maximum and
     interpolated linearly; what lies outside gets the nearest level.
     """
     levels = sorted(shares)

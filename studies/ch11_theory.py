@@ -7,10 +7,9 @@ user's own factors beside item factors with normal noise added.
 
 For one user all scores, and the utility, are linear in normal item vectors. Over the items they
 are therefore exactly jointly normal, with variances that depend on the user's factors through
-three sums of squares alone. What two lists of K have in common is then an orthant probability, for
-many items (a list being the best fraction K / n_items rather than K items): a one-dimensional
-integral. Interactions are integrated over the utility, and users averaged over a fixed Sobol
-sequence. Nothing is fitted.
+three sums of squares alone. For many items a list is the best fraction K / n_items, and what two
+lists have in common is an orthant probability. Interactions are integrated over the utility, and
+users averaged over a fixed Sobol sequence. Nothing is fitted.
 
 Shapes: m users of the sequence, g points of the grid of utilities.
 """
@@ -84,7 +83,7 @@ class Prediction(NamedTuple):
 def variances(shared: float) -> tuple[float, float]:
     """Return the variance of a shared and of a private factor of an item.
 
-    A product of two such factors has the square of it, a sum over d of them d times that.
+    A product of two factors has its square, and their sum over d the d-fold of that.
     """
     return float(np.sqrt(shared / FACTORS)), float(np.sqrt((1 - shared) / 2 / FACTORS))
 
@@ -92,8 +91,7 @@ def variances(shared: float) -> tuple[float, float]:
 def shared_of(share: float) -> float:
     """Return the shared fraction of the utility from that of an ideal view's vectors.
 
-    The variance of the utility is the square of that of the factors, so that the inverse is
-    share = √shared / (√shared + √((1 − shared) / 2)). ``share`` is clipped to 0 to 1.
+    Solves share = √shared / (√shared + √((1 − shared) / 2)), ``share`` being clipped to 0 to 1.
     """
     part = min(max(share, 0.0), 1.0)
     return part**2 / (part**2 + 2 * (1 - part) ** 2)
@@ -102,11 +100,10 @@ def shared_of(share: float) -> float:
 def reachable_share(shared: float, noise: float = 0.5, *, all_seen: bool = False) -> float:
     """Return the R² of the best linear map from a world's text to an ideal collaborative view.
 
-    Text is M [s; a] / sd + noise · ε. Along a factor of variance v its signal is v / sd² beside
-    noise², so that the factor is recovered up to v / (v + noise² sd²), sd² being the mean square of
-    the entries, the sum of v_s and v_a over factors / dimension. Text knows nothing of b.
-    Dimensions are weighted by their variance, as in ``studies.ch11_shared_fraction``. With
-    ``all_seen`` the view knows s, a and b, as interactions depend on all three.
+    From text, M [s; a] / sd + noise · ε, a factor of variance v is recovered up to
+    v / (v + noise² sd²), sd² being the mean square of an entry of M [s; a]; of b text knows
+    nothing. Dimensions are weighted by their variance, as in ``studies.ch11_shared_fraction``.
+    With ``all_seen`` the view knows s, a and b, as interactions depend on all three.
     """
     common, own = variances(shared)
     square = noise**2 * FACTORS * (common + own) / TEXT_DIMENSION
@@ -126,26 +123,15 @@ def held_out_r2(r2: float, n: int, dimension: int) -> float:
     (n + 1)(n − 2) / (n (n − dimension − 2)) (Stein, 1960), which needs n > dimension + 2.
     """
     if n <= dimension + 2:
-        raise InputError(
-            f"n = {n} and dimension = {dimension} were given; give more than {dimension + 2} items"
-        )
+        raise InputError(f"n = {n} was given; give more than dimension + 2 = {dimension + 2} items")
     return 1 - (1 - r2) * (n + 1) * (n - 2) / (n * (n - dimension - 2))
-
-
-def fused_correlation(first: ArrayLike, second: ArrayLike, between: ArrayLike) -> Floats:
-    """Return the correlation with the truth of the sum of two standard scores.
-
-    (r₁ + r₂) / √(2 + 2ρ) with r₁ and r₂ those of either score and ρ that between them.
-    """
-    return np.add(first, second) / np.sqrt(2 + 2 * np.asarray(between, dtype=np.float64))
 
 
 def both_above(first: ArrayLike, second: ArrayLike, rho: ArrayLike) -> Floats:
     """Return P(X > first and Y > second) of standard normals with correlation ``rho``.
 
     Φ(−h) Φ(−k) + 1/2π ∫ exp(−(h² + k² − 2 h k sin θ) / 2 cos² θ) dθ from 0 to asin ρ (Drezner and
-    Wesolowsky, 1990), by 32 Gauss-Legendre points, good to six digits for correlations within
-    ±0.99. Arguments broadcast.
+    Wesolowsky, 1990), by 32 Gauss-Legendre points: six digits for |ρ| up to 0.99. Shapes broadcast.
     """
     h, k, r = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (first, second, rho)))
     nodes, weights = np.polynomial.legendre.leggauss(32)
@@ -162,14 +148,15 @@ def both_above(first: ArrayLike, second: ArrayLike, rho: ArrayLike) -> Floats:
 def predict(setting: Setting) -> Prediction:
     """Return what the world predicts of two views and of two replicates."""
     user = _users(setting)
-    seen, interacted = _interactions(setting, user.spread)
-    semantic = _ranked(setting, user.semantic, seen, interacted)
-    collaborative = _ranked(setting, user.collaborative, seen, interacted)
+    seen, drawn = _interactions(setting, user.spread)
+    semantic, collaborative = (
+        _ranked(setting, rho, seen, drawn) for rho in (user.semantic, user.collaborative)
+    )
     alone = float(collaborative.recall.mean())
     better = max(float(semantic.recall.mean()), alone)
-    jaccard, union, fused = _pair(setting, semantic, collaborative, user.between, seen, interacted)
+    jaccard, union, fused = _pair(setting, semantic, collaborative, user.between, seen, drawn)
     jaccard_seeds, union_seeds, fused_seeds = _pair(
-        setting, collaborative, collaborative, user.replicates, seen, interacted
+        setting, collaborative, collaborative, user.replicates, seen, drawn
     )
     return Prediction(
         jaccard, jaccard_seeds, union / better - 1, union_seeds / alone - 1,
@@ -217,13 +204,12 @@ def _interactions(setting: Setting, spread: Floats) -> tuple[Floats, Floats]:
     chance = poisson.pmf(counts - 5, setting.interactions - 5)
     tests = part_sizes(counts)[:, 2] @ chance / (counts @ chance)  # share of the interactions
 
-    def drawn(edge: Floats) -> Floats:
+    def chosen(edge: Floats) -> Floats:
         return np.asarray(-np.expm1(-np.exp(spread[:, None] * GRID - edge[:, None])))
 
     wanted = setting.interactions / N_ITEMS
-    edge = _root(lambda x: drawn(x) @ WEIGHTS - wanted, np.full_like(spread, -60), 120)
-    found = drawn(edge)
-    return found * (1 - tests), found
+    drawn = chosen(_root(lambda x: chosen(x) @ WEIGHTS - wanted, np.full_like(spread, -60), 120))
+    return drawn * (1 - tests), drawn
 
 
 def _root(function: Callable[[Floats], Floats], low: Floats, width: float) -> Floats:
@@ -242,7 +228,7 @@ class _Ranked(NamedTuple):
     recall: Floats
 
 
-def _ranked(setting: Setting, rho: Floats, seen: Floats, interacted: Floats) -> _Ranked:
+def _ranked(setting: Setting, rho: Floats, seen: Floats, drawn: Floats) -> _Ranked:
     residual = np.sqrt(1 - rho**2)[:, None]
     mean = rho[:, None] * GRID
 
@@ -251,7 +237,7 @@ def _ranked(setting: Setting, rho: Floats, seen: Floats, interacted: Floats) -> 
 
     wanted = setting.k / N_ITEMS
     edge = _root(lambda x: ((1 - seen) * listed(x)) @ WEIGHTS - wanted, np.full_like(rho, -8), 16)
-    return _Ranked(rho, edge, (interacted * listed(edge)) @ WEIGHTS / (interacted @ WEIGHTS))
+    return _Ranked(rho, edge, (drawn * listed(edge)) @ WEIGHTS / (drawn @ WEIGHTS))
 
 
 def _pair(
@@ -268,7 +254,8 @@ def _pair(
     both = both_above(edges[0], edges[1], np.clip(partial, -0.999, 0.999)[:, None])  # m × g
     overlap = ((1 - seen) * both) @ WEIGHTS * N_ITEMS / setting.k
     found = (drawn * both) @ WEIGHTS / (drawn @ WEIGHTS)
-    fused = _ranked(setting, fused_correlation(one.rho, other.rho, between), seen, drawn)
+    # a sum of two standard scores correlates with the utility by (r₁ + r₂) / √(2 + 2ρ)
+    fused = _ranked(setting, (one.rho + other.rho) / np.sqrt(2 + 2 * between), seen, drawn)
     return (
         float(np.mean(overlap / (2 - overlap))),
         float(np.mean(one.recall + other.recall - found)),

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from companion.data import synthetic
@@ -32,26 +31,25 @@ from lib.stats import Estimate, of_totals, summary
 from lib.topk import topk
 from studies import ch11_shared_fraction, ch11_theory
 from studies.ch11_theory import Setting
+from studies.concatenation import Pair
 
 LEVELS = tuple(round(0.1 * step, 1) for step in range(11))
 """The shared fractions of the simulated worlds."""
 
 _COMPARED = {"": ("semantic", "collaborative"), "_seeds": ("collaborative", "replicate")}
-_Pair = tuple[NDArray[np.floating], NDArray[np.floating]]  # users and items of a view
 
 
 def world_table(
-    dataset: Dataset, pairs: Mapping[str, _Pair], k: int, fuse: Callable[[Sequence[_Pair]], _Pair]
+    dataset: Dataset, pairs: Mapping[str, Pair], k: int, fuse: Callable[[Sequence[Pair]], Pair]
 ) -> pd.DataFrame:
     """Return a world's table, as described at the top of this module.
 
-    ``pairs`` has the vectors (users, items) of ``semantic``, ``collaborative`` and ``replicate``;
-    ``fuse`` gives those of the fusion of two such pairs.
+    ``pairs`` has the vectors of ``semantic``, ``collaborative`` and ``replicate``; ``fuse`` gives
+    those of the fusion of two of them.
     """
 
-    def lists(pair: _Pair) -> metrics.Lists:
-        found: metrics.Lists = topk(*pair, k, exclude=dataset.seen).items.numpy()
-        return found
+    def lists(pair: Pair) -> metrics.Lists:
+        return np.asarray(topk(*pair, k, exclude=dataset.seen).items)
 
     single = {name: lists(pair) for name, pair in pairs.items()}
     recalls = {name: metrics.recall(one, dataset.test) for name, one in single.items()}
@@ -99,9 +97,8 @@ def with_derived_columns(table: pd.DataFrame) -> pd.DataFrame:
 def pooled(tables: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
     """Return the measures of several worlds, with intervals over the users of all of them.
 
-    ``jaccard`` …, ``oracle`` … and ``fusion`` … are as in ``ch11_theory.Prediction``; ``overlap``,
-    ``gain`` and ``benefit`` are by how much two views differ from two replicates in each of them;
-    ``over_seeds`` is the recall of the views' fusion over that of the replicates', minus one.
+    They are those of ``ch11_theory.Prediction``, and by how much two views differ from two
+    replicates: in Jaccard (``overlap``), oracle (``gain``) and fusion (``benefit``).
     """
     every = with_derived_columns(pd.concat(tables, ignore_index=True))
     return {
@@ -128,8 +125,8 @@ def noisy_table(setting: Setting, seed: int) -> pd.DataFrame:
     rng = generator(seed, "noisy views")
     noise = _noise_scale(setting) * rng.standard_normal((4, *semantic.items.shape))
     text, data, first, second = noise
-    repeated, fresh = np.sqrt(setting.common), np.sqrt(1 - setting.common)
-    users, items = collaborative.users, collaborative.items + repeated * data
+    fresh = np.sqrt(1 - setting.common)
+    users, items = collaborative.users, collaborative.items + np.sqrt(setting.common) * data
     pairs = {
         "semantic": (semantic.users, semantic.items + text),
         "collaborative": (users, items + fresh * first),
@@ -138,7 +135,7 @@ def noisy_table(setting: Setting, seed: int) -> pd.DataFrame:
     return world_table(world.dataset, pairs, setting.k, _sum_of_standard_scores)
 
 
-def _sum_of_standard_scores(pairs: Sequence[_Pair]) -> _Pair:
+def _sum_of_standard_scores(pairs: Sequence[Pair]) -> Pair:
     """Return vectors that rank by the sum of each user's scores over their standard deviation."""
     users = [u / (u @ i.T).std(axis=1, keepdims=True) for u, i in pairs]
     return np.hstack(users), np.hstack([items for _, items in pairs])
@@ -148,16 +145,15 @@ def _cached_table(
     key: dict[str, Any], rows: Callable[[], Iterable[dict[str, Any]]]
 ) -> pd.DataFrame:
     key = key | {"code": cache.code_version(world_table)}
-    value = cache.cached("worlds", key, lambda: {"table": pd.DataFrame(list(rows()))})
-    table: pd.DataFrame = value["table"]
-    return table
+    found = cache.cached("worlds", key, lambda: {"table": pd.DataFrame(list(rows()))})
+    return pd.DataFrame(found["table"])
 
 
 def noisy_worlds(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
-    """Return predictions beside simulations of noisy ideal views.
+    """Return predictions beside ``worlds`` simulations of noisy ideal views, pooled over users.
 
-    Columns shared, noise, common, measure (the fields of ``ch11_theory.Prediction``), predicted,
-    and mean, low, high, n of ``worlds`` simulated worlds, pooled over their users.
+    Columns shared, noise, common, measure (a field of ``ch11_theory.Prediction``), predicted, and
+    mean, low, high, n of the simulations.
     """
 
     def rows() -> Iterable[dict[str, Any]]:
@@ -184,20 +180,22 @@ def trained_world(
 ) -> TrainedWorld:
     """Return the table of trained views of one world, fused by norm-concat with equal weights.
 
-    The world has the shared fraction ``shared`` and is drawn from the seed ``index``; ``world``
-    are other arguments of ``companion.data.synthetic.world``. The views are ``linear`` and
-    ``lightgcn`` of ``seed`` and ``lightgcn`` of the next seed, by the recipe's defaults and on the
-    CPU, whatever the machine has.
+    The world is drawn from the seed ``index``; ``world`` are other arguments of
+    ``companion.data.synthetic.world``. The views are trained on the CPU, whatever the machine has,
+    with the recipe's defaults; the replicate has the next seed.
     """
+    models = {
+        "semantic": ("linear", seed),
+        "collaborative": ("lightgcn", seed),
+        "replicate": ("lightgcn", seed + 1),
+    }
 
     def make() -> cache.Value:
         made = synthetic.world(shared=shared, seed=index, **world)
-        fitted = {
-            "semantic": views.fit(made.dataset, "linear", seed=seed, device="cpu"),
-            "collaborative": views.fit(made.dataset, "lightgcn", seed=seed, device="cpu"),
-            "replicate": views.fit(made.dataset, "lightgcn", seed=seed + 1, device="cpu"),
-        }
-        pairs = {name: (view.users.numpy(), view.items.numpy()) for name, view in fitted.items()}
+        pairs = {}
+        for name, (model, own) in models.items():
+            view = views.fit(made.dataset, model, seed=own, device="cpu")
+            pairs[name] = (view.users.numpy(), view.items.numpy())
         share = ch11_shared_fraction.estimate(
             made.vectors, pairs["collaborative"][1], pairs["replicate"][1], permutations=0
         ).share
@@ -224,12 +222,11 @@ def map_r2(worlds: int) -> pd.DataFrame:
         error = np.square(true - found.predict(x[split.test])).sum()
         return float(1 - error / np.square(true - true.mean(axis=0)).sum())
 
-    def rows() -> Iterable[dict[str, Any]]:
-        for level in LEVELS:
-            values = [held_out_r2(level, seed) for seed in range(worlds)]
-            yield {"shared": level, **summary(values)._asdict()}
+    def row(level: float) -> dict[str, Any]:
+        found = summary([held_out_r2(level, seed) for seed in range(worlds)])
+        return {"shared": level, **found._asdict()}
 
-    return _cached_table({"map R²": worlds}, rows)
+    return _cached_table({"map R²": worlds}, lambda: map(row, LEVELS))
 
 
 def calibration(draws: int, noise: float = 0.5) -> pd.DataFrame:
@@ -239,27 +236,21 @@ def calibration(draws: int, noise: float = 0.5) -> pd.DataFrame:
     of its own. Columns shared, truth, mean, low, high, covered.
     """
 
-    def rows() -> Iterable[dict[str, Any]]:
-        levels = np.linspace(0, 1, 10)
-        for i in range(draws):
-            yield _calibration_draw(Setting(float(levels[i % 10]), noise), 10_000 + i)
+    def row(draw: int) -> dict[str, float]:
+        setting, seed = Setting(float(np.linspace(0, 1, 10)[draw % 10]), noise), 10_000 + draw
+        world = _world(setting, seed, n_users=20)  # users are not looked at
+        rng = generator(seed, "calibration")
+        items = world.ideal("collaborative").items
+        scale = _noise_scale(setting)
+        view, replicate = (items + scale * rng.standard_normal(items.shape) for _ in range(2))
+        # a random rotation, as a second training would have
+        rotation = np.linalg.qr(rng.standard_normal((items.shape[1], items.shape[1])))[0]
+        mean, low, high, _ = ch11_shared_fraction.estimate(
+            world.vectors, view, replicate @ rotation, permutations=0, seed=seed
+        ).share
+        truth = ch11_theory.reachable_share(setting.shared)
+        covered = low <= truth <= high
+        found = {"mean": mean, "low": low, "high": high, "covered": covered}
+        return {"shared": setting.shared, "truth": truth, **found}
 
-    return _cached_table({"draws": draws, "noise": noise}, rows)
-
-
-def _calibration_draw(setting: Setting, seed: int) -> dict[str, float]:
-    world = _world(setting, seed, n_users=20)  # users are not looked at
-    rng = generator(seed, "calibration")
-    items = world.ideal("collaborative").items
-    scale = _noise_scale(setting)
-    view, replicate = (items + scale * rng.standard_normal(items.shape) for _ in range(2))
-    # a random rotation, as a second training would have
-    rotation = np.linalg.qr(rng.standard_normal((items.shape[1], items.shape[1])))[0]
-    found = ch11_shared_fraction.estimate(
-        world.vectors, view, replicate @ rotation, permutations=0, seed=seed
-    ).share
-    truth = ch11_theory.reachable_share(setting.shared)
-    return {
-        "shared": setting.shared, "truth": truth, "mean": found.mean, "low": found.low,
-        "high": found.high, "covered": found.low <= truth <= found.high,
-    }  # fmt: skip
+    return _cached_table({"draws": draws, "noise": noise}, lambda: map(row, range(draws)))

@@ -78,16 +78,6 @@ def test_held_out_r2_is_that_of_least_squares() -> None:
         ch11_theory.held_out_r2(0.5, 22, 20)
 
 
-def test_sums_of_scores() -> None:
-    rng = np.random.default_rng(1)
-    truth = rng.standard_normal(200_000)
-    one, other = (truth + s * rng.standard_normal(200_000) for s in (1.0, 2.0))
-    one, other = one / one.std(), other / other.std()
-    found = np.corrcoef([truth, one, other, one + other])
-    r1, r2, rho = found[0, 1], found[0, 2], found[1, 2]
-    assert float(ch11_theory.fused_correlation(r1, r2, rho)) == pytest.approx(found[0, 3], abs=1e-4)
-
-
 @pytest.mark.parametrize("setting", [Setting(0.5), Setting(0.5, 1.0, 0.5), Setting(1.0, 1.0)])
 def test_predictions_meet_simulated_views(setting: Setting) -> None:
     predicted = ch11_theory.predict(setting)._asdict()
