@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -53,6 +53,7 @@ KINDS = {
 
 PACKAGES = ("lib", "companion", "studies")
 MANIFEST, FACTS, ARRAYS = "manifest.json", "facts.json", "arrays.safetensors"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # by a damaged manifest
 
 
 def root() -> Path:
@@ -108,7 +109,7 @@ def code_version(*makers: ModuleType | Callable[..., Any]) -> str:
     a statement does. This module is left out: what it returns is verified at every read, whatever
     code wrote it.
     """
-    waiting = [_source_file(maker) for maker in makers]
+    waiting = [Path(inspect.getfile(maker)) for maker in makers]
     trees: dict[Path, str] = {}
     while waiting:
         path = waiting.pop()
@@ -117,12 +118,6 @@ def code_version(*makers: ModuleType | Callable[..., Any]) -> str:
             found = (_module_file(name) or _module_file(name.rpartition(".")[0]) for name in names)
             waiting += filter(None, found)
     return digest(sorted(trees.values()))[:16]
-
-
-def _source_file(maker: ModuleType | Callable[..., Any]) -> Path:
-    while isinstance(maker, functools.partial):
-        maker = maker.func
-    return Path(inspect.getfile(maker))
 
 
 def _source(path: Path) -> str:
@@ -164,8 +159,7 @@ def cached(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value:
 
     ``kind`` is one of ``KINDS``. ``key`` has all that decides the value, JSON-able: code version,
     parameters, digests of inputs. ``make`` is called at most once over all processes that share
-    the cache; what it raises passes through unchanged. A cache that cannot be written is an
-    InputError.
+    the cache; what it raises passes through unchanged.
     """
     folder = root() / kind / _name(kind, key)
     found, fault = _read(folder)
@@ -249,14 +243,14 @@ def _read(folder: Path) -> tuple[Value | None, str | None]:
 
 
 def _fault(folder: Path) -> str | None:
-    """Return what is wrong with an entry, or None; every file is hashed at every read."""
+    """Return what is wrong with an entry, or None."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         files = manifest["files"]
         wrong = [name for name, sha in files.items() if file_digest(folder / name) != sha]
         other = _name(folder.parent.name, manifest["key"]) != folder.name
         found = {path.name for path in folder.iterdir()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+    except UNREADABLE as fault:
         return f"its manifest or a file cannot be read: {fault}"
     if wrong:
         return f"{', '.join(wrong)} changed on disk"
@@ -277,21 +271,27 @@ def entries() -> pd.DataFrame:
     ``written`` the time; ``path`` the folder or file.
     """
     sources = root() / "sources"
-    paths = [path for path in sorted(sources.rglob("*")) if path.is_file()]
-    rows = [
-        ("sources", path.parent.relative_to(sources).as_posix(), *_size_and_time(path, [path]))
-        for path in paths
-        if path.suffix != ".lock"
+    rows: list[tuple[str, str, Path, list[Path]]] = [
+        ("sources", path.parent.relative_to(sources).as_posix(), path, [path])
+        for path in sorted(sources.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
     ]
-    for manifest in sorted(root().glob(f"*/[!.]*/{MANIFEST}")):
-        folder = manifest.parent
-        rows.append((folder.parent.name, _of(manifest), *_size_and_time(folder, folder.iterdir())))
-    table = pd.DataFrame(rows, columns=["kind", "of", "MiB", "written", "path"])
-    return table.assign(written=pd.to_datetime(table["written"], unit="s"))
+    for folder in (manifest.parent for manifest in sorted(root().glob(f"*/[!.]*/{MANIFEST}"))):
+        rows.append((folder.parent.name, _of(folder), folder, list(folder.iterdir())))
+    table = pd.DataFrame(rows, columns=["kind", "of", "path", "files"])
+    table["MiB"] = [sum(file.stat().st_size for file in files) / 2**20 for files in table["files"]]
+    seconds = [path.stat().st_mtime for path in table["path"]]
+    table["written"] = pd.to_datetime(np.array(seconds, dtype=float), unit="s")
+    return table[["kind", "of", "MiB", "written", "path"]]
 
 
-def _size_and_time(path: Path, files: Iterable[Path]) -> tuple[float, float, Path]:
-    return sum(file.stat().st_size for file in files) / 2**20, path.stat().st_mtime, path
+def _of(folder: Path) -> str:
+    """Return the dataset or encoder in an entry's key."""
+    try:
+        key = json.loads((folder / MANIFEST).read_text())["key"]
+        return str(key.get("dataset") or key.get("encoder") or "")
+    except UNREADABLE:
+        return "damaged"
 
 
 def summary() -> pd.DataFrame:
@@ -310,13 +310,12 @@ def report() -> str:
     if table.empty:
         return f"{head}: nothing is cached yet"
     total = f"{table['MiB'].sum():,.1f} MiB in {table['entries'].sum():,} entries"
-    shown = table.assign(
-        MiB=table["MiB"].map("{:,.1f}".format), written=table["written"].dt.strftime("%F %R")
-    )
+    table["written"] = table["written"].dt.strftime("%F %R")
     for name in ("kind", "what", "of"):
-        shown[name] = shown[name].str.ljust(shown[name].str.len().max())
+        table[name] = table[name].str.ljust(table[name].str.len().max())
+    shown = table.to_string(index=False, justify="left", float_format="{:,.1f}".format)
     return (
-        f"{head}: {total}\n\n{shown.to_string(index=False, justify='left')}\n\n"
+        f"{head}: {total}\n\n{shown}\n\n"
         "python -m companion cache --clear KIND deletes one kind, and without KIND everything."
     )
 
@@ -335,11 +334,3 @@ def clear(kind: str | None = None) -> int:
         else:
             path.unlink(missing_ok=True)
     return sum(not path.exists() for path in paths)
-
-
-def _of(manifest: Path) -> str:
-    try:
-        key = json.loads(manifest.read_text())["key"]
-        return str(key.get("dataset") or key.get("encoder") or "")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "damaged"

@@ -13,12 +13,10 @@ from lib import cache
 from lib.core import InputError, device_of, torch_generator
 from lib.dataset import Dataset
 from lib.encoders import closed, text
-from lib.encoders.alpharec import AlphaRec
-from lib.encoders.carec import CARec
 from lib.encoders.joint import Joint, SharedPrivate
 from lib.encoders.lightgcn import LightGCN
 from lib.encoders.linear import Linear
-from lib.encoders.rlmrec import RLMRec
+from lib.encoders.mapped import AlphaRec, CARec, RLMRec
 from lib.encoders.simgcl import SimGCL
 from lib.encoders.training import Recipe, train
 from lib.topk import topk

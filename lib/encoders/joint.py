@@ -1,6 +1,7 @@
 """Models of two branches: their norm-concat, and one that aligns their shared parts alone."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +18,22 @@ from lib.encoders.training import Encoder, Recipe, Vectors
 class _Branches(Encoder):
     """A LightGCN and a linear text branch, whose vectors ``join`` makes one."""
 
+    share: Fraction  # of the recipe's dimensions that each branch has
+
     def __init__(
         self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
     ) -> None:
         super().__init__()
-        self.collaborative = LightGCN(dataset, recipe, rng, device)
-        self.semantic = Linear(dataset, recipe, rng, device, text)
+        dimension = recipe.dimension * self.share
+        if dimension.denominator > 1:
+            raise InputError(
+                f"dimension = {recipe.dimension} was given to {type(self).__name__}, whose two "
+                f"branches have {self.share} of it each; give a multiple of "
+                f"{self.share.denominator}"
+            )
+        branch = replace(recipe, dimension=int(dimension))
+        self.collaborative = LightGCN(dataset, branch, rng, device)
+        self.semantic = Linear(dataset, branch, rng, device, text)
         self.branches: tuple[Vectors, Vectors]  # of the latest batch, text first
 
     def join(self, text: Tensor, free: Tensor) -> Tensor:
@@ -37,12 +48,9 @@ class _Branches(Encoder):
 
     def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
         """Join the two branches' vectors of the batch, each user's text without the positive."""
-        # kept, because an auxiliary loss may need them and a second propagation would double the
-        # cost of a step
-        self.branches = (
-            self.semantic.batch(users, positives, negatives),
-            self.collaborative.batch(users, positives, negatives),
-        )
+        ids = users, positives, negatives
+        # kept for the auxiliary loss: a second propagation would double the cost of a step
+        self.branches = self.semantic.batch(*ids), self.collaborative.batch(*ids)
         u, p, n = (self.join(text, free) for text, free in zip(*self.branches, strict=True))
         return u, p, n
 
@@ -50,20 +58,10 @@ class _Branches(Encoder):
 class Joint(_Branches):
     """Both branches normalised and concatenated: their score is the mean of the two cosines.
 
-    Each branch has half of the recipe's dimensions, so that the model has as many as the views it
-    is compared with.
+    With half of the recipe's dimensions each, as many in all as the views it is compared with.
     """
 
-    def __init__(
-        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
-    ) -> None:
-        if recipe.dimension % 2:
-            raise InputError(
-                f"dimension = {recipe.dimension} was given to the joint model, whose two branches "
-                "have half of it each; give an even number"
-            )
-        half = replace(recipe, dimension=recipe.dimension // 2)
-        super().__init__(dataset, half, rng, device, text)
+    share = Fraction(1, 2)
 
     def join(self, text: Tensor, free: Tensor) -> Tensor:
         """Return the concatenated unit vectors (n × d)."""
@@ -89,17 +87,7 @@ class SharedPrivate(_Branches):
     branch's shared one by the squared Frobenius norm of their covariance.
     """
 
-    def __init__(
-        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
-    ) -> None:
-        if recipe.dimension % 4:
-            raise InputError(
-                f"dimension = {recipe.dimension} was given to the shared-private model, whose "
-                "private parts have a quarter of it each; give a multiple of 4"
-            )
-        branch = replace(recipe, dimension=3 * recipe.dimension // 4)
-        super().__init__(dataset, branch, rng, device, text)
-        self.shared = recipe.dimension // 2
+    share = Fraction(3, 4)
 
     def join(self, text: Tensor, free: Tensor) -> Tensor:
         """Return the mean shared part and the two private ones side by side (n × d)."""
@@ -119,5 +107,5 @@ class SharedPrivate(_Branches):
 
     def _parts(self, branch: Tensor) -> tuple[Tensor, Tensor]:
         """Return a branch's shared and private part at unit length (n × d/2 and n × d/4)."""
-        shared, private = branch[:, : self.shared], branch[:, self.shared :]
+        shared, private = branch.tensor_split([2 * branch.shape[1] // 3], dim=1)
         return F.normalize(shared, dim=1), F.normalize(private, dim=1)

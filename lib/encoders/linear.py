@@ -1,13 +1,11 @@
-"""Text branches: users' text profiles, the two-layer network, and the semantic view's linear map.
+"""Users' text profiles, and the semantic view: one linear map of text.
 
 Shapes: w dimensions of text, d of the recipe, b users or positives in a batch.
 """
 
-from typing import Self
-
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from lib.dataset import Dataset
 from lib.encoders.training import Encoder, Recipe, Vectors, initial
@@ -35,27 +33,8 @@ class TextProfiles:
 
     def to_learn(self, users: Tensor, positives: Tensor) -> Tensor:
         """Return the unit profiles of ``users`` (b) without the positive at hand (b × w)."""
-        if self.own:
-            return F.normalize(self.sums[users], dim=1)
-        return F.normalize(self.sums[users] - self.items[positives], dim=1)
-
-
-class TwoLayers(nn.Module):
-    """Text (n × w) through two matrices with a leaky rectifier between them, to n × d."""
-
-    def __init__(self, w: int, hidden: int, d: int, rng: Generator) -> None:
-        super().__init__()
-        self.inner = initial(w, hidden, rng)
-        self.outer = initial(hidden, d, rng)
-
-    @classmethod
-    def halving(cls, w: int, d: int, rng: Generator) -> Self:
-        """Return AlphaRec's network: w/2 hidden dimensions, or d if that is more."""
-        return cls(w, max(w // 2, d), d, rng)
-
-    def forward(self, text: Tensor) -> Tensor:
-        """Return the mapped text (n × d)."""
-        return F.leaky_relu(text @ self.inner) @ self.outer
+        left_out = 0 if self.own else self.items[positives]
+        return F.normalize(self.sums[users] - left_out, dim=1)
 
 
 class Linear(Encoder):
@@ -74,9 +53,5 @@ class Linear(Encoder):
 
     def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
         """Map only what the batch needs, each user without the positive at hand."""
-        items = self.profiles.items
-        return (
-            self.profiles.to_learn(users, positives) @ self.map,
-            items[positives] @ self.map,
-            items[negatives] @ self.map,
-        )
+        items, mine = self.profiles.items, self.profiles.to_learn(users, positives)
+        return mine @ self.map, items[positives] @ self.map, items[negatives] @ self.map

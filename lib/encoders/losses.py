@@ -1,8 +1,8 @@
 """Negatives and losses: one sampler, two ranking losses, and the parts of auxiliary losses.
 
-Shapes: b rows of a batch, m sampled negatives, c distinct users or items, d dimensions. Everything
-is index arithmetic on the device of the tensors given; random numbers come from the CPU, so that a
-seed gives the same negatives everywhere.
+Shapes: b rows of a batch, m sampled negatives, c distinct users or items, d dimensions. Users and
+positives are b × d, sampled items m × d. Everything runs on the device of the tensors given; random
+numbers come from the CPU, so that a seed gives the same negatives everywhere.
 """
 
 import math
@@ -35,8 +35,10 @@ class TrainItems:
     @classmethod
     def of(cls, train: csr_matrix, device: torch.device) -> Self:
         """Copy the pattern of ``train`` (n_users × n_items CSR, sorted indices)."""
-        starts = torch.from_numpy(train.indptr.astype("int64")).to(device)
-        items = torch.from_numpy(train.indices.astype("int64")).to(device)
+        starts, items = (
+            torch.from_numpy(part.astype("int64")).to(device)
+            for part in (train.indptr, train.indices)
+        )
         return cls(starts, items, train.shape[1])
 
 
@@ -82,10 +84,7 @@ class Negatives:
         return self.mask[self.row_of[block]]
 
     def one_each(self) -> Tensor:
-        """Return one allowed column per batch row (b): the first allowed of its eight.
-
-        Where none is, which happens to users with nearly every item, the first of the eight.
-        """
+        """Return the first allowed of each batch row's eight choices (b), or the first of all."""
         allowed = self.mask[self.row_of.unsqueeze(1), self.choices]  # b × 8
         first = allowed.to(torch.int8).argmax(1, keepdim=True)
         return self.choices.gather(1, first).squeeze(1)
@@ -94,10 +93,9 @@ class Negatives:
 def sample(
     excluded: Excluded, n_items: int, size: int, rng: Generator, *, first: int = 0, hardest: int = 0
 ) -> Negatives:
-    """Sample a batch's negatives uniformly without replacement.
+    """Sample at most ``size`` negatives of a batch uniformly without replacement.
 
-    ``size`` is the wanted number m, at most the catalogue's; ``first`` the smallest item id to be
-    drawn; ``hardest`` as in ``Negatives``.
+    ``first`` is the smallest item id to be drawn; ``hardest`` as in ``Negatives``.
     """
     if first >= n_items:
         raise InputError(
@@ -174,8 +172,8 @@ def infonce(
 ) -> Tensor:
     """Return the mean InfoNCE loss (van den Oord et al. 2018) on cosines over ``temperature``.
 
-    Users and positives are b × d, sampled items m × d. What ``negatives`` excludes for a row is
-    left out of its sum, and all but the ``hardest`` of largest cosine where that is set.
+    What ``negatives`` excludes for a row is left out of its sum, and all but the ``hardest`` of
+    largest cosine where that is set.
     """
     unit = [F.normalize(x, dim=1) for x in (users, positives, items)]
     return _FusedInfoNCE.apply(*unit, negatives, temperature)  # type: ignore[no-any-return]
@@ -187,7 +185,7 @@ def bpr(
     """Return the mean Bayesian personalised ranking loss (Rendle et al. 2009).
 
     Each row's positive is compared with one allowed negative; scores are inner products, divided
-    by ``temperature`` (1 in the original). Shapes as for ``infonce``.
+    by ``temperature`` (1 in the original).
     """
     difference = (users * (positives - items[negatives.one_each()])).sum(1) / temperature
     return F.softplus(-difference).mean()
@@ -245,10 +243,9 @@ def uniformity(vectors: Tensor) -> Tensor:
 
 
 def cross_covariance(one: Tensor, other: Tensor) -> Tensor:
-    """Return the squared Frobenius norm of the covariance between two sets of unit vectors.
+    """Return the squared Frobenius norm of the covariance of unit vectors c × d and c × e.
 
-    ``one`` is c × d and ``other`` c × e, with a common row for each user or item; from 0, no
-    linear relation between any two dimensions, to 1.
+    From 0, no linear relation between any two dimensions, to 1.
     """
     centred = [unit - unit.mean(0) for unit in (F.normalize(x, dim=1) for x in (one, other))]
     return (centred[0].T @ centred[1] / len(one)).square().sum()

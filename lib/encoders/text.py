@@ -55,12 +55,10 @@ def encode(dataset: Dataset, encoder: str) -> Tensor:
     """
     if encoder in DESCRIPTIONS:
         key = {"dataset": dataset.name, "encoder": encoder, "of": digest_of(dataset, encoder)}
-        make = functools.partial(DESCRIPTIONS[encoder], dataset)
-        return torch.from_numpy(cache.cached("text", key, lambda: {"vectors": make()})["vectors"])
-    if dataset.vectors is not None:
-        return torch.from_numpy(np.asarray(dataset.vectors, dtype=np.float32))
-    if encoder.endswith(".npy"):
-        return torch.from_numpy(_from_file(Path(encoder), dataset.n_items))
+        return torch.from_numpy(_cached(key, lambda: DESCRIPTIONS[encoder](dataset)))
+    given = _given(dataset, encoder)
+    if given is not None:
+        return torch.from_numpy(given)
     texts = sorted(set(dataset.items["text"]))
     chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
     bar = tqdm(chunks, desc=f"{dataset.name} {encoder}", unit="chunk", disable=None)
@@ -74,43 +72,47 @@ def digest_of(dataset: Dataset, encoder: str) -> str:
         column = {"genres": "genres", "tfidf": "text"}[encoder]
         about = list(dataset.items[column].fillna("")) if column in dataset.items else []
         return cache.digest(encoder, cache.code_version(tfidf), about)
+    given = _given(dataset, encoder)
+    return cache.digest(_identity(encoder) if given is None else given)
+
+
+def _given(dataset: Dataset, encoder: str) -> Matrix | None:
+    """Return the vectors that the dataset or a file brings; None where a model makes them."""
     if dataset.vectors is not None:
-        return cache.digest(np.asarray(dataset.vectors, dtype=np.float32))
-    if encoder.endswith(".npy"):
-        return cache.digest(_from_file(Path(encoder), dataset.n_items))
-    return cache.digest(_identity(encoder))
+        return np.asarray(dataset.vectors, dtype=np.float32)
+    return _from_file(Path(encoder), dataset.n_items) if encoder.endswith(".npy") else None
+
+
+def _cached(key: dict[str, Any], make: Callable[[], Matrix]) -> Matrix:
+    return np.asarray(cache.cached("text", key, lambda: {"vectors": make()})["vectors"])
 
 
 def _per_item(dataset: Dataset, texts: list[str], vectors: Matrix) -> Matrix:
     """Return the vector of each item's text (n_items × w) from those of the distinct texts."""
     row = pd.Series(np.arange(len(texts)), index=texts)
-    found: Matrix = vectors[row[dataset.items["text"]].to_numpy()]
-    return found
+    return np.asarray(vectors[row[dataset.items["text"]].to_numpy()])
 
 
 # files of vectors
 
 
-def _from_file(path: Path, n_items: int) -> np.ndarray:
+def _from_file(path: Path, n_items: int) -> Matrix:
+    told = f"encoder file {str(path)!r}"
     try:
         vectors = np.load(path, allow_pickle=False)
     except Exception as fault:  # a damaged header can fail in any way
         raise InputError(
-            f"encoder file {str(path)!r} cannot be read as .npy ({first_line(fault)}); save it "
-            "with numpy.save"
+            f"{told} cannot be read as .npy ({first_line(fault)}); save it with numpy.save"
         ) from None
     if vectors.ndim != 2 or len(vectors) != n_items:
         raise InputError(
-            f"encoder file {str(path)!r} has shape {vectors.shape}; it must have one row for each "
-            f"of the {n_items} items, in the order of dataset.items"
+            f"{told} has shape {vectors.shape}; it must have one row for each of the {n_items} "
+            "items, in the order of dataset.items"
         )
     with np.errstate(over="ignore"):  # what is too large for float32 is infinite there
         narrow = vectors.astype(np.float32) if np.issubdtype(vectors.dtype, np.floating) else None
     if narrow is None or not np.isfinite(narrow).all():
-        raise InputError(
-            f"encoder file {str(path)!r} holds NaN, infinite or non-float values; save "
-            "finite floats"
-        )
+        raise InputError(f"{told} holds NaN, infinite or non-float values; save finite floats")
     return narrow
 
 
@@ -119,11 +121,7 @@ def _from_file(path: Path, n_items: int) -> np.ndarray:
 
 def _chunk(encoder: str, texts: list[str]) -> Matrix:
     key = {"texts": cache.digest(texts), "code": cache.code_version(_vectors)}
-    made = cache.cached(
-        "text", _identity(encoder) | key, lambda: {"vectors": _vectors(encoder, texts)}
-    )
-    vectors: Matrix = made["vectors"]
-    return vectors
+    return _cached(_identity(encoder) | key, lambda: _vectors(encoder, texts))
 
 
 def _identity(encoder: str) -> dict[str, str]:
@@ -216,9 +214,8 @@ def _loaded(encoder: str) -> SentenceTransformer:
         return SentenceTransformer(path, device=_device(), local_files_only=local).float()
     except Exception as fault:  # an untrusted model can fail in any way
         raise InputError(
-            f"encoder {encoder!r} cannot be loaded ({first_line(fault)[:120]}); give "
-            "minilm, tfidf, genres, a sentence-transformers name that this machine can reach, or a "
-            ".npy file"
+            f"encoder {encoder!r} cannot be loaded ({first_line(fault)[:120]}); give minilm, "
+            "tfidf, genres, a .npy file or a sentence-transformers name that this machine can reach"
         ) from None
 
 
@@ -263,13 +260,17 @@ def available(dataset: Dataset) -> list[str]:
     return ["genres"] * has_genres + ["tfidf"] * has_words
 
 
+def _need(dataset: Dataset, description: str, what: str) -> None:
+    if description not in available(dataset):
+        raise InputError(
+            f"the items of dataset {dataset.name!r} have no {what}, which encoder {description!r} "
+            f"needs; give a dataset whose items have {what}, or another encoder"
+        )
+
+
 def genres(dataset: Dataset) -> Matrix:
     """Return one column per genre, 1 where an item has it (n_items × n_genres), genres sorted."""
-    if "genres" not in available(dataset):
-        raise InputError(
-            f"the items of dataset {dataset.name!r} have no genres, which encoder 'genres' needs; "
-            "give a dataset whose items have a column genres, or another encoder"
-        )
+    _need(dataset, "genres", "genres")
     columns = dataset.items["genres"].fillna("").str.get_dummies(sep=", ")
     # where pandas keeps text in Arrow, the empty string is a genre too
     return columns.drop(columns="", errors="ignore").to_numpy(dtype=np.float32)
@@ -285,16 +286,11 @@ def tfidf(dataset: Dataset) -> Matrix:
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    if "tfidf" not in available(dataset):
-        raise InputError(
-            f"the items of dataset {dataset.name!r} have no words, which encoder 'tfidf' needs; "
-            "give items with text, or another encoder"
-        )
+    _need(dataset, "tfidf", "words")
     texts = sorted(set(dataset.items["text"]))
     counted = TfidfVectorizer(ngram_range=(1, 2), max_features=TERMS).fit_transform(texts)
-    solver = TruncatedSVD(
-        min(DIMENSIONS, *counted.shape), random_state=int(generator(0, "tfidf").integers(2**32))
-    )
+    state = int(generator(0, "tfidf").integers(2**32))
+    solver = TruncatedSVD(min(DIMENSIONS, *counted.shape), random_state=state)
     return _per_item(dataset, texts, solver.fit_transform(counted).astype(np.float32))
 
 

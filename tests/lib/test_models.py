@@ -18,9 +18,9 @@ from lib import views
 from lib.core import InputError, generator, torch_generator
 from lib.dataset import Dataset
 from lib.encoders import closed, lightgcn, losses, simgcl, text
-from lib.encoders.carec import CARec
 from lib.encoders.joint import SharedPrivate
 from lib.encoders.lightgcn import LightGCN
+from lib.encoders.mapped import CARec
 from lib.encoders.training import Recipe
 from lib.metrics import recall
 
@@ -403,7 +403,7 @@ def test_the_references_own_settings_train(
 @pytest.mark.parametrize(
     ("model", "given", "word"),
     [
-        ("joint", {"dimension": 7}, "even"),
+        ("joint", {"dimension": 7}, "multiple of 2"),
         ("shared-private", {"dimension": 6}, "multiple of 4"),
         ("shared-private", {"dimension": 2}, "multiple of 4"),
         ("simgcl", {"layers": 0}, "1 or more"),

@@ -1,0 +1,119 @@
+"""Models in which a small network maps text: AlphaRec, RLMRec-Con and one in CARec's spirit.
+
+Shapes: w dimensions of text, d of the recipe.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from lib.dataset import Dataset
+from lib.encoders.lightgcn import Graph, LightGCN, propagate
+from lib.encoders.linear import TextProfiles
+from lib.encoders.losses import CONTRASTED, alignment, distinct, recognise, uniformity
+from lib.encoders.training import Encoder, Recipe, Vectors, initial
+
+TEMPERATURE = 0.2  # of RLMRec's alignment, as in the original
+
+
+class TwoLayers(nn.Module):
+    """Text (n × w) through two matrices with a leaky rectifier between them, to n × d.
+
+    By default the inner dimension is AlphaRec's: w/2, or d if that is more.
+    """
+
+    def __init__(self, w: int, d: int, rng: Generator, hidden: int | None = None) -> None:
+        super().__init__()
+        hidden = hidden or max(w // 2, d)
+        self.inner = initial(w, hidden, rng)
+        self.outer = initial(hidden, d, rng)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """Return the mapped text (n × d)."""
+        return F.leaky_relu(text @ self.inner) @ self.outer
+
+
+class AlphaRec(Encoder):
+    """Items are a two-layer network over frozen text, users the same network over mean text.
+
+    Both are averaged over the layers of LightGCN's propagation (Sheng et al. 2024).
+    """
+
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
+    ) -> None:
+        super().__init__()
+        self.profiles = TextProfiles(dataset, text, device)
+        self.network = TwoLayers(text.shape[1], recipe.dimension, rng)
+        self.graph, self.layers = Graph.of(dataset.train, device), recipe.layers
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return the propagated vectors, n_users × d and n_items × d."""
+        users, items = map(self.network, (self.profiles.users(), self.profiles.items))
+        return propagate(self.graph, users, items, self.layers)
+
+
+class RLMRec(Encoder):
+    """LightGCN plus an alignment loss: each side's vector must recognise its own mapped text.
+
+    Ranking uses the collaborative vectors alone, as in RLMRec-Con (Ren et al. 2024): text acts
+    through the alignment only. The recipe's ``weight`` is the alignment's.
+    """
+
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
+    ) -> None:
+        super().__init__()
+        w, d = text.shape[1], recipe.dimension
+        self.collaborative = LightGCN(dataset, recipe, rng, device)
+        self.profiles = TextProfiles(dataset, text, device, own=recipe.own_text)
+        self.network = TwoLayers(w, d, rng, hidden=(w + d) // 2)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return LightGCN's propagated vectors, n_users × d and n_items × d."""
+        return self.collaborative.vectors()
+
+    def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
+        """Return the alignment of mapped text with vectors, over the users and over the items."""
+        u, i = users[:CONTRASTED], positives[:CONTRASTED]
+        texts = self.profiles.to_learn(u, i), self.profiles.items[i]
+        by_user, by_item = (
+            recognise(self.network(text), side[: len(ids)], ids, TEMPERATURE)
+            for text, side, ids in zip(texts, vectors[:2], (u, i), strict=True)
+        )
+        return by_user + by_item
+
+
+class CARec(Encoder):
+    """Free user vectors and mapped item texts in one space, propagated, and pulled together.
+
+    As in CARec (Wang et al. 2023), an item is its frozen text, adapted by a small network, and
+    has no free vector; a user is a free vector; both go through LightGCN's propagation; training
+    aligns each user with its items by their squared distance at unit length, and keeps the side
+    that learns apart by its uniformity.
+
+    Three things differ. CARec trains in two phases, first the users towards the fixed texts, then
+    the network towards the users; here both sides learn in every step, and both uniformities
+    count. CARec minimises alignment and uniformity alone; here they are the auxiliary loss with
+    the recipe's ``weight``, beside the recipe's ranking loss. CARec keeps the text's dimension;
+    here the space has the recipe's, so that no budget is larger than another's. The network is
+    AlphaRec's, without dropout.
+    """
+
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
+    ) -> None:
+        super().__init__()
+        self.text = F.normalize(text, dim=1).to(device)  # n_items × w
+        self.users = initial(dataset.n_users, recipe.dimension, rng)
+        self.network = TwoLayers(text.shape[1], recipe.dimension, rng)
+        self.graph, self.layers = Graph.of(dataset.train, device), recipe.layers
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return the propagated vectors, n_users × d and n_items × d."""
+        return propagate(self.graph, self.users, self.network(self.text), self.layers)
+
+    def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
+        """Return the alignment of the batch's pairs plus the uniformity of either side."""
+        apart = [uniformity(vectors[s][distinct(ids)]) for s, ids in enumerate((users, positives))]
+        return alignment(vectors[0], vectors[1]) + apart[0] + apart[1]
