@@ -1,9 +1,8 @@
 """What the findings become under each choice of protocol, everything else staying ours.
 
-First the choices, as data: the points in which this project and the paper's reference code differ.
-Then the audit, which holds our side, how each choice of the reference is reproduced, and the table
-of both. Choices that need models of their own are measured on the run's first seed, ours beside
-them on the same seed; the others on all seeds.
+The choices in which this project and the paper's reference code differ are data,
+``ch13_choices.yml``. Here are our side, with which each is compared; how each choice of the
+reference is reproduced; and the table of effects.
 """
 
 from __future__ import annotations
@@ -11,52 +10,50 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from numpy.typing import ArrayLike
+import yaml
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from lib import cache, claims, metrics, probes
-from lib.core import Floats, InputError, device_of
+from lib import claims, metrics, probes
+from lib.core import Floats, matrix
 from lib.metrics import Ints, Lists
+from lib.probes import Recovery, networks
 from lib.probes import splits as item_splits
 from lib.probes.scores import Resampled, Score, Totals, estimate, r2
 from lib.stats import Estimate
 from lib.topk import best, topk
 from lib.views import View
-from studies import measures
+from studies import ch06_probes, measures
 from studies.concatenation import best_concat, even_concat
 from studies.context import Run
 from studies.measures import MEASURES, NULLS, Measures, Rankings
 
 FUSION = "fusion"
-"""The gain of the fusion over the collaborative view: the comparison whose budgets the reference
-makes unequal. It is no finding of the paper's: F8 compares fusion with alignment."""
+"""The gain of the fusion over the collaborative view: no finding of the paper's, whose F8 compares
+fusion with alignment, but the comparison whose budgets the reference makes unequal."""
 
 LISTS = ("F1", "F2", "F3", "F3b", "F4", "F5", FUSION, "F9")
-"""What lists decide."""
+FINDINGS = (*LISTS[:6], "F6", *LISTS[6:])
+"""What a choice may touch, in the order of the book: what lists decide, and the probes' F6."""
 
-FINDINGS = ("F1", "F2", "F3", "F3b", "F4", "F5", "F6", FUSION, "F9")
-"""What a choice may touch, in the order of the book."""
+JOINT = {"dimension": 128, "negatives": 512, "hardest": 256}
+"""The reference's budget for the jointly trained fusion; batch, rate and temperature are ours."""
+
+HALVES = {"dimension": 128}
+"""A joint model each of whose halves has the dimension of a view."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One choice of protocol.
+    """One choice of protocol, as ``ch13_choices.yml`` describes it."""
 
-    ``ours`` and ``reference`` say what either side does, ``how`` how the reference's is reproduced
-    here, ``findings`` what it can touch. ``linear`` and ``lightgcn`` are the settings
-    (``lib.encoders.training.Recipe``) under which the two views are trained again. ``retrains``:
-    the choice needs models beside the plain ones, so it can be left out; ``one_seed``: it is
-    measured on the first seed only.
-    """
-
-    number: int
     name: str
     ours: str
     reference: str
@@ -68,110 +65,17 @@ class Choice:
     lightgcn: Mapping[str, Any] = field(default_factory=dict)
 
 
-_SELECT = {"select": "ndcg", "every": 5, "patience": 3}
-_EXCLUDED = {"excluded": "positive"}
-_FIRST = {"first_negative": 1}
+def _choices() -> tuple[Choice, ...]:
+    rows = yaml.safe_load(Path(__file__).with_name("ch13_choices.yml").read_text(encoding="utf-8"))
+    groups = {"all": FINDINGS, "lists": LISTS}
+    return tuple(
+        Choice(**row | {"findings": groups.get(str(row["findings"]), tuple(row["findings"]))})
+        for row in rows
+    )
 
-JOINT = {"dimension": 128, "negatives": 512, "hardest": 256}
-"""The reference's budget for the jointly trained fusion; batch, rate and temperature are ours."""
 
-HALVES = {"dimension": 128}
-"""A joint model each of whose halves has the dimension of a view."""
-
-CHOICES = (
-    Choice(
-        1, "masking at test",
-        ours="training and validation items are never recommended",
-        reference="in some scripts only training items are left out",
-        how="the same views, lists that may hold validation items",
-        findings=LISTS,
-    ),
-    Choice(
-        2, "model selection",
-        ours="Recall@20 on validation items after every epoch, patience five, for every model",
-        reference="NDCG@20 or Recall@20, every epoch or every fifth, patience three to ten",
-        how="both views trained again, selected by NDCG@20 every fifth epoch with patience three",
-        retrains=True, one_seed=True, linear=_SELECT, lightgcn=_SELECT,
-    ),
-    Choice(
-        3, "unequal budgets",
-        ours="one dimension, loss and number of negatives for all models",
-        reference="LightGCN by BPR; the fusion has twice the dimension, InfoNCE and hard negatives",
-        how="LightGCN by BPR as the collaborative view, and a joint model of 128 dimensions with "
-        "the hardest 256 of 512 pooled negatives as the fusion; ours has the joint model as well",
-        retrains=True, one_seed=True,
-    ),
-    Choice(
-        4, "known items as negatives",
-        ours="a user's known items are never its negatives",
-        reference="only the positive at hand is never a negative",
-        how="both views trained again",
-        retrains=True, one_seed=True, linear=_EXCLUDED, lightgcn=_EXCLUDED,
-    ),
-    Choice(
-        5, "the first item",
-        ours="no item is reserved",
-        reference="item id zero is a real item, but never a negative, and masked in one script",
-        how="both views trained again without it as a negative, and lists that never hold it",
-        retrains=True, one_seed=True, linear=_FIRST, lightgcn=_FIRST,
-    ),
-    Choice(
-        6, "own text in the profile",
-        ours="a user's text leaves out the item that is being learned",
-        reference="a user's text includes it",
-        how="the semantic view trained again",
-        retrains=True, one_seed=True, linear={"own_text": True},
-    ),
-    Choice(
-        7, "what popularity counts",
-        ours="training interactions; strata by rank",
-        reference="all interactions, test items included; strata by quantile, ties and all",
-        how="the same lists, other counts",
-        findings=("F4", "F9"),
-    ),
-    Choice(
-        8, "halves of one model",
-        ours="two views trained apart",
-        reference="in the stratified tables, the two halves of one jointly trained model",
-        how="the halves of a joint model of 128 dimensions; the fusion is the model itself",
-        findings=LISTS, retrains=True, one_seed=True,
-    ),
-    Choice(
-        9, "concatenation or mean",
-        ours="the weighted mean of the two cosines",
-        reference="norm-concat-norm, trained or not: the same scores by another name",
-        how="both computed from the same views, with the weights that validation chose",
-        findings=(FUSION, "F9"), one_seed=True,
-    ),
-    Choice(
-        10, "an oracle with more items",
-        ours="the better view may have as many items as the union",
-        reference="the union of two lists of K is held against one list of K",
-        how="the better view with lists of 2K, or with lists of K",
-        findings=("F5",),
-    ),
-    Choice(
-        11, "no null",
-        ours="what is beyond a second seed of the collaborative model; full rule",
-        reference="the number as it is; the first part of the rule alone",
-        how="the same number minus that of two LightGCN seeds",
-        findings=("F2", "F3", "F5"),
-    ),
-    Choice(
-        12, "probes without validation",
-        ours="ridge, its penalty chosen on validation items",
-        reference="a map by gradient descent for a fixed number of epochs",
-        how="the reference's linear map, on the same training items",
-        findings=("F6",),
-    ),
-    Choice(
-        13, "one seed",
-        ours="the mean over seeds",
-        reference="one seed, no interval",
-        how="the seed that lies farthest from the mean",
-    ),
-)  # fmt: skip
-
+CHOICES = _choices()
+"""The choices in the order of their numbers, which begin with 1."""
 
 Views = tuple[View, View]
 """The semantic and the collaborative view of one seed."""
@@ -180,48 +84,36 @@ _BLOCK = 256
 """Users whose scores are held at once: n_items × 256 of them."""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One finding under our choice and under the reference's.
+class Probe(NamedTuple):
+    """R² of three maps of one seed: from text, from permuted pairs, and from a second seed.
 
-    ``paired``: both headlines on the same resamples, where they are not those of the measures.
+    ``held_out`` resamples items in the order of the target vectors, as chapter 06 does whatever
+    the items' numbers; ``shared`` by number, so that maps to different targets can be paired.
+    """
+
+    held_out: list[Resampled]
+    shared: list[Resampled]
+
+
+class Side(NamedTuple):
+    """A finding under one protocol: its measures, and its headline as it is paired with another."""
+
+    measures: Measures
+    headline: Score
+
+
+class Comparison(NamedTuple):
+    """A finding under our choice and under the reference's.
+
     ``word``: our verdict, where more than the ``holds`` part of the rule decides it.
     """
 
-    ours: Measures
-    reference: Measures
-    paired: tuple[Score, Score] | None = None
+    ours: Side
+    reference: Side
     word: str | None = None
 
 
 Comparisons = dict[str, Comparison]
-
-
-class MapScores(NamedTuple):
-    """R² of one map: on held-out items, on training items, and on resamples that all maps share.
-
-    The first two resample items in the order of the target vectors, as the chapter on probes does,
-    whatever the items' numbers; the third by number, so that maps to other targets can be paired.
-    """
-
-    held_out: Resampled
-    training: Resampled
-    shared: Resampled
-
-
-class Three(NamedTuple):
-    """The scores of the map from text, from permuted pairs and from a second seed."""
-
-    text: MapScores
-    floor: MapScores
-    ceiling: MapScores
-
-    @property
-    def share(self) -> Resampled:
-        """Share of the reachable R² that the text reaches, on the shared resamples."""
-        every = [np.append(one.shared.value, one.shared.drawn) for one in self]
-        value, *drawn = probes.share_reached(*every)
-        return Resampled(float(value), np.array(drawn), self.text.shared.n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,26 +127,28 @@ class Audit:
         """The seed that choices with models of their own are measured on."""
         return self.run.seeds[0]
 
-    def views(self, seed: int) -> Views:
-        """Return the two views of a seed under our protocol."""
-        return self.run.view("linear", seed), self.run.view("lightgcn", seed)
+    def views(self, seed: int, choice: Choice | None = None) -> Views:
+        """Return the two views of a seed, under the settings of a choice or ours."""
+        linear, lightgcn = (choice.linear, choice.lightgcn) if choice else ({}, {})
+        return self.run.view("linear", seed, **linear), self.run.view("lightgcn", seed, **lightgcn)
 
-    def lists(self, view: View, k: int | None = None, mask: sp.csr_matrix | None = None) -> Lists:
+    def lists(self, view: View, mask: sp.csr_matrix | None = None) -> Lists:
         """Return test lists (n_users × k); ``mask`` is never recommended, by default all seen."""
         exclude = self.run.dataset.seen if mask is None else mask
-        return np.asarray(topk(view.users, view.items, k or self.run.k, exclude=exclude).items)
+        return np.asarray(topk(view.users, view.items, self.run.k, exclude=exclude).items)
 
     def rankings(self, views: Sequence[Views], mask: sp.csr_matrix | None = None) -> Rankings:
         """Return the lists of views, one pair a seed, and of their fusions."""
-        counts = self.run.dataset.train.getnnz(axis=0).astype(np.float64)
+        data = self.run.dataset
+        counts = data.train.getnnz(axis=0).astype(np.float64)
         semantic, collaborative = zip(*views, strict=True)
         return Rankings(
-            [self.lists(view, mask=mask) for view in semantic],
-            [self.lists(view, mask=mask) for view in collaborative],
-            self.run.dataset.test,
+            [self.lists(view, mask) for view in semantic],
+            [self.lists(view, mask) for view in collaborative],
+            data.test,
             counts,
             metrics.by_count(counts),
-            fused=[self.lists(best_concat(self.run.dataset, pair), mask=mask) for pair in views],
+            fused=[self.lists(best_concat(data, pair), mask) for pair in views],
             semantic_leads=measures.leads(semantic, collaborative),
         )
 
@@ -262,11 +156,6 @@ class Audit:
     def seeds(self) -> list[Rankings]:
         """Our protocol, each seed as a run of its own."""
         return [self.rankings([self.views(seed)]) for seed in self.run.seeds]
-
-    @property
-    def of_first(self) -> Rankings:
-        """Our protocol, the first seed."""
-        return self.seeds[0]
 
     @cached_property
     def plain(self) -> Rankings:
@@ -281,121 +170,88 @@ class Audit:
             semantic_leads=measures.leads(semantic, collaborative),
         )
 
-    def probed(
-        self,
-        seed: int,
-        linear: Mapping[str, Any] | None = None,
-        lightgcn: Mapping[str, Any] | None = None,
-        *,
-        model: str = "lightgcn",
-        fit: str = "ridge",
-    ) -> Three:
-        """Return the probes of a seed: text by ``linear`` settings, the target and its second seed.
-
-        ``fit`` is one of ``lib.probes.MAPS``.
-        """
-        source = self.run.view("linear", seed, **(linear or {}))
-        seeds = (seed, self.run.other(seed))
-        target, second = (self.run.view(model, s, **(lightgcn or {})) for s in seeds)
-        ways = ((source, False), (source, True), (second, False))
-        return Three(
-            *(self.mapped(start, target, fit, seed, shuffled=shuffled) for start, shuffled in ways)
-        )
-
     def mapped(
         self, source: View, target: View, fit: str, seed: int, *, shuffled: bool = False
-    ) -> MapScores:
-        """Return the scores of one map, fitted now or read from the cache."""
-        x, y = source.items.numpy(), target.items.numpy()
-        split = item_splits.random(self.run.dataset.n_items)
+    ) -> Recovery:
+        """Return a map (``fit`` of ``lib.probes.MAPS``) between the items of two views, cached."""
+        of_maps = {**self.run.parameters, "epochs": networks.EPOCHS}  # the run's are of views
+        x, y = (matrix(view.items.numpy()) for view in (source, target))
+        split = item_splits.random(len(x))
+        run = replace(self.run, parameters=of_maps)
+        return ch06_probes.recovery(run, fit, x, y, split, seed, shuffled=shuffled)
 
-        def make() -> dict[str, Resampled]:
-            by = probes.permuted(probes.MAPS[fit]) if shuffled else probes.MAPS[fit]
-            return map_scores(probes.recover(x, y, split, by, seed=seed), seed)._asdict()
-
-        key = {
-            "dataset": self.run.dataset.name,
-            "model": fit,
-            "permuted": shuffled,
-            "seed": seed,
-            "device": device_of("auto").type,  # networks are trained there
-            "data": cache.digest(x, y, split.train, split.valid, split.test),
-            "code": cache.code_version(map_scores),
-        }
-        return MapScores(**measures.cached_scores(key, make))
+    def probed(
+        self, seed: int, choice: Choice | None = None, model: str = "lightgcn", fit: str = "ridge"
+    ) -> Probe:
+        """Return the probe of a seed: maps from text and from a second seed to ``model``."""
+        source, _ = self.views(seed, choice)
+        settings = choice.lightgcn if choice else {}
+        target, second = (self.run.view(model, s, **settings) for s in (seed, self.run.other(seed)))
+        maps = [
+            self.mapped(source, target, fit, seed),
+            self.mapped(source, target, fit, seed, shuffled=True),
+            self.mapped(second, target, fit, seed),
+        ]
+        test = maps[0].split.test
+        return Probe(
+            [r2_on(test, found, seed) for found in maps],
+            [r2_on(np.sort(test), found, 0) for found in maps],
+        )
 
     @cached_property
-    def probes(self) -> list[Three]:
+    def probes(self) -> list[Probe]:
         """Our probes, one a seed."""
         return [self.probed(seed) for seed in self.run.seeds]
 
-    def measures(self, finding: str) -> Measures:
+    def side(self, finding: str) -> Side:
         """Return a finding under our protocol, all seeds."""
-        return recovered(self.probes) if finding == "F6" else of_lists(finding, self.plain)
+        return of_probes(self.probes) if finding == "F6" else of_lists(finding, self.plain)
 
-    def each_seed(self, finding: str) -> list[tuple[Measures, Score]]:
-        """Return a finding under our protocol, one a seed, and its headline's score."""
+    def each_seed(self, finding: str) -> list[Side]:
+        """Return a finding under our protocol, one a seed."""
         if finding == "F6":
-            return [(recovered([three]), three.share) for three in self.probes]
-        every = [of_lists(finding, found) for found in self.seeds]
-        return [(found, score(finding, found)) for found in every]
+            return [of_probes([probe]) for probe in self.probes]
+        return [of_lists(finding, found) for found in self.seeds]
 
     def record(self) -> dict[str, dict[str, Estimate]]:
         """Return our measures of every finding, to be compared with those of its chapter."""
-        names = claims.load()
-        found = {
-            name: measures.estimates(self.measures(name)) for name in FINDINGS if name in names
+        return {
+            name: measures.of_claim(name, self.side(name).measures)
+            for name in FINDINGS
+            if name != FUSION
         }
-        return {n: {m: of[m] for m in names[n].measures if m in of} for n, of in found.items()}
 
 
-def map_scores(found: probes.Recovery, seed: int) -> MapScores:
-    """Return the scores of a map that was fitted with ``seed``."""
-
-    def on(items: Ints, seed: int) -> Resampled:
-        return r2(found.target[items], found.predicted[items], seed=seed)
-
-    split = found.split
-    return MapScores(on(split.test, seed), on(split.train, seed), on(np.sort(split.test), 0))
+def r2_on(items: Ints, found: Recovery, seed: int) -> Resampled:
+    """Return R² of a map on some items."""
+    return r2(found.target[items], found.predicted[items], seed=seed)
 
 
-def recovered(by_seed: Sequence[Three]) -> Measures:
-    """Return F6 from the probes of each seed."""
-    named = {
-        "reached": [
-            estimate(*(one.held_out for one in three), combine=probes.share_reached)
-            for three in by_seed
-        ],
-        "text": [estimate(three.text.held_out) for three in by_seed],
-        "permuted": [estimate(three.floor.held_out) for three in by_seed],
-        "seeds": [estimate(three.ceiling.held_out) for three in by_seed],
-    }
-    return MEASURES["F6"](**named)
+def of_lists(finding: str, found: Rankings) -> Side:
+    """Return a finding that lists decide, or the fusion's gain."""
+    of = measures.fusion_gain(found) if finding == FUSION else MEASURES[finding](found)
+    return Side(of, cast(Score, of[headline(finding)]))
 
 
-def mean_share(by_seed: Sequence[Three]) -> Resampled:
-    """Return F6's headline on the shared resamples, the mean over seeds on each of them."""
-    shares = [three.share for three in by_seed]
-    value = float(np.mean([one.value for one in shares]))
-    return Resampled(value, np.mean([one.drawn for one in shares], axis=0), shares[0].n)
-
-
-def of_lists(finding: str, found: Rankings) -> Measures:
-    """Return the measures of a finding that lists decide, or the fusion's gain."""
-    return measures.fusion_gain(found) if finding == FUSION else MEASURES[finding](found)
+def of_probes(by_seed: Sequence[Probe]) -> Side:
+    """Return F6, to be paired by the mean share over seeds on each of the shared resamples."""
+    each = [map(estimate, of) for of in zip(*(probe.held_out for probe in by_seed), strict=True)]
+    text, permuted, seeds = map(list, each)
+    shares = [estimate(*probe.held_out, combine=probes.share_reached) for probe in by_seed]
+    values = [
+        probes.share_reached(*(np.append(one.value, one.drawn) for one in probe.shared))
+        for probe in by_seed
+    ]
+    value, *drawn = np.mean(values, axis=0)
+    return Side(
+        MEASURES["F6"](reached=shares, text=text, permuted=permuted, seeds=seeds),
+        Resampled(float(value), np.array(drawn), by_seed[0].shared[0].n),
+    )
 
 
 def headline(finding: str) -> str:
     """Return the name of the measure that is shown."""
     return "gain" if finding == FUSION else claims.load()[finding].headline
-
-
-def score(finding: str, found: Measures) -> Score:
-    """Return the headline's score."""
-    head = found[headline(finding)]
-    if isinstance(head, Estimate):
-        raise TypeError(f"{finding} has an estimate and no score to compare with another")
-    return head
 
 
 def difference(ours: Score, other: Score) -> Estimate:
@@ -425,53 +281,46 @@ def word(finding: str, found: Mapping[str, Estimate]) -> str:
     return claims.HOLDS if claims.evaluate(rule, found) else claims.FAILS
 
 
-def compare_lists(ours: Rankings, reference: Rankings, which: Sequence[str]) -> Comparisons:
-    """Return the findings of ``which`` that lists decide, of both sides."""
-    return {
-        name: Comparison(of_lists(name, ours), of_lists(name, reference))
-        for name in which
+def compare(
+    audit: Audit, choice: Choice, reference: Rankings, probed: Probe | None = None,
+    *, ours: Rankings | None = None,
+) -> Comparisons:  # fmt: skip
+    """Return what a choice touches: lists, ours by default, and probes of the first seed."""
+    default = audit.seeds[0] if choice.one_seed else audit.plain
+    found = {
+        name: Comparison(of_lists(name, ours or default), of_lists(name, reference))
+        for name in choice.findings
         if name in LISTS
     }
-
-
-def compare_probes(ours: Sequence[Three], reference: Sequence[Three]) -> Comparisons:
-    """Return F6 of both sides, one probe a seed each."""
-    paired = (mean_share(ours), mean_share(reference))
-    return {"F6": Comparison(recovered(ours), recovered(reference), paired)}
+    if probed:
+        found["F6"] = Comparison(of_probes(audit.probes[:1]), of_probes([probed]))
+    return found
 
 
 def masking(audit: Audit, choice: Choice) -> Comparisons:
     """Leave only training items out of the lists."""
     views = [audit.views(seed) for seed in audit.run.seeds]
-    other = audit.rankings(views, audit.run.dataset.train)
-    return compare_lists(audit.plain, other, choice.findings)
+    return compare(audit, choice, audit.rankings(views, audit.run.dataset.train))
 
 
 def trained_again(audit: Audit, choice: Choice, mask: sp.csr_matrix | None = None) -> Comparisons:
     """Train both views under the choice's settings."""
-    first = audit.first
-    views = (
-        audit.run.view("linear", first, **choice.linear),
-        audit.run.view("lightgcn", first, **choice.lightgcn),
-    )
-    found = compare_lists(audit.of_first, audit.rankings([views], mask), choice.findings)
-    probed = audit.probed(first, choice.linear, choice.lightgcn)
-    return found | compare_probes(audit.probes[:1], [probed])
+    lists = audit.rankings([audit.views(audit.first, choice)], mask)
+    return compare(audit, choice, lists, audit.probed(audit.first, choice))
 
 
 def without_first_item(audit: Audit, choice: Choice) -> Comparisons:
     """Train both views without item 0 as a negative, and never recommend it."""
-    data = audit.run.dataset
-    rows = np.arange(data.n_users)
-    column = sp.csr_matrix((np.ones(len(rows)), (rows, np.zeros(len(rows), int))), data.seen.shape)
-    return trained_again(audit, choice, sp.csr_matrix(data.seen + column))
+    mask = audit.run.dataset.seen.tolil()
+    mask[:, 0] = 1
+    return trained_again(audit, choice, mask.tocsr())
 
 
 def unequal_budgets(audit: Audit, choice: Choice) -> Comparisons:
     """Compare LightGCN by BPR and a larger joint model with LightGCN and joint of one recipe."""
     run, first = audit.run, audit.first
     semantic, bpr = run.view("linear", first), run.view("lightgcn-bpr", first)
-    ours = replace(audit.of_first, fused=[audit.lists(run.view("joint", first))])
+    ours = replace(audit.seeds[0], fused=[audit.lists(run.view("joint", first))])
     reference = replace(
         ours,
         collaborative=[audit.lists(bpr)],
@@ -479,15 +328,14 @@ def unequal_budgets(audit: Audit, choice: Choice) -> Comparisons:
         semantic_leads=measures.leads([semantic], [bpr]),
     )
     probed = audit.probed(first, model="lightgcn-bpr")
-    found = compare_lists(ours, reference, choice.findings)
-    return found | compare_probes(audit.probes[:1], [probed])
+    return compare(audit, choice, reference, probed, ours=ours)
 
 
 def counting_all(audit: Audit, choice: Choice) -> Comparisons:
     """Count test and validation interactions as popularity, and cut strata at its quantiles."""
     counts = all_counts(audit.run)
     other = replace(audit.plain, counts=counts, strata=quantile_strata(counts))
-    return compare_lists(audit.plain, other, choice.findings)
+    return compare(audit, choice, other)
 
 
 def all_counts(run: Run) -> Floats:
@@ -496,19 +344,14 @@ def all_counts(run: Run) -> Floats:
     return np.asarray((data.seen + data.test).getnnz(axis=0), dtype=np.float64)
 
 
-def quantile_strata(counts: ArrayLike) -> Ints:
+def quantile_strata(counts: Floats) -> Ints:
     """Return each item's stratum by quantile of the counts, as the paper's reference does.
 
     Cold is at most the 60 % quantile, mid at most the 80 % one, hot above: all items of equal
     count are in one stratum, so that ties make cold and mid larger (n_items). Without ties this
     is ``lib.metrics.by_count``.
     """
-    values = np.asarray(counts, dtype=np.float64)
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-        raise InputError(
-            f"counts of shape {values.shape} were given; give one finite number per item"
-        )
-    return np.searchsorted(np.quantile(values, metrics.ENDS), values, side="left").astype(np.intp)
+    return np.searchsorted(np.quantile(counts, metrics.ENDS), counts, side="left").astype(np.intp)
 
 
 def halves(audit: Audit, choice: Choice) -> Comparisons:
@@ -517,13 +360,13 @@ def halves(audit: Audit, choice: Choice) -> Comparisons:
     collaborative, semantic = split_joint(joint)
     validation = [audit.run.validation(half) for half in (semantic, collaborative)]
     reference = replace(
-        audit.of_first,
+        audit.seeds[0],
         semantic=[audit.lists(semantic)],
         collaborative=[audit.lists(collaborative)],
         fused=[audit.lists(joint)],
         semantic_leads=validation[0] >= validation[1],
     )
-    return compare_lists(audit.of_first, reference, choice.findings)
+    return compare(audit, choice, reference)
 
 
 def split_joint(joint: View) -> Views:
@@ -535,18 +378,18 @@ def split_joint(joint: View) -> Views:
 
 def mean_or_concat(audit: Audit, choice: Choice) -> Comparisons:
     """Rank by the weighted mean of the two cosines, and by norm-concat-norm."""
-    lists, _ = mean_of_cosines(audit, audit.first)
-    return compare_lists(replace(audit.of_first, fused=[lists]), audit.of_first, choice.findings)
+    lists, _ = mean_of_cosines(audit)
+    ours = replace(audit.seeds[0], fused=[lists])
+    return compare(audit, choice, audit.seeds[0], ours=ours)
 
 
-def mean_of_cosines(audit: Audit, seed: int, k: int | None = None) -> tuple[Lists, float]:
-    """Return lists by the weighted mean of a seed's cosines, and how far norm-concat is from it.
+def mean_of_cosines(audit: Audit) -> tuple[Lists, float]:
+    """Return the first seed's lists by the weighted mean of cosines, and norm-concat's distance.
 
-    The lists are n_users × k, −1 where a user has no further item; equal means are broken by the
-    smaller item id. The second is the largest absolute difference of the two scores over all users
-    and items.
+    Lists are n_users × k, −1 where a user has no further item; equal means are broken by the
+    smaller item id. The distance is the largest absolute difference of any two scores.
     """
-    views, exclude = audit.views(seed), audit.run.dataset.seen
+    views, exclude = audit.views(audit.first), audit.run.dataset.seen
     whole = best_concat(audit.run.dataset, views)
     sides = [(normalize(view.users, dim=1), normalize(view.items, dim=1)) for view in views]
     lists, largest = [], 0.0
@@ -554,12 +397,11 @@ def mean_of_cosines(audit: Audit, seed: int, k: int | None = None) -> tuple[List
         at = slice(start, start + _BLOCK)
         cosines = [(users[at] @ items.T).numpy() for users, items in sides]
         mean = np.average(cosines, axis=0, weights=whole.info["weights"]).astype(np.float32)
-        largest = max(
-            largest, float(np.abs(mean - (whole.users[at] @ whole.items.T).numpy()).max())
-        )
+        apart = np.abs(mean - (whole.users[at] @ whole.items.T).numpy())
+        largest = max(largest, float(apart.max()))
         mean[exclude[at].nonzero()] = -np.inf
         values = torch.from_numpy(mean)
-        chosen = best(values, k or audit.run.k)  # equal means by the smaller id
+        chosen = best(values, audit.run.k)
         lists.append(chosen.masked_fill(values.gather(1, chosen) == -torch.inf, -1).numpy())
     return np.concatenate(lists), largest
 
@@ -568,8 +410,8 @@ def longer_lists(audit: Audit, choice: Choice) -> Comparisons:
     """Compare the union with the better view's lists of 2K, and with those of K."""
     found = audit.plain
     union = measures.union_recall(found.pairs, found.relevant)
-    ours = {"gain": measures.gain(union, recall_of_longer(found))}
-    return {"F5": Comparison(ours, MEASURES["F5"](found))}
+    gain = measures.gain(union, recall_of_longer(found))
+    return {"F5": Comparison(Side({"gain": gain}, gain), of_lists("F5", found))}
 
 
 def recall_of_longer(found: Rankings) -> Floats:
@@ -581,10 +423,11 @@ def without_null(audit: Audit, choice: Choice) -> Comparisons:
     """Read the number as it is, or only what is beyond two seeds of one model."""
     compared = {}
     for name in choice.findings:
-        found, key = MEASURES[name](audit.plain), headline(name)
-        full = claims.judge(name, measures.estimates(found)).word
-        beyond = {key: minus(score(name, found), found["seeds"])}
-        compared[name] = Comparison(beyond, {key: found[key]}, word=full)
+        found = audit.side(name)
+        beyond = minus(found.headline, found.measures["seeds"])
+        full = claims.judge(name, measures.estimates(found.measures)).word
+        ours, alone = (Side({headline(name): score}, score) for score in (beyond, found.headline))
+        compared[name] = Comparison(ours, alone, full)
     return compared
 
 
@@ -601,75 +444,60 @@ def minus(one: Any, other: Any) -> Totals:
 def without_validation(audit: Audit, choice: Choice) -> Comparisons:
     """Fit the reference's linear map in place of ridge."""
     other = [audit.probed(seed, fit="linear, reference") for seed in audit.run.seeds]
-    return compare_probes(audit.probes, other)
+    return {"F6": Comparison(audit.side("F6"), of_probes(other))}
 
 
 def farthest_seed(audit: Audit, choice: Choice) -> Comparisons:
     """Compare the mean over seeds with the seed farthest from it; nothing where there is one."""
-    if len(audit.run.seeds) == 1:
-        return {}
     compared = {}
-    for name in choice.findings:
-        ours = audit.measures(name)
-        middle = mean_share(audit.probes) if name == "F6" else score(name, ours)
+    for name in choice.findings if len(audit.run.seeds) > 1 else ():
+        ours = audit.side(name)
+        middle = ours.headline.value
         each = audit.each_seed(name)
-        found, far = max(each, key=lambda one: abs(one[1].value - middle.value))
-        compared[name] = Comparison(ours, found, (middle, far))
+        far = max(each, key=lambda side: abs(side.headline.value - middle))
+        compared[name] = Comparison(ours, far)
     return compared
 
 
 EFFECTS: dict[str, Callable[[Audit, Choice], Comparisons]] = {
-    "masking at test": masking,
-    "model selection": trained_again,
-    "unequal budgets": unequal_budgets,
-    "known items as negatives": trained_again,
-    "the first item": without_first_item,
-    "own text in the profile": trained_again,
-    "what popularity counts": counting_all,
-    "halves of one model": halves,
-    "concatenation or mean": mean_or_concat,
-    "an oracle with more items": longer_lists,
-    "no null": without_null,
-    "probes without validation": without_validation,
+    "masking at test": masking, "model selection": trained_again,
+    "unequal budgets": unequal_budgets, "known items as negatives": trained_again,
+    "the first item": without_first_item, "own text in the profile": trained_again,
+    "what popularity counts": counting_all, "halves of one model": halves,
+    "concatenation or mean": mean_or_concat, "an oracle with more items": longer_lists,
+    "no null": without_null, "probes without validation": without_validation,
     "one seed": farthest_seed,
-}
+}  # fmt: skip
 """How each choice of the reference is reproduced, by the choice's name."""
 
 
 def effects(audit: Audit, *, retrain: bool = True) -> pd.DataFrame:
-    """Return a row per choice and finding that it touches.
+    """Return a row per choice and finding that it touches; ``retrain``: of choices that do as well.
 
-    Parameters
-    ----------
-    retrain
-        Whether choices that need models of their own are measured, or left out.
-
-    Returns
-    -------
-    DataFrame
-        Columns number, choice, finding; ours and reference with ``_low`` and ``_high``;
-        difference, reference minus ours, with its interval on resamples of users (F6: items) that
-        both sides share; n; seeds; ``moved``, the difference over half of the width of our
-        interval; and the verdicts ``word`` and ``reference_word`` by the ``holds`` part of the
-        rule alone.
+    Columns number, choice, finding; ours and reference with ``_low`` and ``_high``; difference,
+    reference minus ours, with its interval on resamples of users (F6: items) that both sides share;
+    n; seeds; ``moved``, the difference over half of the width of our interval; and the verdicts
+    ``word`` and ``reference_word`` by the ``holds`` part of the rule alone.
     """
     rows = []
-    for choice in tqdm(CHOICES, desc="choices", unit="choice", disable=None):
+    choices = tqdm(CHOICES, desc="choices", unit="choice", disable=None)
+    for number, choice in enumerate(choices, 1):
         if choice.retrains and not retrain:
             continue
         seeds = len(audit.run.seeds) if not choice.one_seed else 1
         for name, found in EFFECTS[choice.name](audit, choice).items():
-            head = {"number": choice.number, "choice": choice.name, "finding": name}
+            head = {"number": number, "choice": choice.name, "finding": name}
             rows.append(head | _row(name, found) | {"seeds": seeds})
     return pd.DataFrame(rows)
 
 
 def _row(finding: str, both: Comparison) -> dict[str, Any]:
-    sides = {"ours": both.ours, "reference": both.reference}
-    every = {side: measures.estimates(found) for side, found in sides.items()}
-    found = {side: every[side][headline(finding)] for side in sides}
-    paired = both.paired or (score(finding, both.ours), score(finding, both.reference))
-    found["difference"] = apart = difference(*paired)
+    ours, reference = (measures.estimates(side.measures) for side in (both.ours, both.reference))
+    apart = difference(both.ours.headline, both.reference.headline)
+    found = {
+        "ours": ours[headline(finding)], "reference": reference[headline(finding)],
+        "difference": apart,
+    }  # fmt: skip
     half = (found["ours"].high - found["ours"].low) / 2
     columns: dict[str, Any] = {}
     for side, value in found.items():
@@ -677,6 +505,6 @@ def _row(finding: str, both: Comparison) -> dict[str, Any]:
     return columns | {
         "n": apart.n,
         "moved": apart.mean / half if apart.mean else 0.0,
-        "word": both.word or word(finding, every["ours"]),
-        "reference_word": word(finding, every["reference"]),
+        "word": both.word or word(finding, ours),
+        "reference_word": word(finding, reference),
     }

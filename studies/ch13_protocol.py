@@ -1,8 +1,7 @@
-"""The chapter on protocol: the lines behind its table, its figures' cells, and its words."""
+"""Chapter 13 as its page shows it: the lines behind the effects, the figures' cells, the words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,8 @@ from companion.consistency import PROTOCOL
 from lib import claims
 from lib.core import Floats, unit
 from lib.diagnostics import best_of_union, jaccard, neighbourhood_preservation
-from lib.metrics import check_k, recall
-from lib.probes import maps
+from lib.metrics import recall
 from lib.probes import scores as probe_scores
-from lib.probes import splits as item_splits
 from lib.stats import Estimate, summary
 from lib.topk import topk
 from studies import measures
@@ -31,10 +28,10 @@ from studies.ch13_effects import (
     headline,
     mean_of_cosines,
     quantile_strata,
+    r2_on,
     recall_of_longer,
     split_joint,
 )
-from studies.measures import MEASURES
 
 SHORT = {
     "F1": "recall\nratio", "F2": "Jaccard", "F3": "one view's\nhits", "F3b": "balance\nof hits",
@@ -46,7 +43,7 @@ SHORT = {
 OTHER_QUESTIONS = ("an oracle with more items", "no null")
 """Choices whose sides are different questions to the same lists, not answers to one question."""
 
-Line = tuple[str, Estimate]
+Lines = dict[str, Estimate]
 """What is measured, and its value; low and high are NaN where nothing is resampled."""
 
 
@@ -62,33 +59,32 @@ def details(audit: Audit, *, retrain: bool = True) -> pd.DataFrame:
         {"choice": choice, "what": what, **found._asdict()}
         for choice, lines in parts.items()
         if retrain or lines not in (_budgets, _halves)
-        for what, found in lines(audit)
+        for what, found in lines(audit).items()
     ]
     return pd.DataFrame(rows)
 
 
-def _budgets(audit: Audit) -> Iterator[Line]:
-    """Yield the fusion's gain over LightGCN, from the reference's budgets to equal ones."""
+def _budgets(audit: Audit) -> Lines:
+    """Return the fusion's gain over LightGCN, from the reference's budgets to equal ones."""
 
     def recalls(model: str, **settings: Any) -> Floats:
         found = audit.run.view(model, audit.first, **settings)
         return recall(audit.lists(found), audit.run.dataset.test)
 
-    joint, hard = recalls("joint", **HALVES), recalls("joint", **JOINT)
+    hard, lightgcn = recalls("joint", **JOINT), recalls("lightgcn")
+    joint, wide = recalls("joint", **HALVES), recalls("lightgcn", dimension=128)
+    larger = "joint, 128 dimensions, hard negatives, over LightGCN"
     ways = {
-        "joint, 128 dimensions, hard negatives, over LightGCN by BPR": (
-            hard, recalls("lightgcn-bpr"),
-        ),
-        "joint, 128 dimensions, hard negatives, over LightGCN": (hard, recalls("lightgcn")),
-        "joint over LightGCN, both of 128 dimensions": (joint, recalls("lightgcn", dimension=128)),
-        "joint over LightGCN, both of 64 dimensions": (recalls("joint"), recalls("lightgcn")),
-    }  # fmt: skip
-    for what, (top, base) in ways.items():
-        yield what, probe_scores.estimate(measures.gain(top, base))
+        f"{larger} by BPR": (hard, recalls("lightgcn-bpr")),
+        larger: (hard, lightgcn),
+        "joint over LightGCN, both of 128 dimensions": (joint, wide),
+        "joint over LightGCN, both of 64 dimensions": (recalls("joint"), lightgcn),
+    }
+    return {what: probe_scores.estimate(measures.gain(*pair)) for what, pair in ways.items()}
 
 
-def _halves(audit: Audit) -> Iterator[Line]:
-    """Yield the recall of a joint model, of its halves, and of the two views."""
+def _halves(audit: Audit) -> Lines:
+    """Return the recall of a joint model, of its halves, and of the two views."""
     joint = audit.run.view("joint", audit.first, **HALVES)
     semantic, collaborative = audit.views(audit.first)
     first, second = split_joint(joint)
@@ -97,32 +93,35 @@ def _halves(audit: Audit) -> Iterator[Line]:
         "its semantic half": second, "the collaborative view": collaborative,
         "the semantic view": semantic,
     }  # fmt: skip
-    for what, view in ways.items():
-        yield f"recall of {what}", summary(recall(audit.lists(view), audit.run.dataset.test))
+    test = audit.run.dataset.test
+    return {f"recall of {n}": summary(recall(audit.lists(of), test)) for n, of in ways.items()}
 
 
-def _strata(audit: Audit) -> Iterator[Line]:
-    """Yield the share of items in each stratum."""
+def _strata(audit: Audit) -> Lines:
+    """Return the share of items in each stratum."""
     ways = {
         "training counts, by rank": audit.plain.strata,
         "all counts, by quantile": quantile_strata(all_counts(audit.run)),
     }
-    for way, strata in ways.items():
-        shares = np.bincount(strata, minlength=3) / len(strata)
-        for name, share in zip(("cold", "mid", "hot"), shares, strict=True):
-            yield f"share of {name} items: {way}", _exact(share)
+    return {
+        f"share of {name} items: {way}": _exact(np.mean(strata == stratum))
+        for way, strata in ways.items()
+        for stratum, name in enumerate(("cold", "mid", "hot"))
+    }
 
 
-def _identity(audit: Audit) -> Iterator[Line]:
-    """Yield how far norm-concat-norm is from the weighted mean of the cosines."""
-    lists, largest = mean_of_cosines(audit, audit.first)
-    same = (lists == audit.of_first.fused[0]).all(axis=1)
-    yield "largest difference of two scores", _exact(largest)
-    yield "share of users with the same list", _exact(float(same.mean()))
+def _identity(audit: Audit) -> Lines:
+    """Return how far norm-concat-norm is from the weighted mean of the cosines."""
+    lists, largest = mean_of_cosines(audit)
+    same = (lists == audit.seeds[0].fused[0]).all(axis=1)
+    return {
+        "largest difference of two scores": _exact(largest),
+        "share of users with the same list": _exact(same.mean()),
+    }
 
 
-def _oracle(audit: Audit) -> Iterator[Line]:
-    """Yield the recalls that an oracle's gain compares."""
+def _oracle(audit: Audit) -> Lines:
+    """Return the recalls that an oracle's gain compares."""
     found, k = audit.plain, audit.run.k
     best = [best_of_union(pair, found.relevant, k) for pair in found.pairs]
     rows = {
@@ -131,48 +130,45 @@ def _oracle(audit: Audit) -> Iterator[Line]:
         "the best K items of the union": np.mean(best, axis=0),
         "the union, up to 2K items": measures.union_recall(found.pairs, found.relevant),
     }
-    for what, values in rows.items():
-        yield f"recall of {what}", summary(values)
+    return {f"recall of {what}": summary(values) for what, values in rows.items()}
 
 
-def _null(audit: Audit) -> Iterator[Line]:
-    """Yield F2, F3 and F5 of the two views and of their nulls."""
+def _null(audit: Audit) -> Lines:
+    """Return F2, F3 and F5 of the two views and of their nulls."""
+    lines = {}
     for name in ("F2", "F3", "F5"):
-        found = measures.estimates(MEASURES[name](audit.plain))
-        yield f"{name}: text and LightGCN", found[headline(name)]
-        yield (
-            f"{name}: two seeds of {'the better view' if name == 'F5' else 'LightGCN'}",
-            found["seeds"],
-        )
-        yield f"{name}: SVD and LightGCN", found["other"]
+        found = measures.estimates(audit.side(name).measures)
+        twins = "the better view" if name == "F5" else "LightGCN"
+        lines[f"{name}: text and LightGCN"] = found[headline(name)]
+        lines[f"{name}: two seeds of {twins}"] = found["seeds"]
+        lines[f"{name}: SVD and LightGCN"] = found["other"]
+    return lines
 
 
-def _probes(audit: Audit) -> Iterator[Line]:
-    """Yield what maps fitted with and without validation reach, and how they are scored."""
+def _probes(audit: Audit) -> Lines:
+    """Return what maps fitted with and without validation reach, and how they are scored."""
     data, seed = audit.run.dataset, audit.first
     semantic, collaborative = audit.views(seed)
-    for name in ("ridge", "linear, reference", "MLP-1, reference"):
-        found = audit.mapped(semantic, collaborative, name, seed)
-        yield f"R² on held-out items: {name}", probe_scores.estimate(found.held_out)
-        yield f"R² on training items: {name}", probe_scores.estimate(found.training)
-    source, target = (view.items.double().numpy() for view in (semantic, collaborative))
-    split = item_splits.random(data.n_items)
+    names = ("ridge", "linear, reference", "MLP-1, reference")
+    maps = [audit.mapped(semantic, collaborative, name, seed) for name in names]
+    ridge, split = maps[0], maps[0].split
+    lines = {
+        f"R² on {part} items: {name}": probe_scores.estimate(r2_on(items, found, seed))
+        for name, found in zip(names, maps, strict=True)
+        for part, items in (("held-out", split.test), ("training", split.train))
+    }
+    true, guess = ridge.target[split.test], ridge.predicted[split.test]
     k = min(20, len(split.test) - 1)
-    ridge = maps.fit_ridge(maps.PairedVectors.of(source, target, split.train, split.valid))
-    true, guess = target[split.test], ridge.predict(source[split.test])
     audience = probe_scores.Audience(collaborative.users.numpy(), data.test, data.seen)
-    recalls = probe_scores.inductive_recall(audience, target, guess, split, k)
+    recalls = probe_scores.inductive_recall(audience, ridge.target, guess, split, k)
     for what, way in (("inner product", ""), ("cosine", " by cosine")):
         lost = probe_scores.drop(recalls[f"recall, true{way}"], recalls[f"recall, mapped{way}"])
-        yield f"recall lost by mapped vectors, ranked by {what}", probe_scores.estimate(lost)
-    yield (
-        "neighbourhood Jaccard, itself left out by id",
-        summary(neighbourhood_preservation(true, guess, k)),
-    )
-    yield (
-        "neighbourhood Jaccard, first column dropped",
-        summary(first_column_dropped(true, guess, k)),
-    )
+        lines[f"recall lost by mapped vectors, ranked by {what}"] = probe_scores.estimate(lost)
+    jaccards = {
+        "itself left out by id": neighbourhood_preservation(true, guess, k),
+        "first column dropped": first_column_dropped(true, guess, k),
+    }
+    return lines | {f"neighbourhood Jaccard, {n}": summary(of) for n, of in jaccards.items()}
 
 
 def first_column_dropped(x: Floats, y: Floats, k: int) -> Floats:
@@ -181,25 +177,22 @@ def first_column_dropped(x: Floats, y: Floats, k: int) -> Floats:
     The k + 1 nearest by cosine are taken, and the first of them is dropped as if it were the item
     itself. Where another item has the same direction it need not be, and the item counts as its own
     neighbour. Compare ``lib.diagnostics.neighbourhood_preservation``.
-
     """
-    check_k(k)
-    found = []
-    for vectors in (x, y):
-        directions = unit(vectors).astype(np.float32)
-        found.append(topk(directions, directions, k + 1).items.numpy()[:, 1:])
-    return jaccard(*found)
+    directions = (unit(vectors).astype(np.float32) for vectors in (x, y))
+    return jaccard(*(topk(of, of, k + 1).items.numpy()[:, 1:] for of in directions))
 
 
-def _seeds(audit: Audit) -> Iterator[Line]:
-    """Yield every finding on each seed alone."""
-    for name in FINDINGS:
-        for seed, (found, _) in zip(audit.run.seeds, audit.each_seed(name), strict=True):
-            yield f"{name}: seed {seed}", measures.estimates(found)[headline(name)]
+def _seeds(audit: Audit) -> Lines:
+    """Return every finding on each seed alone."""
+    return {
+        f"{name}: seed {seed}": measures.estimates(side.measures)[headline(name)]
+        for name in FINDINGS
+        for seed, side in zip(audit.run.seeds, audit.each_seed(name), strict=True)
+    }
 
 
 def _exact(number: float) -> Estimate:
-    return Estimate(number, np.nan, np.nan, 0)
+    return Estimate(float(number), np.nan, np.nan, 0)
 
 
 def grid(table: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -369,7 +369,12 @@ def estimates(found: Measures) -> dict[str, Estimate]:
     return {n: of if isinstance(of, Estimate) else estimate(of) for n, of in found.items()}
 
 
+def of_claim(finding: str, found: Measures) -> dict[str, Estimate]:
+    """Return the estimates of the measures that a finding's claim names."""
+    every = estimates(found)
+    return {name: every[name] for name in claims.load()[finding].measures if name in every}
+
+
 def measure(finding: str, *given: Any, **named: Any) -> dict[str, Estimate]:
     """Return the measures that a finding's claim names, from what its function takes."""
-    found = estimates(MEASURES[finding](*given, **named))
-    return {name: found[name] for name in claims.load()[finding].measures if name in found}
+    return of_claim(finding, MEASURES[finding](*given, **named))

@@ -12,7 +12,6 @@ import torch
 from companion import figures
 from companion.consistency import PROTOCOL
 from lib import claims
-from lib.core import InputError
 from lib.dataset import Dataset
 from lib.diagnostics import neighbourhood_preservation
 from lib.encoders.training import Recipe
@@ -49,7 +48,7 @@ def found(audit: Audit) -> pd.DataFrame:
 
 
 def test_the_choices_are_the_thirteen_weak_points_and_each_is_realised() -> None:
-    assert [choice.number for choice in CHOICES] == list(range(1, 14))
+    assert len(CHOICES) == 13 and all(choice.one_seed for choice in CHOICES if choice.retrains)
     assert list(EFFECTS) == [choice.name for choice in CHOICES]
     assert set(report.SHORT) == set(FINDINGS) <= {*claims.load(), FUSION} - {"F8"}
     for choice in CHOICES:
@@ -120,7 +119,7 @@ def test_two_halves_add_up_to_the_joint_model(audit: Audit) -> None:
 
 def test_concatenation_is_the_mean_of_the_cosines(audit: Audit, found: pd.DataFrame) -> None:
     views, seen = audit.views(0), audit.run.dataset.seen
-    lists, largest = ch13_effects.mean_of_cosines(audit, 0)
+    lists, largest = ch13_effects.mean_of_cosines(audit)
     weights = concatenation.best_concat(audit.run.dataset, views).info["weights"]
     cosines = [
         torch.nn.functional.cosine_similarity(v.users[:, None], v.items[None], dim=2).numpy()
@@ -137,7 +136,7 @@ def test_concatenation_is_the_mean_of_the_cosines(audit: Audit, found: pd.DataFr
 
 def test_lists_that_run_out_of_items_end_in_none(audit: Audit) -> None:
     data = audit.run.dataset
-    lists, _ = ch13_effects.mean_of_cosines(audit, 0, data.n_items)
+    lists, _ = ch13_effects.mean_of_cosines(audit_of(data, k=data.n_items))
     held = (lists >= 0).sum(axis=1)
     np.testing.assert_array_equal(held, data.n_items - np.diff(data.seen.indptr))
 
@@ -212,8 +211,6 @@ def test_dropping_the_first_column_counts_an_item_as_its_own_neighbour_where_two
     apart = np.array([[1.0, 0.1], [1, 0], [0, 1]])
     np.testing.assert_array_equal(neighbourhood_preservation(twins, apart, 1), [1, 1, 1])
     np.testing.assert_array_equal(report.first_column_dropped(twins, apart, 1), [1, 0, 1])
-    with pytest.raises(InputError, match="at least 1"):
-        report.first_column_dropped(x, y, 0)
 
 
 def test_the_words_name_what_changes_and_hold_no_number(found: pd.DataFrame) -> None:
@@ -290,10 +287,8 @@ def test_a_choice_that_changes_nothing_has_moved_nothing(audit: Audit) -> None:
     compared = ch13_effects.trained_again(audit, idle)
     assert set(compared) == set(FINDINGS)
     for name, both in compared.items():
-        paired = both.paired or (
-            ch13_effects.score(name, both.ours), ch13_effects.score(name, both.reference)
-        )  # fmt: skip
-        assert ch13_effects.difference(*paired)[:3] == (0, 0, 0), name
+        apart = ch13_effects.difference(both.ours.headline, both.reference.headline)
+        assert apart[:3] == (0, 0, 0), name
 
 
 def test_our_side_is_what_the_chapters_publish(audit: Audit) -> None:
@@ -381,10 +376,3 @@ def test_strata_by_rank_are_exact_and_by_quantile_follow_ties() -> None:
     np.testing.assert_array_equal(np.bincount(ours), [6, 2, 2])
     assert (ours[:5] == 0).all() and (ours[7:] >= 1).all()
     np.testing.assert_array_equal(reference, [0] * 7 + [1] * 3)
-
-
-@pytest.mark.parametrize("counts", [[[1.0]], [], [1.0, np.nan]])
-def test_counts_that_are_none_are_refused_in_one_sentence(counts: list[object]) -> None:
-    with pytest.raises(InputError, match="one finite number per item") as fault:
-        ch13_effects.quantile_strata(counts)
-    assert "\n" not in str(fault.value)
