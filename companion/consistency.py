@@ -1,7 +1,8 @@
 """Whether the audit of the protocol repeats the chapters' measures, to the last digit.
 
 Chapter 13 measures findings that other chapters measure, and leaves its own side in its output for
-machines to read. Two pages of one dataset that were asked the same must say the same.
+machines to read. Two pages of one dataset that were asked the same must say the same, or they are
+not published (``companion.site.publish``).
 """
 
 from __future__ import annotations
@@ -21,33 +22,33 @@ ASKED = ("dataset", "split", "seed", "seeds", "k", "encoder")
 """Parameters of which two pages must have the same values to be compared."""
 
 
-def contradictions(executed: Path, chapters: Path) -> tuple[list[str], list[str]]:
-    """Return what the audit and a chapter give differently, and what was compared.
+def contradictions(executed: Path, chapters: Path) -> list[str]:
+    """Return a sentence for each measure that the audit and a chapter give differently.
 
-    Both are lists of sentences such as "F9 on games". Compared are the findings of every dataset's
-    folder under ``executed`` whose pages have the code of ``chapters`` and were asked the same.
+    Compared are the findings of every dataset's folder under ``executed``, where both pages have
+    the code of ``chapters`` and were asked the same.
     """
-    different, compared = [], []
+    found = []
     records = records_in(executed)
     for page in sorted(executed.glob(f"*/{AUDIT}.ipynb")):
         audit = _audit(page)
-        if audit is None or not current(page, chapters):
+        if audit is None or not _current(page, chapters):
             continue
-        for finding, measures in audit["measures"].items():
-            record, other = records.get((finding, page.parent.name), ({}, page))
-            if not record or not current(other, chapters) or not _same_question(audit, record):
+        for finding, ours in audit["measures"].items():
+            record, other = records.get((finding, page.parent.name), (None, page))
+            if not record or not _current(other, chapters) or not _same_question(audit, record):
                 continue
-            name = f"{finding} on {page.parent.name}"
-            compared.append(name)
-            for measure in sorted(measures.keys() | record["measures"].keys()):
-                sides = measures.get(measure), record["measures"].get(measure)
-                if sides[0] != sides[1]:
-                    different.append(f"{name}: {measure} is {sides[0]} in {page.stem} and "
-                                     f"{sides[1]} in {other.stem}")  # fmt: skip
-    return different, compared
+            theirs = record["measures"]
+            found += [
+                f"{finding} on {page.parent.name}: {name} is {ours.get(name)} in {page.stem} and "
+                f"{theirs.get(name)} in {other.stem}; execute both again with the same code."
+                for name in sorted(ours.keys() | theirs.keys())
+                if ours.get(name) != theirs.get(name)
+            ]
+    return found
 
 
-def current(page: Path, chapters: Path) -> bool:
+def _current(page: Path, chapters: Path) -> bool:
     """Return whether an executed page has the code cells of its chapter."""
     chapter = chapters / page.name
     return chapter.is_file() and _code(page) == _code(chapter)

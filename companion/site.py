@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from companion.execute import execute, slug
+from companion.consistency import contradictions
+from companion.execute import ChapterError, execute, slug
 from lib.core import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -159,7 +160,8 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
     """Copy the chapters executed for ``names`` to ``executed/``, and update the scoreboard.
 
     A published chapter that was not executed stays, unless the book has no such chapter any more.
-    Raises InputError if nothing was executed for a name.
+    Raises InputError if nothing was executed for a name, and ChapterError if published pages then
+    contradict each other: what was copied stays, to be looked at.
     """
     copied = []
     for name in map(slug, names):
@@ -180,4 +182,6 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
         out = root / EXECUTED / board.name
         copied.append(execute(board, None, {"fresh": EXECUTED}, out))
     write_toc(root, root)
+    if found := contradictions(root / EXECUTED, root / "chapters"):
+        raise ChapterError("\n".join(found))
     return copied

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from companion import site
 from companion.consistency import PROTOCOL, contradictions
+from companion.execute import ChapterError
 from companion.scoreboard import RECORD
 
-ROOT = Path(__file__).parents[2]
 ASKED = {"dataset": "x", "split": "random", "seed": 0, "seeds": 2, "k": 20, "encoder": "minilm"}
 JACCARD = {"jaccard": [0.125, 0.1, 0.15, 90], "seeds": [0.5, None, None, 0]}
 
@@ -28,41 +29,47 @@ def page(path: Path, code: str, data: dict[str, Any] | None = None) -> None:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Callable[..., tuple[list[str], list[str]]]:
+def book(tmp_path: Path) -> Callable[..., list[str]]:
     """Write two pages of one dataset and return what they contradict each other in."""
 
     def compared(
         audit: dict[str, Any] = JACCARD, asked: dict[str, Any] | None = None, code: str = "page = 1"
-    ) -> tuple[list[str], list[str]]:
-        chapters, executed = tmp_path / "chapters", tmp_path / "executed"
-        page(chapters / "13-protocol.ipynb", "epochs = 200  # at most")
-        page(chapters / "03-agreement.ipynb", "page = 1")
-        parameters = ASKED | {"epochs": 200, "device": "cpu"} | (asked or {})
-        record = {"dataset": "x", "parameters": parameters, "measures": {"F2": audit}}
-        page(executed / "x/13-protocol.ipynb", "epochs = 200  # at most", {PROTOCOL: record})
-        claim = {
-            "claim": "F2", "chapter": "03-agreement", "parameters": ASKED | {"device": "cuda"},
-            "measures": JACCARD, "verdict": "holds", "reason": "", "dataset": "x",
-        }  # fmt: skip
-        page(executed / "x/03-agreement.ipynb", code, {RECORD: claim})
-        return contradictions(executed, chapters)
+    ) -> list[str]:
+        write(tmp_path, tmp_path / "executed", audit, asked, code)
+        return contradictions(tmp_path / "executed", tmp_path / "chapters")
 
     return compared
 
 
-def test_pages_that_agree_to_the_last_digit(
-    book: Callable[..., tuple[list[str], list[str]]],
-) -> None:
-    assert book() == ([], ["F2 on x"])
+def write(
+    root: Path, executed: Path, audit: dict[str, Any],
+    asked: dict[str, Any] | None = None, code: str = "page = 1",
+) -> None:  # fmt: skip
+    """Write two chapters, and their pages of dataset x."""
+    page(root / "chapters/13-protocol.ipynb", "epochs = 200  # at most")
+    page(root / "chapters/03-agreement.ipynb", "page = 1")
+    parameters = ASKED | {"epochs": 200, "device": "cpu"} | (asked or {})
+    record = {"dataset": "x", "parameters": parameters, "measures": {"F2": audit}}
+    page(executed / "x/13-protocol.ipynb", "epochs = 200  # at most", {PROTOCOL: record})
+    claim = {
+        "claim": "F2", "chapter": "03-agreement", "parameters": ASKED | {"device": "cuda"},
+        "measures": JACCARD, "verdict": "holds", "reason": "", "dataset": "x",
+    }  # fmt: skip
+    page(executed / "x/03-agreement.ipynb", code, {RECORD: claim})
 
 
-def test_the_last_digit_counts(book: Callable[..., tuple[list[str], list[str]]]) -> None:
-    other = JACCARD | {"jaccard": [0.12500000000000003, 0.1, 0.15, 90]}
-    different, compared = book(other)
-    assert compared == ["F2 on x"] and len(different) == 1
-    assert "F2 on x: jaccard is [0.12500000000000003, " in different[0]
-    missing, _ = book({"jaccard": JACCARD["jaccard"]})
-    assert len(missing) == 1 and "seeds is None in 13-protocol" in missing[0]
+OTHER = JACCARD | {"jaccard": [0.12500000000000003, 0.1, 0.15, 90]}
+
+
+def test_pages_that_agree_contradict_each_other_in_nothing(book: Callable[..., list[str]]) -> None:
+    assert book() == []
+
+
+def test_the_last_digit_counts(book: Callable[..., list[str]]) -> None:
+    (sentence,) = book(OTHER)
+    assert sentence.startswith("F2 on x: jaccard is [0.12500000000000003, ")
+    (missing,) = book({"jaccard": JACCARD["jaccard"]})
+    assert "seeds is None in 13-protocol" in missing
 
 
 @pytest.mark.parametrize(
@@ -71,11 +78,25 @@ def test_the_last_digit_counts(book: Callable[..., tuple[list[str], list[str]]])
     ids=["other seeds", "fewer epochs", "old code"],
 )
 def test_pages_that_were_asked_otherwise_are_not_compared(
-    book: Callable[..., tuple[list[str], list[str]]], change: dict[str, Any]
+    book: Callable[..., list[str]], change: dict[str, Any]
 ) -> None:
-    assert book(JACCARD | {"jaccard": [1, 1, 1, 1]}, **change) == ([], [])
+    assert book(OTHER, **change) == []
+
+
+def test_pages_that_contradict_each_other_are_refused_and_stay(tmp_path: Path) -> None:
+    (tmp_path / "workflow.yml").write_text(
+        "datasets: [x]\npages: {intro: [], reference: []}\ntitles: {}\n"
+    )
+    fresh = tmp_path / "_build/executed"
+    write(tmp_path, fresh, JACCARD)
+    assert len(site.publish(["x"], tmp_path)) == 2
+    write(tmp_path, fresh, OTHER)
+    with pytest.raises(ChapterError) as refusal:  # exit status 1
+        site.publish(["x"], tmp_path)
+    (sentence,) = str(refusal.value).splitlines()
+    assert sentence.startswith("F2 on x: jaccard is [0.12500000000000003, ")
+    assert "0.12500000000000003" in (tmp_path / "executed/x/13-protocol.ipynb").read_text()
 
 
 def test_the_published_pages_do_not_contradict_each_other() -> None:
-    different, _ = contradictions(ROOT / "executed", ROOT / "chapters")
-    assert not different
+    assert contradictions(site.ROOT / "executed", site.ROOT / "chapters") == []
