@@ -39,7 +39,7 @@ _BLOCK = 4096  # users whose candidates are scored by all views at once
 
 
 class TooLargeError(InputError):
-    """The dataset is too large for a method; the comparison goes on without it."""
+    """The dataset is too large for a method, and the comparison goes on without it."""
 
 
 class ViewSpec(NamedTuple):
@@ -69,12 +69,16 @@ class MethodLists(NamedTuple):
 
 
 class Method(NamedTuple):
-    """A method: its name, family and views, and what makes its lists from a run and a seed."""
+    """A method: its name, family and views, and what makes lists from a run, a seed and views."""
 
     name: str
     family: str
     views: tuple[ViewSpec, ...]
-    make: Callable[[Run, int], MethodLists]
+    maker: Callable[[Run, int, Sequence[ViewSpec]], MethodLists]
+
+    def make(self, run: Run, seed: int) -> MethodLists:
+        """Return the method's lists for one seed."""
+        return self.maker(run, seed, self.views)
 
 
 TEXT, LIGHTGCN = ViewSpec("linear"), ViewSpec("lightgcn")
@@ -130,20 +134,19 @@ SCALES: dict[str, Callable[[Any], np.ndarray]] = {
 
 def methods() -> list[Method]:
     """Return the methods that are compared at one budget."""
-    three, every = (*BOTH, ViewSpec("svd")), tuple(SINGLES.values())
     seeds = (LIGHTGCN, LIGHTGCN._replace(other=True))
     narrow = tuple(spec._replace(settings=(("dimension", 32),)) for spec in seeds)
+    three, every = (*BOTH, ViewSpec("svd")), tuple(SINGLES.values())
     return [
-        *(_one_view(name, SINGLE, spec) for name, spec in SINGLES.items()),
-        *(_one_view(name, ALIGNMENT, spec) for name, spec in ALIGNED.items()),
+        *(Method(name, SINGLE, (spec,), _one_view) for name, spec in SINGLES.items()),
+        *(Method(name, ALIGNMENT, (spec,), _one_view) for name, spec in ALIGNED.items()),
         Method("ridge-mapped text", ALIGNMENT, (LIGHTGCN,), _mapped),
-        *(_one_view(name, FUSION, spec) for name, spec in TRAINED_TOGETHER.items()),
-        Method("norm-concat, equal weights", FUSION, BOTH, partial(_even, BOTH)),
-        Method("norm-concat, weight on validation", FUSION, BOTH, partial(_weighted, BOTH)),
+        *(Method(name, FUSION, (spec,), _one_view) for name, spec in TRAINED_TOGETHER.items()),
+        Method("norm-concat, equal weights", FUSION, BOTH, _even),
+        Method("norm-concat, weight on validation", FUSION, BOTH, _weighted),
         Method("norm-concat, a weight per user", FUSION, BOTH, _gated),
-        Method("norm-concat with SVD, weights on validation", FUSION, three,
-               partial(_weighted, three)),
-        Method("N views, chosen on validation", FUSION, every, partial(_selected, every)),
+        Method("norm-concat with SVD, weights on validation", FUSION, three, _weighted),
+        Method("N views, chosen on validation", FUSION, every, _selected),
         *(Method(f"CombSUM, {name}", FUSION, BOTH, partial(_of_lists, fusion.comb_sum, scale))
           for name, scale in SCALES.items()),
         # a negative sum times a count would push down what both lists hold
@@ -153,16 +156,16 @@ def methods() -> list[Method]:
         Method("reciprocal rank fusion", FUSION, BOTH, partial(_of_lists, fusion.rrf, None)),
         Method("Borda count", FUSION, BOTH, partial(_of_lists, fusion.borda, None)),
         Method("interleaving", FUSION, BOTH, partial(_of_lists, fusion.interleave, None)),
-        Method("two LightGCN seeds, 64 + 64", NULL, seeds, partial(_even, seeds)),
-        Method("two LightGCN seeds, 32 + 32", NULL, narrow, partial(_even, narrow)),
-        _one_view("popularity", NULL, ViewSpec("popularity")),
-        _one_view("random", NULL, ViewSpec("random")),
+        Method("two LightGCN seeds, 64 + 64", NULL, seeds, _even),
+        Method("two LightGCN seeds, 32 + 32", NULL, narrow, _even),
+        Method("popularity", NULL, (ViewSpec("popularity"),), _one_view),
+        Method("random", NULL, (ViewSpec("random"),), _one_view),
     ]  # fmt: skip
 
 
 def reference_methods() -> list[Method]:
     """Return the methods at the unequal settings of the paper's reference."""
-    return [_one_view(name, family, spec) for name, (family, spec) in REFERENCE.items()]
+    return [Method(name, of, (spec,), _one_view) for name, (of, spec) in REFERENCE.items()]
 
 
 def too_large(dataset: Dataset, spec: ViewSpec) -> str:
@@ -199,13 +202,10 @@ def fitted(run: Run, seed: int, spec: ViewSpec) -> View:
 
 def candidates(run: Run, seed: int, spec: ViewSpec, part: Part) -> TopK:
     """Return the best ``DEPTH`` items of a view for every user, with their scores."""
-
-    def make() -> TopK:
-        view, dataset = fitted(run, seed, spec), run.dataset
-        depth = min(max(DEPTH, run.k), dataset.n_items)
-        seen = dataset.seen if part == "test" else dataset.train
-        return topk(view.users, view.items, depth, exclude=seen)
-
+    view, dataset = fitted(run, seed, spec), run.dataset
+    depth = min(max(DEPTH, run.k), dataset.n_items)
+    seen = dataset.seen if part == "test" else dataset.train
+    make = partial(topk, view.users, view.items, depth, exclude=seen)
     return run.once(("candidates", seed, spec, part), make)
 
 
@@ -234,48 +234,46 @@ def _ranking(run: Run, view: View, trials: int = 1, chosen: str = "") -> MethodL
     return MethodLists(lambda part, k: run.lists_of(view, k, part), dimensions, trials, chosen)
 
 
-def _one_view(name: str, family: str, spec: ViewSpec) -> Method:
-    def make(run: Run, seed: int) -> MethodLists:
-        view = fitted(run, seed, spec)
-        chosen = f"auxiliary weight {auxiliary_weight(run, spec):g}" if spec.tuned else ""
-        made = _ranking(run, view, 1 + _trials_within(run, seed, [spec]), chosen)
-        if spec not in SINGLES.values():
-            return made
-        # the start of the candidates that fusions need anyway
-        return made._replace(
-            lists=lambda part, k: candidates(run, seed, spec, part).items[:, :k].numpy()
-        )
-
-    return Method(name, family, (spec,), make)
+def _one_view(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
+    (spec,) = specs
+    chosen = f"auxiliary weight {auxiliary_weight(run, spec):g}" if spec.tuned else ""
+    trials = 1 + _trials_within(run, seed, specs)
+    made = _ranking(run, fitted(run, seed, spec), trials, chosen)
+    if spec not in SINGLES.values():
+        return made
+    # the start of the candidates that fusions need anyway
+    return made._replace(
+        lists=lambda part, k: candidates(run, seed, spec, part).items[:, :k].numpy()
+    )
 
 
-def _mapped(run: Run, seed: int) -> MethodLists:
-    """Rank LightGCN's item vectors, as a ridge map predicts them from text, for its users."""
-    dataset, collaborative = run.dataset, fitted(run, seed, LIGHTGCN)
+def _mapped(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
+    """Rank a view's item vectors, as a ridge map predicts them from text, for its users."""
+    dataset, view = run.dataset, fitted(run, seed, *specs)
     source = normalize(text.encode(dataset, run.encoder), dim=1).numpy()
-    target = collaborative.items.numpy()
     split = random_items(dataset.n_items, seed=seed)
     learn = np.concatenate([split.train, split.test])  # all but the items that choose λ
-    found = maps.fit_ridge(maps.PairedVectors.of(source, target, learn, split.valid))
-    mapped = normalize(torch.from_numpy(found.predict(source).astype(np.float32)), dim=1)
-    return _ranking(run, View(collaborative.users, mapped, {}), len(maps.PENALTIES))
+    pairs = maps.PairedVectors.of(source, view.items.numpy(), learn, split.valid)
+    predicted = maps.fit_ridge(pairs).predict(source).astype(np.float32)
+    mapped = normalize(torch.from_numpy(predicted), dim=1)
+    return _ranking(run, View(view.users, mapped, {}), len(maps.PENALTIES))
 
 
-def _even(specs: Sequence[ViewSpec], run: Run, seed: int) -> MethodLists:
+def _even(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
     return _ranking(run, even_concat([fitted(run, seed, spec) for spec in specs]))
 
 
-def _weighted(specs: Sequence[ViewSpec], run: Run, seed: int) -> MethodLists:
+def _weighted(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
     """Rank by the concatenation whose weights, in tenths, have the best validation recall."""
     found = best_concat(run.dataset, [fitted(run, seed, spec) for spec in specs])
     trials = found.info["trials"] + _trials_within(run, seed, specs)
     return _ranking(run, found, trials, _weights_text(specs, found.info["weights"]))
 
 
-def _gated(run: Run, seed: int) -> MethodLists:
+def _gated(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
     """Rank by the concatenation whose weight is predicted for every user from a few features."""
     dataset, subset = run.dataset, validation_users(run.dataset)
-    views = (fitted(run, seed, spec) for spec in BOTH)
+    views = (fitted(run, seed, spec) for spec in specs)
     semantic, collaborative = ((view.users.numpy(), view.items.numpy()) for view in views)
     grid = fusion.simplex(2)[:, 1]  # the evenest first
     recalls = np.full((dataset.n_users, len(grid)), np.nan)
@@ -293,7 +291,7 @@ def _gated(run: Run, seed: int) -> MethodLists:
     return _ranking(run, view, len(grid), chosen)
 
 
-def _selected(offered: Sequence[ViewSpec], run: Run, seed: int) -> MethodLists:
+def _selected(run: Run, seed: int, offered: Sequence[ViewSpec]) -> MethodLists:
     """Rank by the weighted sum of the views that forward selection takes on validation."""
     dataset, subset = run.dataset, validation_users(run.dataset)
     able = [spec for spec in offered if not too_large(dataset, spec)]
@@ -315,12 +313,9 @@ def _selected(offered: Sequence[ViewSpec], run: Run, seed: int) -> MethodLists:
     taken = {spec: w for spec, w in zip(able, choice.weights, strict=True) if w > 0}
 
     def lists(part: Part, k: int) -> Lists:
-        blocks = []
-        for start in range(0, dataset.n_users, _BLOCK):
-            users = slice(start, min(start + _BLOCK, dataset.n_users))
-            some = pool(part, users, list(taken))
-            blocks.append(learned.fuse_pool(some, list(taken.values()), k))
-        return np.concatenate(blocks)
+        starts = range(0, dataset.n_users, _BLOCK)
+        pools = (pool(part, slice(start, start + _BLOCK), list(taken)) for start in starts)
+        return np.concatenate([learned.fuse_pool(one, list(taken.values()), k) for one in pools])
 
     # a sum of inner products is that of vectors side by side, so these rank
     dimension = sum(view.items.shape[1] for view in views.values())
@@ -333,32 +328,35 @@ def _of_lists(
     scale: Callable[[Any], np.ndarray] | None,
     run: Run,
     seed: int,
+    specs: Sequence[ViewSpec],
 ) -> MethodLists:
-    """Fuse the two views' candidates: by ranks, or by scores where there is a scale for them."""
+    """Fuse the views' candidates: by ranks, or by scores where there is a scale for them."""
 
     def lists(part: Part, k: int) -> Lists:
-        found = [candidates(run, seed, spec, part) for spec in BOTH]
+        found = [candidates(run, seed, spec, part) for spec in specs]
         items = [one.items.numpy() for one in found]
         if scale is None:
             return fuse(items, k)
         return fuse(items, [scale(one.scores.numpy()) for one in found], k)
 
-    return MethodLists(lists, tuple(fitted(run, seed, spec).items.shape[1] for spec in BOTH))
+    return MethodLists(lists, tuple(fitted(run, seed, spec).items.shape[1] for spec in specs))
 
 
-def _of_weighted_scores(run: Run, seed: int) -> MethodLists:
+def _of_weighted_scores(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
     """Fuse by the weighted sum whose scale and weights have the best validation recall."""
     dataset, subset = run.dataset, validation_users(run.dataset)
-    found = [candidates(run, seed, spec, "valid") for spec in BOTH]
+    found = [candidates(run, seed, spec, "valid") for spec in specs]
     items, scores = [x.items.numpy()[subset] for x in found], [x.scores.numpy() for x in found]
     tried: dict[tuple[str, tuple[float, ...]], float] = {}
     for name, scale in SCALES.items():
         scaled = [scale(one[subset]) for one in scores]
-        for weights in map(tuple, fusion.simplex(2)):
+        for weights in map(tuple, fusion.simplex(len(specs))):
             fused = fusion.weighted(items, scaled, weights, min(VALIDATION_K, dataset.n_items))
             tried[name, weights] = float(np.nanmean(recall(fused, dataset.valid[subset])))
     name, weights = max(tried, key=tried.__getitem__)
-    made = _of_lists(
-        lambda items, scores, k: fusion.weighted(items, scores, weights, k), SCALES[name], run, seed
-    )
-    return made._replace(trials=len(tried), chosen=f"{name}: {_weights_text(BOTH, weights)}")
+
+    def fuse(items: Sequence[Lists], scores: Sequence[np.ndarray], k: int) -> Lists:
+        return fusion.weighted(items, scores, weights, k)
+
+    made = _of_lists(fuse, SCALES[name], run, seed, specs)
+    return made._replace(trials=len(tried), chosen=f"{name}: {_weights_text(specs, weights)}")

@@ -20,7 +20,7 @@ from lib.metrics import Floats, ndcg, recall
 from lib.views import View
 from studies import ch08_methods
 from studies.ch08_methods import BOTH, LIGHTGCN, TEXT, Method, TooLargeError, ViewSpec, fitted
-from studies.context import Run
+from studies.context import Run, check_bounds
 
 EVERY_SEED = (TEXT, LIGHTGCN, ViewSpec("joint"))
 """Views that every training seed has, as closed forms have, however few the others have."""
@@ -61,8 +61,7 @@ class MethodScores:
 
 def check_epochs(epochs: int) -> None:
     """Refuse a limit of epochs that trains nothing or for ever."""
-    if not 1 <= epochs <= 1000:
-        raise InputError(f"epochs = {epochs} was given; give 1 to 1000, usually 200")
+    check_bounds("epochs", epochs, 1, 1000)
 
 
 def lengths(run: Run) -> list[int]:

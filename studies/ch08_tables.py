@@ -43,19 +43,18 @@ def best_method(
 def f8_methods(scores: Sequence[MethodScores]) -> dict[str, MethodScores]:
     """Return the methods that F8 compares: the best of three families on validation, and a null.
 
-    ``fusion``, ``alignment`` and ``single`` have vectors of at most ``MAX_DIMENSION``, or fuse
-    lists of such views; ``seeds`` is the ensemble of two LightGCN seeds whose total dimension is
+    ``fusion``, ``alignment`` and ``single`` have vectors, or fuse lists of views, of at most
+    ``MAX_DIMENSION``; ``seeds`` is the ensemble of two LightGCN seeds whose total dimension is
     nearest to the fusion's.
     """
-    fused = best_method(scores, FUSION, max_dimension=MAX_DIMENSION)
-    ensembles = [one for one in scores if one.method.family == NULL and len(one.method.views) > 1]
-    total = sum(fused.dimensions)
-    return {
-        "fusion": fused,
-        "alignment": best_method(scores, ALIGNMENT, max_dimension=MAX_DIMENSION),
-        "single": best_method(scores, SINGLE, max_dimension=MAX_DIMENSION),
-        "seeds": min(ensembles, key=lambda one: abs(sum(one.dimensions) - total)),
+    families = {"fusion": FUSION, "alignment": ALIGNMENT, "single": SINGLE}
+    found = {
+        name: best_method(scores, family, max_dimension=MAX_DIMENSION)
+        for name, family in families.items()
     }
+    total = sum(found["fusion"].dimensions)
+    ensembles = [one for one in scores if one.method.family == NULL and len(one.method.views) > 1]
+    return found | {"seeds": min(ensembles, key=lambda one: abs(sum(one.dimensions) - total))}
 
 
 def f8_measures(compared: dict[str, MethodScores], k: int) -> dict[str, Estimate]:
@@ -108,11 +107,11 @@ def leader_text(scores: Sequence[MethodScores], k: int) -> str:
 def tidy_table(scores: Sequence[MethodScores], leader: MethodScores, k: int) -> pd.DataFrame:
     """Return all that is known of every method, by family and then by validation score.
 
-    Columns what, family, validation; mean, low, high and n of Recall@k, for figures; for each
-    length K recall@K and ndcg@K, each also with _low and _high; difference of Recall@k from the
-    leader, with _low and _high, its effect (d_z), the randomisation p and p_holm, corrected over
-    all methods but the leader; seconds, parameters, dimension, seeds, trials, chosen, reason.
-    Methods that were not run have NaN for numbers and stand last in their family.
+    Columns what, family, validation; mean, low, high and n of Recall@k; recall@K and ndcg@K for
+    each length K; difference of Recall@k from the leader, its effect (d_z), randomisation p and
+    p_holm, corrected over all methods but the leader; seconds, parameters, dimension, seeds,
+    trials, chosen, reason. Intervals have columns _low and _high. Methods that were not run have
+    NaN for numbers and stand last in their family.
     """
     found = pd.DataFrame([_record(one, leader, k) for one in scores])
     order = found.assign(family=found["family"].map(FAMILIES.index))
@@ -133,7 +132,7 @@ def _record(one: MethodScores, leader: MethodScores, k: int) -> dict[str, object
             for length, column in values.items():
                 record |= _with_bounds(f"{name}@{length}", summary(column))
         test = paired(one.recall_at(k), leader.recall_at(k))
-        record |= _with_bounds("difference", (test.difference, test.low, test.high))
+        record |= _with_bounds("difference", test)
         record |= {"effect": test.effect, "p": np.nan if one is leader else test.p}
     return record | {
         "seconds": one.seconds,

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from lib.core import InputError
-from lib.stats import Estimate, value_of_totals
+from lib.stats import Estimate
 from studies.ch11_shared_fraction import SharedFraction
-from studies.ch11_worlds import LEVELS, MEASURES, with_derived_columns
+from studies.ch11_worlds import LEVELS, measures_of
+from studies.context import check_bounds
 
 HALF, WHOLE = 0.5, 1.0
 """The two shared fractions that the claims are about."""
@@ -26,21 +26,18 @@ VARIATIONS: dict[str, dict[str, float]] = {
 
 def worlds_per_level(worlds: int) -> dict[float, int]:
     """Return how many worlds to draw by shared fraction: all for the claims' two, else a fifth."""
-    if not 2 <= worlds <= 200:
-        raise InputError(f"worlds = {worlds} was given; give 2 to 200, usually 10")
+    check_bounds("worlds", worlds, 2, 200)
     counts = {level: worlds if level in (HALF, WHOLE) else worlds // 5 for level in LEVELS}
     return {level: count for level, count in counts.items() if count}
 
 
 def mean_over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
-    """Return the mean of one of ``MEASURES`` over worlds, with Student's interval (n: worlds).
+    """Return the mean of one of ``measures_of`` over worlds, with Student's interval (n: worlds).
 
     It covers the differences between worlds too, which an interval over pooled users leaves out;
     NaN for a single world.
     """
-    function, names = MEASURES[measure]
-    every = [with_derived_columns(table) for table in tables]
-    values = [value_of_totals(function, *(table[name] for name in names)) for table in every]
+    values = [measures_of(table)[measure].value for table in tables]
     n = len(values)
     if n < 2:
         return Estimate(values[0], np.nan, np.nan, n)

@@ -181,16 +181,15 @@ def _users(setting: Setting) -> _Users:
     squares = chi2.ppf(points, FACTORS).T * per_item  # of a user's factors, 3 × m
     s, a, b = squares * per_item  # variances of the three parts of their utility
     per_factor = setting.noise**2 * (common + own) / 2
-    noise_a = per_factor * (squares[0] + squares[1])
-    noise_b = per_factor * (squares[0] + squares[2])
-    whole, know_a, know_b = s + a + b, s + a, s + b
-    var_a, var_b = know_a + noise_a, know_b + noise_b
+    noise_a, noise_b = (per_factor * (squares[0] + private) for private in squares[1:])
+    whole, known_a, known_b = s + a + b, s + a, s + b
+    var_a, var_b = known_a + noise_a, known_b + noise_b
     return _Users(
-        STRENGTH * np.sqrt(whole),
-        know_a / np.sqrt(var_a * whole),
-        know_b / np.sqrt(var_b * whole),
-        s / np.sqrt(var_a * var_b),
-        (know_b + setting.common * noise_b) / var_b,
+        spread=STRENGTH * np.sqrt(whole),
+        semantic=known_a / np.sqrt(var_a * whole),
+        collaborative=known_b / np.sqrt(var_b * whole),
+        between=s / np.sqrt(var_a * var_b),
+        replicates=(known_b + setting.common * noise_b) / var_b,
     )
 
 
@@ -208,12 +207,13 @@ def _interactions(setting: Setting, spread: Floats) -> tuple[Floats, Floats]:
         return np.asarray(-np.expm1(-np.exp(spread[:, None] * GRID - edge[:, None])))
 
     wanted = setting.interactions / N_ITEMS
-    drawn = chosen(_root(lambda x: chosen(x) @ WEIGHTS - wanted, np.full_like(spread, -60), 120))
+    drawn = chosen(_root(lambda x: chosen(x) @ WEIGHTS - wanted, 60))
     return drawn * (1 - tests), drawn
 
 
-def _root(function: Callable[[Floats], Floats], low: Floats, width: float) -> Floats:
-    """Return each user's root of a falling function in (low, low + width), by bisection."""
+def _root(function: Callable[[Floats], Floats], bound: float) -> Floats:
+    """Return each user's root of a falling function within ± ``bound``, by bisection (m)."""
+    low, width = np.full(USERS, -bound), 2 * bound
     for _ in range(45):
         width /= 2
         low = np.where(function(low + width) > 0, low + width, low)
@@ -228,15 +228,18 @@ class _Ranked(NamedTuple):
     recall: Floats
 
 
-def _ranked(setting: Setting, rho: Floats, seen: Floats, drawn: Floats) -> _Ranked:
-    residual = np.sqrt(1 - rho**2)[:, None]
-    mean = rho[:, None] * GRID
+def _given_utility(rho: Floats, edge: Floats) -> Floats:
+    """Return a list's edge in standard units of the score that is left at each utility (m × g)."""
+    found: Floats = (edge[:, None] - rho[:, None] * GRID) / np.sqrt(1 - rho**2)[:, None]
+    return found
 
+
+def _ranked(setting: Setting, rho: Floats, seen: Floats, drawn: Floats) -> _Ranked:
     def listed(edge: Floats) -> Floats:
-        return ndtr((mean - edge[:, None]) / residual)
+        return ndtr(-_given_utility(rho, edge))
 
     wanted = setting.k / N_ITEMS
-    edge = _root(lambda x: ((1 - seen) * listed(x)) @ WEIGHTS - wanted, np.full_like(rho, -8), 16)
+    edge = _root(lambda x: ((1 - seen) * listed(x)) @ WEIGHTS - wanted, 8)
     return _Ranked(rho, edge, (drawn * listed(edge)) @ WEIGHTS / (drawn @ WEIGHTS))
 
 
@@ -244,14 +247,11 @@ def _pair(
     setting: Setting, one: _Ranked, other: _Ranked, between: Floats, seen: Floats, drawn: Floats
 ) -> tuple[float, float, float]:
     """Return Jaccard, recall of the union by inclusion and exclusion, and recall of the sum."""
-    residual = [np.sqrt(1 - x.rho**2) for x in (one, other)]
-    edges = [
-        (x.edge[:, None] - x.rho[:, None] * GRID) / gap[:, None]
-        for x, gap in zip((one, other), residual, strict=True)
-    ]
+    first, second = (_given_utility(x.rho, x.edge) for x in (one, other))
     # the correlation that is left given the utility
-    partial = (between - one.rho * other.rho) / (residual[0] * residual[1])
-    both = both_above(edges[0], edges[1], np.clip(partial, -0.999, 0.999)[:, None])  # m × g
+    residual = np.sqrt(1 - one.rho**2) * np.sqrt(1 - other.rho**2)
+    partial = np.clip((between - one.rho * other.rho) / residual, -0.999, 0.999)
+    both = both_above(first, second, partial[:, None])  # m × g
     overlap = ((1 - seen) * both) @ WEIGHTS * N_ITEMS / setting.k
     found = (drawn * both) @ WEIGHTS / (drawn @ WEIGHTS)
     # a sum of two standard scores correlates with the utility by (r₁ + r₂) / √(2 + 2ρ)

@@ -27,7 +27,8 @@ from lib.core import Floats, generator
 from lib.dataset import Dataset
 from lib.probes import maps
 from lib.probes import splits as item_splits
-from lib.stats import Estimate, of_totals, summary
+from lib.probes.scores import Totals, estimate, mean
+from lib.stats import Estimate, summary
 from lib.topk import topk
 from studies import ch11_shared_fraction, ch11_theory
 from studies.ch11_theory import Setting
@@ -66,45 +67,39 @@ def world_table(
     return pd.DataFrame(table)
 
 
-def _gain(top: Floats, base: Floats) -> Floats:
-    return top / base - 1
+def measures_of(table: pd.DataFrame) -> dict[str, Totals]:
+    """Return what two views and two replicates show, as functions of totals over a table's users.
 
+    They are those of ``ch11_theory.Prediction``, and by how much the views differ from the
+    replicates: in Jaccard (``overlap``), oracle (``gain``) and fusion (``benefit``).
+    """
+    of = {str(name): table[name].to_numpy() for name in table}
 
-def _ratio_difference(top: Floats, base: Floats, other: Floats, other_base: Floats) -> Floats:
-    return top / base - other / other_base
+    def gain(top: str, base: str) -> Totals:
+        return Totals((of[top], of[base]), lambda a, b: a / b - 1)
 
+    def difference(top: str) -> Totals:
+        columns = (of[top], of["better"], of[f"{top}_seeds"], of["better_seeds"])
+        return Totals(columns, lambda a, b, c, d: a / b - c / d)
 
-MEASURES: dict[str, tuple[Callable[..., Floats], tuple[str, ...]]] = {
-    "jaccard": (np.divide, ("jaccard", "users")),
-    "jaccard_seeds": (np.divide, ("jaccard_seeds", "users")),
-    "oracle": (_gain, ("union", "better")),
-    "oracle_seeds": (_gain, ("union_seeds", "better_seeds")),
-    "fusion": (_gain, ("fused", "better")),
-    "fusion_seeds": (_gain, ("fused_seeds", "better_seeds")),
-    "overlap": (np.divide, ("apart", "users")),
-    "gain": (_ratio_difference, ("union", "better", "union_seeds", "better_seeds")),
-    "benefit": (_ratio_difference, ("fused", "better", "fused_seeds", "better_seeds")),
-    "over_seeds": (_gain, ("fused", "fused_seeds")),
-}
-"""Each measure of ``pooled``: a function of the totals over users of some columns."""
-
-
-def with_derived_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a world's table with the further columns that ``MEASURES`` needs."""
-    return table.assign(users=1.0, apart=table["jaccard_seeds"] - table["jaccard"])
+    return {
+        "jaccard": mean(of["jaccard"]),
+        "jaccard_seeds": mean(of["jaccard_seeds"]),
+        "oracle": gain("union", "better"),
+        "oracle_seeds": gain("union_seeds", "better_seeds"),
+        "fusion": gain("fused", "better"),
+        "fusion_seeds": gain("fused_seeds", "better_seeds"),
+        "overlap": mean(of["jaccard_seeds"] - of["jaccard"]),
+        "gain": difference("union"),
+        "benefit": difference("fused"),
+        "over_seeds": gain("fused", "fused_seeds"),
+    }
 
 
 def pooled(tables: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
-    """Return the measures of several worlds, with intervals over the users of all of them.
-
-    They are those of ``ch11_theory.Prediction``, and by how much two views differ from two
-    replicates: in Jaccard (``overlap``), oracle (``gain``) and fusion (``benefit``).
-    """
-    every = with_derived_columns(pd.concat(tables, ignore_index=True))
-    return {
-        measure: of_totals(function, *(every[name] for name in names))
-        for measure, (function, names) in MEASURES.items()
-    }
+    """Return the measures of several worlds, with intervals over the users of all of them."""
+    found = measures_of(pd.concat(tables, ignore_index=True))
+    return {name: estimate(of_users) for name, of_users in found.items()}
 
 
 def _world(setting: Setting, seed: int, n_users: int = 500) -> synthetic.World:
@@ -245,12 +240,12 @@ def calibration(draws: int, noise: float = 0.5) -> pd.DataFrame:
         view, replicate = (items + scale * rng.standard_normal(items.shape) for _ in range(2))
         # a random rotation, as a second training would have
         rotation = np.linalg.qr(rng.standard_normal((items.shape[1], items.shape[1])))[0]
-        mean, low, high, _ = ch11_shared_fraction.estimate(
+        share = ch11_shared_fraction.estimate(
             world.vectors, view, replicate @ rotation, permutations=0, seed=seed
         ).share
         truth = ch11_theory.reachable_share(setting.shared)
-        covered = low <= truth <= high
-        found = {"mean": mean, "low": low, "high": high, "covered": covered}
-        return {"shared": setting.shared, "truth": truth, **found}
+        interval = {"mean": share.mean, "low": share.low, "high": share.high}
+        covered = share.low <= truth <= share.high
+        return {"shared": setting.shared, "truth": truth, **interval, "covered": covered}
 
     return _cached_table({"draws": draws, "noise": noise}, lambda: map(row, range(draws)))

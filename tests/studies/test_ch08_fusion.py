@@ -195,7 +195,7 @@ def stand_in(
     """Return a method of 60 users whose recall is about ``mean``."""
     values = mean + 0.01 * np.random.default_rng(len(name)).standard_normal(60)
     made = MethodLists(lambda part, k: np.zeros((60, k), dtype=np.int32), (1,))
-    method = Method(name, family, (ViewSpec("x"),) * views, lambda run, seed: made)
+    method = Method(name, family, (ViewSpec("x"),) * views, lambda *of: made)
     by_length = {5: values, 10: values}
     return MethodScores(method, 1, validation, by_length, by_length, dimensions, trials=1)
 
