@@ -94,7 +94,7 @@ def test_trials_are_counted(scored: dict[str, MethodScores]) -> None:
     assert forward > 0 and forward % len(ch08_methods.SINGLES) == 0
 
 
-def test_widths_seconds_and_parameters_are_those_of_the_views(
+def test_dimensions_seconds_and_parameters_are_those_of_the_views(
     run: Run, scored: dict[str, MethodScores]
 ) -> None:
     assert scored["norm-concat, equal weights"].dimensions == (128,)
@@ -216,7 +216,7 @@ def few() -> list[MethodScores]:
     ]
 
 
-def test_methods_are_chosen_on_validation_among_those_of_the_claims_width(
+def test_methods_are_chosen_on_validation_among_those_of_the_claims_dimension(
     few: list[MethodScores],
 ) -> None:
     picked = {what: one.method.name for what, one in ch08_tables.f8_methods(few).items()}
