@@ -61,7 +61,7 @@ class ProbeVectors(NamedTuple):
 
 def vectors(run: Run, seed: int) -> ProbeVectors:
     """Return the vectors of a training seed of a run."""
-    raw = normalize(text.encode(run.dataset, run.parameters["encoder"]), dim=1)
+    raw = normalize(text.encode(run.dataset, run.encoder), dim=1)
     view, second = run.view("lightgcn", seed), run.view("lightgcn", run.other(seed))
     every = (run.view("linear", seed).items, raw, view.items, second.items, view.users)
     projected, raw_text, target, other, users = (matrix(one.numpy()) for one in every)
@@ -72,22 +72,16 @@ def recovery(
     run: Run, name: str, source: Floats, target: Floats, split: ItemSplit, seed: int,
     *, shuffled: bool = False,
 ) -> Recovery:  # fmt: skip
-    """Return ``lib.probes.recover`` for the map of that name, cached.
-
-    ``shuffled`` permutes the training pairs, which gives the floor.
-    """
+    """Return ``lib.probes.recover`` for the map of that name, the floor if ``shuffled``; cached."""
     epochs, device = run.parameters["epochs"], device_of(run.parameters["device"]).type
     fit = probes.named(name, epochs=epochs, device=device)
     ordered = split.ordered_by(target)
     key = {
-        "dataset": run.dataset.name,
-        "model": name,
-        "seed": seed,
-        "permuted": shuffled,
+        "dataset": run.dataset.name, "model": name, "seed": seed, "permuted": shuffled,
         "training": [epochs, device] if name in probes.NETWORKS else None,
         "data": cache.digest(source, target, ordered.train, ordered.valid),
         "code": cache.code_version(networks),  # which import the other maps
-    }
+    }  # fmt: skip
 
     def make() -> cache.Value:
         way = probes.permuted(fit) if shuffled else fit
@@ -112,14 +106,9 @@ def probe_table(
     ordered = three[0].split
     arrays = (v.target, *(one.predicted for one in three), ordered.train, ordered.test)
     key = {
-        "dataset": data.name,
-        "model": name,
-        "seed": v.seed,
-        "split": split.name,
-        "k": run.k,
-        "data": cache.digest(*arrays, *(audience or ())),
-        "code": cache.code_version(probes),
-    }
+        "dataset": data.name, "model": name, "seed": v.seed, "split": split.name, "k": run.k,
+        "data": cache.digest(*arrays, *(audience or ())), "code": cache.code_version(probes),
+    }  # fmt: skip
 
     def make() -> cache.Value:
         return {"rows": probes.bounded(*three, audience=audience, k=run.k, seed=v.seed)}
@@ -165,10 +154,7 @@ def _whole(way: Callable[[np.ndarray], float]) -> Callable[[pd.Series], float]:
 
 
 def by_seed(table: pd.DataFrame, column: str = "value", **where: str) -> list[Estimate]:
-    """Return the estimate in each row where columns have these values.
-
-    ``column`` is value, mean (of ``over_seeds``) or reached.
-    """
+    """Return the estimate of value, mean or reached in each row where columns have these values."""
     for name, value in where.items():
         table = table[table[name] == value]
     low, high = ("reached_low", "reached_high") if column == "reached" else ("low", "high")
@@ -178,18 +164,12 @@ def by_seed(table: pd.DataFrame, column: str = "value", **where: str) -> list[Es
 def with_bounds(found: pd.DataFrame) -> pd.DataFrame:
     """Return the rows from text of ``over_seeds``, with the means of their floor and ceiling."""
     by = [name for name in ("origin", "map", "split", "score") if name in found]
-    text_rows, floors, ceilings = (
-        found[found["source"] == source].set_index(by) for source in probes.SOURCES
-    )
-    bounds = {"floor": floors["mean"], "ceiling": ceilings["mean"]}
-    return text_rows.assign(**bounds).reset_index()
+    of_text, floors, ceilings = (found[found["source"] == s].set_index(by) for s in probes.SOURCES)
+    return of_text.assign(floor=floors["mean"], ceiling=ceilings["mean"]).reset_index()
 
 
 def ordered(table: pd.DataFrame, **wanted: Sequence[str]) -> pd.DataFrame:
-    """Return the rows whose columns have one of the values wanted, in the order of these.
-
-    Of several columns the last one changes fastest.
-    """
+    """Return the rows whose columns have values wanted, in their order, the last column fastest."""
     kept = table[np.logical_and.reduce([table[name].isin(of) for name, of in wanted.items()])]
     ranks = [kept[name].map(list(of).index) for name, of in wanted.items()]
     return kept.iloc[np.lexsort(ranks[::-1])].reset_index(drop=True)

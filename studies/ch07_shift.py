@@ -17,7 +17,7 @@ from lib.probes import ItemSplit, Recovery, networks, scores
 from lib.probes import splits as item_splits
 from lib.stats import Estimate
 from studies import ch06_probes
-from studies.ch06_probes import PROJECTED, RAW, ProbeVectors
+from studies.ch06_probes import PROJECTED, RAW, SPLIT_SEED, ProbeVectors, probe_table, recovery
 from studies.context import Run
 
 Recoveries = dict[int, dict[str, Recovery]]
@@ -50,7 +50,7 @@ def splits(run: Run) -> tuple[dict[str, ItemSplit], dict[str, str]]:
     made, missing = {}, {}
     for name, make in ways.items():
         try:
-            made[name] = make(seed=ch06_probes.SPLIT_SEED)
+            made[name] = make(seed=SPLIT_SEED)
         except InputError as reason:
             missing[name] = str(reason)
     return made, missing
@@ -61,7 +61,7 @@ def by_split(
 ) -> pd.DataFrame:
     """Return the scores of ``SHIFTED`` on every split and seed."""
     tables = [
-        ch06_probes.probe_table(run, v, origin, name, split)
+        probe_table(run, v, origin, name, split)
         for split in made.values()
         for origin, name in SHIFTED
         for v in every
@@ -80,7 +80,7 @@ def by_capacity(run: Run, every: Sequence[ProbeVectors], split: ItemSplit) -> Re
     def fits(v: ProbeVectors) -> dict[str, Recovery]:
         names = ("ridge", *networks_of, *(reference if v is every[0] else ()))
         given = (v.sources[PROJECTED], v.target, split, v.seed)
-        return {name: ch06_probes.recovery(run, name, *given) for name in names}
+        return {name: recovery(run, name, *given) for name in names}
 
     return {v.seed: fits(v) for v in every}
 
@@ -93,9 +93,8 @@ def compare(
 ) -> Estimate:
     """Return ``combine`` of the R² of maps of one target on one split, on the same resamples.
 
-    By default the difference of two: maps that err on the same items differ by less than their
-    separate intervals suggest, or by more. ``combine`` takes one R² per map, as numbers or arrays;
-    ``part`` is one of ``PARTS``.
+    By default the difference of two, whose own intervals say little of it where both maps err on
+    the same items. ``combine`` takes one R² per map; ``part`` is one of ``PARTS``.
     """
     items = getattr(recoveries[0].split, part)
     found = (scores.r2(one.target[items], one.predicted[items], seed=seed) for one in recoveries)

@@ -1,22 +1,23 @@
 """Cold start, made by taking interactions away: users with few training items, items with none.
 
 Every view is trained again on the altered dataset, so that nothing but what is left decides it.
-The test items of users stay as they were. What is taken from a user is known to be liked, so no
-list is ever charged with it: it is left out of every model's lists at the test, as training items
-are. Counts and shares out of bounds raise InputError.
+Test items stay as they were. What is taken from a user is known to be liked, so no list is ever
+charged with it: like training items, it is left out of every model's lists at the test.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from lib import views
-from lib.core import InputError, generator
+from lib.core import generator
 from lib.dataset import Dataset, only
 from lib.metrics import Bools, Floats, Ints, recall, restricted, users_of
 from lib.topk import topk
@@ -31,77 +32,61 @@ MOVES = ("rises", "stays", "falls")
 CHANCE, ONE_LIST = "chance", "one semantic list for all"
 
 
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """A dataset some of whose users keep few training items, and who they are.
-
-    ``groups``: user ids in ascending order by the number of items kept, as a word, "uncut" last.
-    """
+class Cut(NamedTuple):
+    """A dataset some of whose users keep few training items."""
 
     dataset: Dataset
-    groups: dict[str, Ints]
+    groups: dict[str, Ints]  # user ids, ascending, by the number of items kept; ``UNCUT`` last
 
 
-@dataclass(frozen=True, eq=False)
-class Unseen:
-    """A dataset some of whose items nobody has in training or validation, and who wants them.
-
-    ``items``: their ids in ascending order. ``relevant``: who interacted with them in any part of
-    the original dataset (n_users × n_items CSR), users without a training item left out.
-    """
+class Unseen(NamedTuple):
+    """A dataset some of whose items nobody has in training or validation."""
 
     dataset: Dataset
-    items: Ints
-    relevant: sp.csr_matrix
+    items: Ints  # their ids, ascending
+    relevant: sp.csr_matrix  # n_users × n_items: who had them in any part of the original dataset
+
+
+def positions(train: sp.csr_matrix, draws: Floats) -> Ints:
+    """Return each pair's position, from 0, among its user's in the order of ``draws`` (n_pairs)."""
+    users = users_of(train)
+    position = np.empty(train.nnz, dtype=np.intp)
+    position[np.lexsort((draws, users))] = np.arange(train.nnz) - train.indptr[users]
+    return position
 
 
 def cut_users(
     dataset: Dataset, counts: Sequence[int] = COUNTS, share: float = 0.1, *, seed: int = 0
 ) -> Cut:
-    """Cut disjoint random groups of users to few training items each; one more group stays whole.
+    """Cut disjoint random groups of users to few random training items; one more stays whole.
 
     All groups are drawn from the users with more training items than the largest count, so that
-    they differ in nothing but what is taken away. A group has ``share`` of all users, or, where
-    there are too few such users, an equal part of those there are, which may be nobody. Which
-    items a user keeps is drawn too. Cut users lose their validation items, so that nothing but
-    the kept items is known of them, and no model is selected on them. Test items stay.
+    they differ in nothing but what is taken away: ``share`` of all users each, or an equal part of
+    such users where they are too few. Cut users lose their validation items, so that nothing but
+    the kept items is known of them, and no model is selected on them.
     """
-    if not counts or len(set(counts)) < len(counts) or min(counts) < 1:
-        raise InputError(f"counts {list(counts)} were given; give different whole numbers from 1")
-    n_groups = len(counts) + 1
-    _check_share(share, n_groups)
     n_train = dataset.train.getnnz(axis=1)
     able = np.flatnonzero(n_train > max(counts))
-    size = min(round(share * dataset.n_users), len(able) // n_groups)
-    order = generator(seed, "cold users").permutation(able)
     names = [*map(str, counts), UNCUT]
+    size = min(round(share * dataset.n_users), len(able) // len(names))
+    order = generator(seed, "cold users").permutation(able)
     groups = {n: np.sort(order[g * size : (g + 1) * size]) for g, n in enumerate(names)}
     kept = n_train.astype(np.intp)
     for count in counts:
         kept[groups[str(count)]] = count
-    stays = _positions(dataset.train, seed) < kept[users_of(dataset.train)]
+    draws = generator(seed, "cold users: kept items").random(dataset.train.nnz)
+    stays = positions(dataset.train, draws) < kept[users_of(dataset.train)]
     whole = (kept == n_train)[users_of(dataset.valid)]
     altered = _altered(dataset, stays, whole, f"{size} users each cut to {', '.join(names[:-1])}")
     return Cut(altered, groups)
-
-
-def _positions(train: sp.csr_matrix, seed: int) -> Ints:
-    """Return a random position of each pair among its user's, from 0 (n_pairs)."""
-    users = users_of(train)
-    order = np.lexsort((generator(seed, "cold users: kept items").random(train.nnz), users))
-    position = np.empty(train.nnz, dtype=np.intp)
-    position[order] = np.arange(train.nnz) - train.indptr[users]
-    return position
 
 
 def unseen_items(dataset: Dataset, share: float = 0.1, *, seed: int = 0) -> Unseen:
     """Take all training and validation interactions from a random share of the items.
 
     What users had of them, in any part, is what there is to find. A user who is left without a
-    training item has nothing to find: no model knows anything of such a user. The test part of
-    the altered dataset is untouched.
+    training item has nothing to find: no model knows anything of such a user.
     """
-    _check_share(share, 1)
     n = max(1, round(share * dataset.n_items))
     items = np.sort(generator(seed, "unseen items").permutation(dataset.n_items)[:n])
     mask = np.zeros(dataset.n_items, dtype=np.bool_)
@@ -112,13 +97,6 @@ def unseen_items(dataset: Dataset, share: float = 0.1, *, seed: int = 0) -> Unse
     known = altered.train.getnnz(axis=1) > 0
     relevant = only(wanted, known[users_of(wanted)], wanted.data)
     return Unseen(altered, items, relevant)
-
-
-def _check_share(share: float, n_groups: int) -> None:
-    if not 0 < share <= 1 / n_groups:
-        raise InputError(
-            f"share = {share} was given; give more than 0 and at most {1 / n_groups:.3g}"
-        )
 
 
 def _altered(dataset: Dataset, train: Bools, valid: Bools, words: str) -> Dataset:
@@ -137,19 +115,15 @@ def _altered(dataset: Dataset, train: Bools, valid: Bools, words: str) -> Datase
 def expected_recall(k: int, candidates: ArrayLike) -> Floats:
     """Return the expected recall of ``k`` items drawn at random from so many candidates.
 
-    The hits of a random list are hypergeometric with mean k · relevant / candidates, so that its
-    recall is expected to be k / candidates whatever is relevant. NaN where the list holds every
-    candidate: such a list measures nothing.
+    That is k / candidates whatever is relevant: hits are hypergeometric with mean k · relevant /
+    candidates. NaN where the list holds every candidate: such a list measures nothing.
     """
     among = np.asarray(candidates, dtype=np.float64)
     return np.where(among > k, k / np.maximum(among, 1), np.nan)
 
 
 def lists_among(view: View, items: Ints, k: int) -> NDArray[np.int32]:
-    """Return every user's best ``k`` of the given items alone (n_users × k), as ids of all items.
-
-    Fewer than ``k`` items give lists of as many.
-    """
+    """Return every user's best ``k`` of the given items, or all of them (n_users × k)."""
     found = topk(view.users, view.items[items], min(k, len(items))).items.numpy()
     return items[found].astype(np.int32)
 
@@ -173,67 +147,59 @@ def retrained(run: Run, dataset: Dataset, seed: int) -> dict[str, View]:
 
 
 Pooled = dict[tuple[str, str], Floats]
-"""By row and group: each user's recalls added over the seeds, and how many (2 × n_users)."""
+"""By view and group: each user's recalls added over the seeds, and how many (2 × n_users)."""
 
 
 def recall_by_history(run: Run) -> Pooled:
     """Return the test recall of each view by the number of training items that users keep.
 
     Each seed draws its own groups and trains its own views. Lists leave out all that the user had
-    in the *original* training and validation parts. ``lib.stats.ratio`` of the two rows is the
-    mean recall over users and seeds; of the first rows of two views, their ratio.
+    in the *original* training and validation parts. ``lib.stats.ratio`` of both rows is the mean.
     """
-    found: dict[tuple[str, str], list[Floats]] = {}
+    data = run.dataset
+    found: defaultdict[tuple[str, str], list[Floats]] = defaultdict(list)
+    chance = expected_recall(run.k, data.n_items - data.seen.getnnz(axis=1))
+    chance[data.test.getnnz(axis=1) == 0] = np.nan
     for seed in run.seeds:
-        cut = cut_users(run.dataset, seed=seed)
-        candidates = run.dataset.n_items - run.dataset.seen.getnnz(axis=1)
-        values = {
-            name: recall(run.lists_of(view), run.dataset.test)
-            for name, view in retrained(run, cut.dataset, seed).items()
-        }
-        values[CHANCE] = _where(values["semantic"], expected_recall(run.k, candidates))
-        for name, of_users in values.items():
+        cut = cut_users(data, seed=seed)
+        views_of = retrained(run, cut.dataset, seed)
+        values = {n: recall(run.lists_of(view), data.test) for n, view in views_of.items()}
+        for name, of_users in (values | {CHANCE: chance}).items():
             for group, users in cut.groups.items():
-                alone = np.full(run.dataset.n_users, np.nan)
+                alone = np.full(data.n_users, np.nan)
                 alone[users] = of_users[users]
-                found.setdefault((name, group), []).append(alone)
+                found[name, group].append(alone)
     return {key: pooled(of) for key, of in found.items()}
 
 
 def recall_of_unseen(run: Run) -> Pooled:
-    """Return each view's recall of items that nobody has in training.
+    """Return each view's recall of unseen items, among these alone and among all items.
 
-    Once among the unseen items alone, where popularity knows nothing and is left out, and once
-    among all items but those that the model knew of the user.
+    Among these popularity knows nothing and is left out; all items are without those that the model
+    knew of the user.
     """
-    found: dict[tuple[str, str], list[Floats]] = {}
+    found: defaultdict[tuple[str, str], list[Floats]] = defaultdict(list)
     for seed in run.seeds:
         unseen = unseen_items(run.dataset, seed=seed)
-        n_all = run.dataset.n_items - unseen.dataset.seen.getnnz(axis=1)
         made = retrained(run, unseen.dataset, seed)
         made[ONE_LIST] = one_list(made["semantic"])
         for name, view in made.items():
             every = views.lists(view, unseen.dataset, run.k)
-            found.setdefault((name, ALL), []).append(recall(every, unseen.relevant))
+            found[name, ALL].append(recall(every, unseen.relevant))
             if name != "popularity":
                 alone = lists_among(view, unseen.items, run.k)
-                found.setdefault((name, UNSEEN), []).append(recall(alone, unseen.relevant))
-        defined = found["semantic", ALL][-1]
+                found[name, UNSEEN].append(recall(alone, unseen.relevant))
+        able = unseen.relevant.getnnz(axis=1) > 0
+        n_all = run.dataset.n_items - unseen.dataset.seen.getnnz(axis=1)
         for among, n in ((UNSEEN, len(unseen.items)), (ALL, n_all)):
-            found.setdefault((CHANCE, among), []).append(_where(defined, expected_recall(run.k, n)))
+            found[CHANCE, among].append(np.where(able, expected_recall(run.k, n), np.nan))
     return {key: pooled(of) for key, of in found.items()}
-
-
-def _where(defined: Floats, values: Floats) -> Floats:
-    """Return the values of users whose recall is defined, NaN elsewhere (n_users)."""
-    return np.where(np.isnan(defined), np.nan, values)
 
 
 def pooled(values: Sequence[Floats]) -> Floats:
     """Return each user's sum and number of values that are not NaN (2 × n_users).
 
-    Both are NaN for a user who has none. A user whom several seeds draw counts once as a sampled
-    unit and with all its values.
+    Both are NaN for a user who has none. A user whom several seeds draw is one sampled unit.
     """
     every = np.stack(values)
     n = (~np.isnan(every)).sum(axis=0)
@@ -243,10 +209,7 @@ def pooled(values: Sequence[Floats]) -> Floats:
 def moves(found: ArrayLike, base: ArrayLike) -> Floats:
     """Return whether each user's recall rises, stays or falls from ``base`` (3 × n_users, 0 or 1).
 
-    Rows as in ``MOVES``; NaN where either recall is. Recalls of one list each: averages over seeds
-    would hardly ever stay.
+    NaN where either recall is. Recalls are of one list: averages over seeds would hardly ever stay.
     """
     change = np.asarray(found, dtype=np.float64) - np.asarray(base, dtype=np.float64)
-    found_moves = np.stack([change > 0, change == 0, change < 0]).astype(np.float64)
-    found_moves[:, np.isnan(change)] = np.nan
-    return found_moves
+    return np.where(np.isnan(change), np.nan, [change > 0, change == 0, change < 0])

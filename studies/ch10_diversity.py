@@ -4,9 +4,10 @@ The alignment loss of RLMRec-Con is given more and more weight; weight 0 is the 
 alignment. Every measure is a score (``lib.probes.scores``), so that any combination of them has an
 interval: over users for measures of lists, over items for measures of vectors.
 
-A measure of all lists together (coverage, Gini index, overlap) comes as one value per user, too:
-the pseudo-values of the jackknife (Efron and Tibshirani, 1993, ch. 11), moved so that their mean is
-the measure itself. Users resampled with replacement would never cover as many items.
+A measure of all lists together (coverage, Gini index, overlap) comes as one value per user, too
+(``…_by_user``, n_users): the pseudo-values of the jackknife (Efron and Tibshirani, 1993, ch. 11),
+moved so that their mean is the measure itself. Users resampled with replacement would never cover
+as many items.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.special import entr
 from scipy.stats import rankdata
 from torch.nn.functional import normalize
 from tqdm import tqdm
@@ -28,6 +30,7 @@ from lib.metrics import Lists, check_items, checked_lists, filled, recall
 from lib.probes import maps
 from lib.probes.scores import DRAWS, Resampled, Score, estimate, mean, r2
 from lib.probes.splits import random as random_items
+from lib.stats import Estimate
 from lib.views import View
 from studies import measures
 from studies.concatenation import even_concat
@@ -37,8 +40,8 @@ WEIGHTS = (0, 0.01, 0.1, 1, 10)
 """Weights of the alignment loss that are compared; 0.1 is the model's own."""
 
 SECOND, TEXT, FUSED, POPULAR = "second seed", "text view", "norm-concat", "popularity"
-"""What the weights are compared with: another seed at weight 0, the two views that could be kept
-apart instead of aligned (text, and text beside weight 0), and one list for everybody."""
+"""What the weights are compared with: weight 0 of another seed, the text alone, text and weight 0
+side by side instead of aligned, and one list for everybody."""
 
 SWEPT = "mean over seeds, 95 % interval"
 REFERENCES = {
@@ -72,21 +75,18 @@ Scores = dict[tuple[str, str, int], Score]
 
 
 def coverage_by_user(lists: ArrayLike, n_items: int) -> Floats:
-    """Return values per user (n_users) whose mean is the share of the catalogue in some list.
-
-    A user counts by the items that no other user has.
-    """
+    """Return the share of the catalogue in some list; a user counts by what no other user has."""
     checked, exposure = _exposure(lists, n_items)
     alone = _summed(checked, (exposure == 1) / n_items)
     return _around(np.count_nonzero(exposure) / n_items, len(checked) * alone)
 
 
 def gini_by_user(lists: ArrayLike, n_items: int) -> Floats:
-    """Return values per user (n_users) whose mean is the Gini index of the items' exposure.
+    """Return the Gini index of the items' exposure; NaN where nothing is recommended.
 
     The index is G = Σ (2r − n − 1) x / (n Σ x) over counts x of rank r; a user counts by how much
     one more of each of its items would move it, ∂G/∂x = (2r − n − 1) / (n Σ x) − G / Σ x, items
-    of equal count sharing the mean of their ranks. NaN where nothing is recommended.
+    of equal count sharing the mean of their ranks.
     """
     checked, exposure = _exposure(lists, n_items)
     index, total = gini(checked, n_items), max(int(exposure.sum()), 1)
@@ -95,12 +95,11 @@ def gini_by_user(lists: ArrayLike, n_items: int) -> Floats:
 
 
 def overlap_by_user(lists: ArrayLike, n_items: int) -> Floats:
-    """Return values per user (n_users) whose mean is how much of a list another user's list holds.
+    """Return how much of a list another user's list holds: the mean |a ∩ b| / |a| over all pairs.
 
-    The mean of |a ∩ b| / |a| over all ordered pairs of users; one minus it is the personalisation
-    of Zhou et al. (PNAS 107(10), 2010). With x users having an item, the items of a list are met
-    x − 1 times in the others' lists, so no pair is formed. Each user is on both sides of a pair,
-    so its values stand twice as far from the mean. NaN for an empty list or a single user.
+    One minus it is the personalisation of Zhou et al. (PNAS 107(10), 2010). An item that x users
+    have is met x − 1 times in the others' lists, so no pair is formed. Each user is on both sides
+    of a pair: its value stands twice as far from the mean. NaN for an empty list or a single user.
     """
     checked, exposure = _exposure(lists, n_items)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -127,13 +126,11 @@ def _around(value: float, influence: Floats) -> Floats:
 
 
 def effective_ranks(spaces: Sequence[ArrayLike], *, seed: int = 0) -> list[Resampled]:
-    """Return the effective rank of several spaces of the same items (n_items × each one's d).
+    """Return the effective rank of spaces of the same items (n_items × each one's d).
 
-    ``lib.diagnostics.effective_rank`` of all items, and of 1,000 resamples of the *items*, the same
-    for every space and in any order of items. A resample in which item i counts w times has the
-    Gram matrix Σ w x xᵀ (d × d), whose eigenvalues are the squared singular values. It holds fewer
-    different items and so fills a little fewer directions: the resamples' values are moved together
-    so that their mean is that of all items.
+    Resamples of the *items* are the same for every space and in any order of items. They hold fewer
+    different items and so fill a little fewer directions: their values are moved together so that
+    their mean is that of all items.
     """
     vectors = [matrix(space) for space in spaces]
     n, order = len(vectors[0]), np.lexsort(vectors[0].T)
@@ -147,7 +144,10 @@ def effective_ranks(spaces: Sequence[ArrayLike], *, seed: int = 0) -> list[Resam
 
 
 def _ranks(x: Floats, weights: np.ndarray) -> Floats:
-    """Return the effective rank of ``x`` (n × d) under each row of weights (b × n)."""
+    """Return the effective rank of ``x`` (n × d) under each row of weights (b × n).
+
+    The Gram matrix Σ w x xᵀ (d × d) has the squared singular values as its eigenvalues.
+    """
     d = x.shape[1]
     upper = np.triu_indices(d)
     gram = np.zeros((len(weights), d, d))
@@ -159,10 +159,8 @@ def _ranks(x: Floats, weights: np.ndarray) -> Floats:
         packed += weights[:, start : start + step].astype(np.float64) @ products
     gram[:, upper[1], upper[0]] = packed  # eigvalsh reads the lower triangle
     values = np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0))  # b × d singular values
-    with np.errstate(invalid="ignore", divide="ignore"):
-        part = values / values.sum(axis=1, keepdims=True)
-        entropy = -np.where(part > 0, part * np.log(part), 0).sum(axis=1)
-        return np.where(values.any(axis=1), np.exp(entropy), np.nan)
+    with np.errstate(invalid="ignore"):  # NaN where all are 0
+        return np.exp(entr(values / values.sum(axis=1, keepdims=True)).sum(axis=1))
 
 
 def swept_views(run: Run) -> dict[tuple[str, int], View]:
@@ -177,14 +175,11 @@ def swept_views(run: Run) -> dict[tuple[str, int], View]:
 
 
 def trainings(run: Run) -> pd.DataFrame:
-    """Return how long each training took to its best epoch: mean epochs and score by weight."""
-    columns = {"epochs to the best": "epochs", "validation Recall@20": "validation"}
-    rows = []
-    for weight in WEIGHTS:
-        infos = [view.info for view in run.views("rlmrec", weight=weight)]
-        means = {name: np.mean([info[key] for info in infos]) for name, key in columns.items()}
-        rows.append({"weight": str(weight), **means})
-    return pd.DataFrame(rows)
+    """Return the epochs to the best one and its validation score by weight, means over seeds."""
+    names = {"epochs": "epochs to the best", "validation": "validation Recall@20"}
+    infos = {str(w): [view.info for view in run.views("rlmrec", weight=w)] for w in WEIGHTS}
+    means = {w: pd.DataFrame(of)[list(names)].mean() for w, of in infos.items()}
+    return pd.DataFrame(means).T.rename(columns=names).rename_axis("weight").reset_index()
 
 
 def scores(run: Run, views: dict[tuple[str, int], View]) -> Scores:
@@ -194,13 +189,10 @@ def scores(run: Run, views: dict[tuple[str, int], View]) -> Scores:
     near_text = neighbours(raw, k)
     near = {seed: (near_text, neighbours(views["0", seed].items, k)) for seed in run.seeds}
     items = [view.items.numpy() for view in views.values()]
-    key = {
-        "dataset": run.dataset.name,
-        "data": cache.digest(*items),
-        "code": cache.code_version(effective_ranks),
-    }
+    code = cache.code_version(effective_ranks)
     ranks = measures.cached_scores(
-        key, lambda: {str(i): r for i, r in enumerate(effective_ranks(items))}
+        {"dataset": run.dataset.name, "data": cache.digest(*items), "code": code},
+        lambda: {str(i): rank for i, rank in enumerate(effective_ranks(items))},
     )
     popular = {(POPULAR, seed): run.view("popularity", 0) for seed in run.seeds}
     out: Scores = {}
@@ -215,10 +207,7 @@ def scores(run: Run, views: dict[tuple[str, int], View]) -> Scores:
 
 
 def n_neighbours(n_items: int) -> int:
-    """Return how many nearest others of an item to look at: 20, at most a tenth of all others.
-
-    Of few items nearly all would be neighbours in every space.
-    """
+    """Return how many nearest others of an item to look at: 20, at most a tenth of all others."""
     return max(1, min(20, (n_items - 1) // 10))
 
 
@@ -250,45 +239,37 @@ def _of_vectors(items: np.ndarray, raw: np.ndarray, near: Sequence[Lists]) -> di
     }
 
 
-def mean_of(*values: Floats) -> Floats:
-    """Return the mean of scores over seeds: a ``combine`` for ``lib.probes.scores.estimate``."""
-    return sum(values[1:], values[0]) / len(values)
-
-
 def over_seeds(run: Run, found: Scores) -> pd.DataFrame:
-    """Return a tidy table: measure, what, mean over seeds, low, high, n, and the seeds' extremes.
-
-    ``least`` and ``most`` are the smallest and the largest value that a seed has.
-    """
+    """Return measure, what, mean over seeds, low, high, n, and the least and most of a seed."""
     rows = []
-    for measure, what in dict.fromkeys((measure, what) for measure, what, _ in found):
-        of_seeds = [found[measure, what, seed] for seed in run.seeds]
-        values = [one.value for one in of_seeds]
-        whole = estimate(*of_seeds, combine=mean_of)
-        spread = {"least": min(values), "most": max(values)}
-        rows.append({"measure": measure, "what": what, **whole._asdict(), **spread})
-    rows.sort(key=lambda row: list(MEASURES).index(row["measure"]))
-    return pd.DataFrame(rows)
+    for measure in MEASURES:
+        for what in dict.fromkeys(what for name, what, _ in found if name == measure):
+            of_seeds = [found[measure, what, seed] for seed in run.seeds]
+            values = [one.value for one in of_seeds]
+            whole = estimate(*of_seeds, combine=measures.mean_of)
+            rows.append((measure, what, *whole, min(values), max(values)))
+    return pd.DataFrame(rows, columns=["measure", "what", *Estimate._fields, "least", "most"])
 
 
 def over_weights(measured: pd.DataFrame) -> pd.DataFrame:
     """Return ``over_seeds`` for a figure: panel, what, weight, mean, low, high.
 
-    A reference is level from the first weight to the last; the second seed's interval is from the
-    smallest to the largest of its seeds. The fusion's vectors have twice the dimension, so that its
-    effective rank is left out.
+    References are level; the interval of the second seed is from its smallest to its largest seed.
+    The fusion's effective rank is left out, as its vectors have twice the dimension.
     """
+    measured = measured.rename(columns={"measure": "panel"})
     names = list(map(str, WEIGHTS))
     swept = measured[measured["what"].isin(names)]
     level = measured[measured["what"].isin(list(REFERENCES))]
-    level = level[(level["measure"] != "effective rank") | (level["what"] != FUSED)]
+    level = level[(level["panel"] != "effective rank") | (level["what"] != FUSED)]
     bounds = level[["least", "most"]].where(level["what"] == SECOND)
-    what = level["what"].map(REFERENCES)
-    level = level.assign(what=what, low=bounds["least"], high=bounds["most"])
+    level = level.assign(
+        what=level["what"].map(REFERENCES), low=bounds["least"], high=bounds["most"]
+    )
     ends = pd.DataFrame({"weight": [names[0], names[-1]]})
-    swept = swept.assign(weight=swept["what"], what=SWEPT)
-    both = pd.concat([swept, level.merge(ends, how="cross")])
-    return both.rename(columns={"measure": "panel"})
+    return pd.concat(
+        [swept.assign(weight=swept["what"], what=SWEPT), level.merge(ends, how="cross")]
+    )
 
 
 def beside_unaligned(run: Run, found: Scores, measure: str, new: str) -> list[tuple[Score, Score]]:

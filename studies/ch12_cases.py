@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -16,27 +17,19 @@ from IPython.display import HTML
 from numpy.typing import ArrayLike, NDArray
 from torch.nn.functional import normalize
 
+from lib import metrics
 from lib.core import unit
 from lib.dataset import Dataset
-from lib.diagnostics import jaccard, neighbours
+from lib.diagnostics import neighbours
 from lib.encoders import text
-from lib.metrics import (
-    ITEM_STRATA,
-    Bools,
-    Floats,
-    Ints,
-    Lists,
-    by_count,
-    count,
-    positions,
-    relevant_pairs,
-    users_of,
-)
+from lib.metrics import Bools, Floats, Lists, count, positions, restricted, users_of
 from lib.stats import ratio, summary
 from studies.ch10_diversity import n_neighbours
 from studies.context import Run
+from studies.measures import mean_jaccard
 
-STRATA = ITEM_STRATA[::-1]
+STRATA = metrics.ITEM_STRATA[::-1]
+VIEWS = ("semantic view", "collaborative view")
 LABEL_LENGTH = 60
 BADGES = {"both": ("●", "in both", "#0072B2"), "hit": ("✔", "hit", "#009E73")}
 """Symbol, word and colour of what is said of an item in a table."""
@@ -53,15 +46,12 @@ Columns = dict[str, list[Cell]]
 
 
 def labels(items: pd.DataFrame) -> list[str]:
-    """Return what to call each item: its title, else its text, else its key; cut at 60 characters.
-
-    ``items``: columns ``text``, ``key`` and, where known, ``title``.
-    """
+    """Return what to call each item: its title, else its text, else its key; cut to fit a table."""
     named = items["title"] if "title" in items else items["text"]
     found = []
     for title, words, key in zip(named, items["text"], items["key"], strict=True):
-        whole = next((str(s) for s in (title, words) if isinstance(s, str) and s.strip()), "")
-        whole = whole.strip() or f"item {key}"
+        said = (s.strip() for s in (title, words) if isinstance(s, str) and s.strip())
+        whole = next(said, f"item {key}")
         short = whole[: LABEL_LENGTH - 1].rstrip() + "…"
         found.append(whole if len(whole) <= LABEL_LENGTH else short)
     return found
@@ -69,14 +59,11 @@ def labels(items: pd.DataFrame) -> list[str]:
 
 def strata(dataset: Dataset) -> NDArray[np.str_]:
     """Return each item's stratum by training count in words (n_items): cold, mid or hot."""
-    return np.array(ITEM_STRATA)[by_count(dataset.train.getnnz(axis=0))]
+    return np.array(metrics.ITEM_STRATA)[metrics.by_count(dataset.train.getnnz(axis=0))]
 
 
 def median_case(values: ArrayLike, among: Bools) -> int | None:
-    """Return the smallest id of median value among the chosen ids, None where there is none.
-
-    Of an even number the lower of the two middle values is the median; NaN is left out.
-    """
+    """Return the smallest chosen id of (lower) median value that is not NaN, None without any."""
     column = np.asarray(values, dtype=np.float64)
     able = np.flatnonzero(among & ~np.isnan(column))
     if not len(able):
@@ -86,100 +73,78 @@ def median_case(values: ArrayLike, among: Bools) -> int | None:
 
 
 class Agreement(NamedTuple):
-    """Per item, the Jaccard of its nearest others in two spaces (n_items), by pair of spaces.
+    """How far items have the same nearest others in two spaces."""
 
-    ``near``: the nearest others in the semantic and the collaborative view of the first seed.
-    """
-
-    values: dict[str, Floats]
-    near: tuple[Lists, Lists]
+    values: dict[str, Floats]  # by pair of spaces, the Jaccard of each item's (n_items)
+    near: tuple[Lists, Lists]  # in the semantic and the collaborative view of the first seed
 
 
 def agreement(run: Run) -> Agreement:
     """Return how far items have the same neighbours in two spaces, averaged over the seeds."""
     k = n_neighbours(run.dataset.n_items)
-    near = {
-        (model, seed): neighbours(run.view(model, seed).items, k)
-        for model in ("linear", "lightgcn")
-        for seed in sorted({*run.seeds, *map(run.other, run.seeds)})
-    }
-    near |= {("svd", seed): neighbours(run.view("svd", seed).items, k) for seed in run.seeds}
+
+    def near(model: str, *, other: bool = False) -> list[Lists]:
+        return [neighbours(view.items, k) for view in run.views(model, other=other)]
+
+    semantic, collaborative = near("linear"), near("lightgcn")
     raw = neighbours(text.encode(run.dataset, run.encoder), k)
     pairs = {
-        "semantic and collaborative": [(near["linear", s], near["lightgcn", s]) for s in run.seeds],
-        "collaborative, two seeds": [
-            (near["lightgcn", run.other(s)], near["lightgcn", s]) for s in run.seeds
-        ],
-        "SVD and collaborative": [(near["svd", s], near["lightgcn", s]) for s in run.seeds],
-        "semantic, two seeds": [
-            (near["linear", run.other(s)], near["linear", s]) for s in run.seeds
-        ],
-        "raw text and collaborative": [(raw, near["lightgcn", s]) for s in run.seeds],
+        "semantic and collaborative": (semantic, collaborative),
+        "collaborative, two seeds": (near("lightgcn", other=True), collaborative),
+        "SVD and collaborative": (near("svd"), collaborative),
+        "semantic, two seeds": (near("linear", other=True), semantic),
+        "raw text and collaborative": ([raw] * len(run.seeds), collaborative),
     }
-    values = {name: np.mean([jaccard(*pair) for pair in of], axis=0) for name, of in pairs.items()}
-    first = run.seeds[0]
-    return Agreement(values, (near["linear", first], near["lightgcn", first]))
+    values = {name: mean_jaccard(zip(*of, strict=True)) for name, of in pairs.items()}
+    return Agreement(values, (semantic[0], collaborative[0]))
 
 
 def by_stratum(values: dict[str, Floats], stratum: NDArray[np.str_]) -> pd.DataFrame:
     """Return means over all items and by stratum: pair, stratum, mean, low, high, n (items)."""
-    rows = []
-    for name in ("all", *STRATA):
-        chosen = np.ones(len(stratum), dtype=bool) if name == "all" else stratum == name
-        for pair, of_items in values.items():
-            found = summary(of_items[chosen])
-            rows.append({"pair": pair, "stratum": name, **found._asdict()})
-    return pd.DataFrame(rows)
+    chosen = {"all": slice(None)} | {name: stratum == name for name in STRATA}
+    return pd.DataFrame(
+        {"pair": pair, "stratum": name, **summary(of_items[items])._asdict()}
+        for name, items in chosen.items()
+        for pair, of_items in values.items()
+    )
 
 
 def side_by_side(
     left: ArrayLike, right: ArrayLike, names: Sequence[str], *, hits: Sequence[int] = (), most: int
 ) -> Columns:
-    """Return the first ``most`` items of two lists as columns, with what holds for each item.
+    """Return the first ``most`` items of two lists as columns, with badges.
 
-    An item is marked as in both when the other *whole* list holds it, and as a hit where it is
-    one of ``hits``.
+    An item is in both if the other *whole* list holds it, and a hit if it is one of ``hits``.
     """
     whole = [[int(i) for i in np.asarray(one) if i >= 0] for one in (left, right)]
-    columns = {}
-    for title, own, other in (
-        ("semantic view", whole[0], set(whole[1])),
-        ("collaborative view", whole[1], set(whole[0])),
-    ):
-        columns[title] = [
+    return {
+        title: [
             Cell(names[item], ("both",) * (item in other) + ("hit",) * (item in hits))
             for item in own[:most]
         ]
-    return columns
+        for title, own, other in zip(VIEWS, whole, whole[::-1], strict=True)
+    }
 
 
 def history(dataset: Dataset, user: int, most: int = 15) -> list[int]:
     """Return at most ``most`` of a user's training items: the latest first, by id without times."""
     items = dataset.train[user].indices
-    if dataset.times is None:
-        return [int(item) for item in items[:most]]
-    when = dataset.times[user].toarray().ravel()[items]
-    return [int(item) for item in items[np.lexsort((items, -when))][:most]]
-
-
-def _cold_pairs(relevant: sp.csr_matrix, stratum: NDArray[np.str_]) -> tuple[Ints, Ints, Bools]:
-    """Return users, items and which are cold of the relevant pairs, ordered by user and item."""
-    pairs = relevant_pairs(relevant)
-    return users_of(pairs), pairs.indices.astype(np.intp), stratum[pairs.indices] == "cold"
+    if dataset.times is not None:
+        items = items[np.argsort(-dataset.times[user].data, kind="stable")]
+    return [int(item) for item in items[:most]]
 
 
 def cold_recall(
     lists: dict[str, Lists], relevant: sp.csr_matrix, stratum: NDArray[np.str_]
 ) -> pd.DataFrame:
     """Return the share of cold test items that each list finds, pooled, its interval over users."""
-    users, _, cold = _cold_pairs(relevant, stratum)
-    pairs = relevant_pairs(relevant)
+    cold = restricted(relevant, stratum == "cold")
+    users, wanted = users_of(cold), np.diff(cold.indptr)
+    able = wanted > 0
     rows = []
     for what, of in lists.items():
-        found = (positions(of, relevant) >= 0) & cold
-        whole = count(cold, users, pairs)
-        share = ratio(count(found, users, pairs)[whole > 0], whole[whole > 0])
-        rows.append({"what": what, **share._asdict()})
+        found = count(positions(of, cold) >= 0, users, cold)
+        rows.append({"what": what, **ratio(found[able], wanted[able])._asdict()})
     return pd.DataFrame(rows)
 
 
@@ -193,45 +158,36 @@ def cold_cases(
 ) -> Columns:
     """Return the first hits and the first misses of the semantic list among cold test items.
 
-    ``each`` of both, by user id and then item id, as columns of a table: outcome, user, the item
-    and its training count, its rank in either list, and which item of the user's history is
-    closest to it in the raw text.
+    ``each`` of both, by user id and then item id; "closest" is by the raw text.
     """
-    data = run.dataset
-    users, items, cold = _cold_pairs(data.test, stratum)
-    ranks = [positions(of, data.test) for of in (semantic, collaborative)]
-    counts = data.train.getnnz(axis=0)
-    raw = unit(normalize(text.encode(data, run.encoder), dim=1))
-    columns: Columns = {
-        name: []
-        for name in ("semantic view", "user", "test item", "training interactions",
-                     "rank, semantic", "rank, collaborative", "closest in the user's history")
-    }  # fmt: skip
-    for outcome, chosen in (("hit", ranks[0] >= 0), ("miss", ranks[0] < 0)):
-        for pair in np.flatnonzero(cold & chosen)[:each]:
-            user, item = int(users[pair]), int(items[pair])
-            known = data.train[user].indices
-            closest = "–" if not len(known) else names[known[np.argmax(raw[known] @ raw[item])]]
-            cells = (
-                Cell("" if outcome == "hit" else "miss", ("hit",) * (outcome == "hit")),
-                Cell(str(user)),
-                Cell(names[item]),
-                Cell(str(counts[item])),
-                *(Cell(str(of[pair] + 1) if of[pair] >= 0 else "not in it") for of in ranks),
-                Cell(closest),
-            )
-            for column, cell in zip(columns.values(), cells, strict=True):
-                column.append(cell)
+    train, cold = run.dataset.train, restricted(run.dataset.test, stratum == "cold")
+    users, counts = users_of(cold), train.getnnz(axis=0)
+    ranks = [positions(of, cold) for of in (semantic, collaborative)]
+    raw = unit(normalize(text.encode(run.dataset, run.encoder), dim=1))
+    names_of = ("semantic view", "user", "test item", "training interactions", "rank, semantic",
+                "rank, collaborative", "closest in the user's history")  # fmt: skip
+    columns: Columns = {name: [] for name in names_of}
+    hit = ranks[0] >= 0
+    for pair in [*np.flatnonzero(hit)[:each], *np.flatnonzero(~hit)[:each]]:
+        item, known = cold.indices[pair], train[users[pair]].indices
+        cells = (
+            Cell("", ("hit",)) if hit[pair] else Cell("miss"),
+            Cell(str(users[pair])),
+            Cell(names[item]),
+            Cell(str(counts[item])),
+            *(Cell(str(of[pair] + 1) if of[pair] >= 0 else "not in it") for of in ranks),
+            Cell(names[known[np.argmax(raw[known] @ raw[item])]] if len(known) else "–"),
+        )
+        for column, cell in zip(columns.values(), cells, strict=True):
+            column.append(cell)
     return columns
 
 
 def as_table(columns: Columns, caption: str) -> HTML:
     """Return columns as a table in which every label is escaped and kept from formulas."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-    depth = max(map(len, columns.values()), default=0)
     body = ""
-    for row in range(depth):
-        cells = (of[row] if row < len(of) else Cell("") for of in columns.values())
+    for cells in zip_longest(*columns.values(), fillvalue=Cell("")):
         body += f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in cells)}</tr>"
     # MathJax would otherwise take what stands between two dollars for a formula
     return HTML(

@@ -17,16 +17,17 @@ import pandas as pd
 
 from companion.data import load
 from lib import fusion
-from lib.core import InputError, generator
+from lib.core import generator
 from lib.dataset import Dataset, only
-from lib.diagnostics import hits_by_count, jaccard
+from lib.diagnostics import hits_by_count
 from lib.encoders import text
 from lib.metrics import Floats, recall
 from lib.stats import Estimate
 from lib.views import View
 from studies import measures
+from studies.ch09_long_tail import positions
 from studies.concatenation import best_concat, even_concat
-from studies.context import Run
+from studies.context import Run, check_bounds
 
 SHARES = (1.0, 0.1, 0.5, 0.25)  # of the training interactions; the rule needs the first two
 COLLABORATIVE, TEXT = "LightGCN", "text"
@@ -34,18 +35,14 @@ MODELS = {COLLABORATIVE: "lightgcn", TEXT: "linear"}
 SECOND = "second LightGCN seed"
 OVER_BETTER = "over the better view"
 CONTROLS = ("over two LightGCN seeds", "over two seeds of the better view")
-UNKNOWN = Estimate(np.nan, np.nan, np.nan, 0)
 SeedViews = Sequence[View]
 """A view of each of the run's training seeds."""
 
 
 def check_parameters(shares: int, epochs: int) -> None:
     """Refuse a number of shares that is not 2 to 4, or of epochs below 1."""
-    if not 2 <= shares <= len(SHARES) or epochs < 1:
-        raise InputError(
-            f"shares = {shares} and epochs = {epochs} were given; shares must be 2 to "
-            f"{len(SHARES)} and epochs at least 1"
-        )
+    check_bounds("shares", shares, 2, len(SHARES))
+    check_bounds("epochs", epochs, 1)
 
 
 def mean_recall(run: Run, views: SeedViews) -> Floats:
@@ -62,28 +59,23 @@ def fused_recall(run: Run, parts: Sequence[SeedViews], grid: Floats | None = Non
 
 def mean_jaccard(run: Run, one: SeedViews, other: SeedViews) -> Floats:
     """Return the Jaccard of two views' test lists, the mean over the seeds (n_users)."""
-    pairs = zip(one, other, strict=True)
-    return np.mean([jaccard(run.lists_of(a), run.lists_of(b)) for a, b in pairs], axis=0)
-
-
-# Cost.
+    pairs = zip(map(run.lists_of, one), map(run.lists_of, other), strict=True)
+    return measures.mean_jaccard(pairs)
 
 
 def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.DataFrame]:
     """Return recall per user of models of ``dimension`` dimensions in all, and what each costs.
 
-    The joint model has half of the dimensions for each branch, as each of two seeds side by side
-    has. Costs: parameters, seconds of training (mean over seeds, on the machine that trained),
-    bytes of a user's or an item's vector, multiplications to score one item for one user.
+    The joint model has half of the dimensions for each branch, as has each of two seeds side by
+    side. Seconds are the mean over seeds on the machine that trained, bytes those of a user's or an
+    item's vector, multiplications those of one item's score for one user.
     """
     half = dimension // 2
-    parts: dict[str, list[SeedViews]] = {
+    of_halves = [run.views("lightgcn", other=other, dimension=half) for other in (False, True)]
+    parts: dict[str, Sequence[SeedViews]] = {
         "joint: text and LightGCN": [run.views("joint", dimension=dimension)],
         "LightGCN": [run.views("lightgcn", dimension=dimension)],
-        "two LightGCN seeds, half each": [
-            run.views("lightgcn", dimension=half),
-            run.views("lightgcn", other=True, dimension=half),
-        ],
+        "two LightGCN seeds, half each": of_halves,
         "text": [run.views("linear", dimension=dimension)],
     }
     recalls, costs = {}, []
@@ -92,19 +84,11 @@ def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.Dat
         whole = [views[0] if len(views) == 1 else even_concat(views) for views in of_seeds]
         recalls[name] = mean_recall(run, whole)
         seconds = [sum(view.info["seconds"] for view in views) for views in of_seeds]
-        costs.append(
-            {
-                "what": name,
-                "parameters": sum(view.info["n_parameters"] for view in of_seeds[0]),
-                "seconds of training": np.mean(seconds),
-                "bytes per vector": 4 * dimension,
-                "multiplications per score": dimension,
-            }
-        )
-    return recalls, pd.DataFrame(costs)
-
-
-# Fewer interactions, and another split.
+        n_parameters = sum(view.info["n_parameters"] for view in of_seeds[0])
+        costs.append((name, n_parameters, np.mean(seconds), 4 * dimension, dimension))
+    columns = ["what", "parameters", "seconds of training", "bytes per vector",
+               "multiplications per score"]  # fmt: skip
+    return recalls, pd.DataFrame(costs, columns=columns)
 
 
 class Comparison(NamedTuple):
@@ -120,11 +104,7 @@ class Comparison(NamedTuple):
 
 
 def compare_fusion(run: Run) -> Comparison:
-    """Return norm-concat of the two views, the better view, and concatenations of two seeds.
-
-    Two seeds of LightGCN are the control; two seeds of the better view are it too where that is
-    the text.
-    """
+    """Return norm-concat of the two views, and what it is compared with."""
     views = {name: run.views(model) for name, model in MODELS.items()}
     others = {name: run.views(model, other=True) for name, model in MODELS.items()}
     better = max(views, key=lambda name: np.mean([run.validation(view) for view in views[name]]))
@@ -156,8 +136,7 @@ def gains(found: Comparison | None) -> dict[str, Estimate]:
 def by_share(run: Run, shares: int) -> dict[float, tuple[float, Comparison]]:
     """Return, per share of the training interactions, the share really left and a comparison.
 
-    One draw of what is removed, of the run's first seed, serves all training seeds; a smaller share
-    is part of a larger one.
+    One draw of what is removed, of the run's first seed, serves all training seeds.
     """
     found = {}
     for share in sorted(SHARES[:shares], reverse=True):
@@ -168,22 +147,16 @@ def by_share(run: Run, shares: int) -> dict[float, tuple[float, Comparison]]:
 
 
 def subsample(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
-    """Return the dataset with a random share of its training interactions, 0 < share ≤ 1.
+    """Return the dataset with a random share of its training interactions.
 
-    Interactions are put in random order, but one of every user before all others, and the first
-    round(share · n) are kept: each user keeps at least one, so that where users have few, more than
-    the share is left. One seed's draws are nested: what a smaller share keeps, a larger one does.
-    Validation and test items are untouched.
+    Each user keeps at least one, so that where users have few, more than the share is left. One
+    seed's draws are nested: what a smaller share keeps, a larger one does.
     """
-    if not 0 < share <= 1:
-        raise InputError(f"share = {share} was given; give one above 0 and at most 1, such as 0.1")
     whole = dataset.train
-    users = np.repeat(np.arange(dataset.n_users), np.diff(whole.indptr))
     draws = generator(seed, "thinning").random(whole.nnz)
-    order = np.lexsort((draws, users))  # by user, then at random
-    first = order[np.diff(users[order], prepend=-1) > 0]  # one of every user who has any
+    first = positions(whole, draws) == 0  # one of every user who has any
     draws[first] -= 1
-    n = max(round(share * whole.nnz), len(first))
+    n = max(round(share * whole.nnz), np.count_nonzero(first))
     kept = np.zeros(whole.nnz, dtype=np.bool_)
     kept[np.argsort(draws, kind="stable")[:n]] = True
     times = dataset.times
@@ -203,28 +176,21 @@ def on_split(run: Run, split: str) -> Comparison | None:
     return compare_fusion(Run(data, {**run.parameters, "split": split}, epochs=run.epochs))
 
 
-# More views.
-
-
-def further_descriptions(run: Run) -> list[str]:
-    """Return the further descriptions of the items, the third view first: genres, then words.
-
-    The rule was stated before any of them was trained; the run's own encoder is not among them.
-    """
-    return [name for name in text.available(run.dataset) if name != run.encoder]
-
-
 def views_by_name(run: Run) -> dict[str, SeedViews]:
-    """Return the collaborative view, the text, and every further description, by name."""
+    """Return the collaborative view, the text, and every further description, by name.
+
+    The third view is the genres, else the words: a rule stated before any of them was trained.
+    """
     both: dict[str, SeedViews] = {name: run.views(model) for name, model in MODELS.items()}
-    return both | {n: run.views("linear", encoder=n) for n in further_descriptions(run)}
+    further = [name for name in text.available(run.dataset) if name != run.encoder]
+    return both | {name: run.views("linear", encoder=name) for name in further}
 
 
 def recall_of_combinations(run: Run) -> dict[str, Floats]:
     """Return recall per user of single views and of fusions of two, three and all of them.
 
-    Names join the views by " + ". Weights are chosen in tenths, in fifths for four views and more.
-    The last is the control: the first two views and a second collaborative seed.
+    Weights are chosen in tenths, in fifths for four views and more. The last is the control: the
+    first two views and a second collaborative seed.
     """
     views = views_by_name(run)
     first = list(views)[:3]
@@ -239,10 +205,9 @@ def recall_of_combinations(run: Run) -> dict[str, Floats]:
 
 
 def third_gains(found: dict[str, Floats], names: Sequence[str]) -> tuple[Estimate, Estimate]:
-    """Return the gain of three views over the first two, and over the control.
+    """Return the gain of the first three views over the first two and over the control.
 
-    ``found`` is what ``recall_of_combinations`` gives, ``names`` are those of ``views_by_name``, in
-    order; NaN where there is no third.
+    ``found``: ``recall_of_combinations``; ``names``: of all views. NaN where there is no third.
     """
     if len(names) < 3:
         return measures.NONE, measures.NONE
@@ -255,20 +220,14 @@ def third_gains(found: dict[str, Floats], names: Sequence[str]) -> tuple[Estimat
 def hits_by_lists(run: Run) -> pd.DataFrame:
     """Return the shares of hits (%) that exactly one, two and three lists find.
 
-    Of the collaborative view, the text and the third description, and of the control with a second
-    collaborative seed in its place; pooled over users and seeds.
+    Of the first three views, and of the first two and a second collaborative seed; pooled over
+    users and seeds.
     """
-    views = views_by_name(run)
-    first, both = list(views)[:3], [views[COLLABORATIVE], views[TEXT]]
-    rows = {
-        ", ".join(first): both + [views[name] for name in first[2:]],
-        ", ".join([*first[:2], SECOND]): [*both, run.views("lightgcn", other=True)],
-    }
-    shares = {}
-    for name, parts in rows.items():
-        if len(parts) == 3:
-            lists = [[run.lists_of(view) for view in views] for views in zip(*parts, strict=True)]
-            counts = [hits_by_count(of_seed, run.dataset.test) for of_seed in lists]
-            hits = np.sum(counts, axis=(0, 1))[1:]
-            shares[name] = 100 * hits / hits.sum()
+    views = views_by_name(run) | {SECOND: run.views("lightgcn", other=True)}
+    names, shares = list(views), {}
+    for three in dict.fromkeys([tuple(names[:3]), (*names[:2], SECOND)]):
+        of_seeds = zip(*(views[name] for name in three), strict=True)
+        counts = [hits_by_count([*map(run.lists_of, of)], run.dataset.test) for of in of_seeds]
+        hits = np.sum(counts, axis=(0, 1))[1:]
+        shares[", ".join(three)] = 100 * hits / hits.sum()
     return pd.DataFrame(shares, index=["one list", "two lists", "three lists"]).T

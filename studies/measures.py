@@ -110,9 +110,14 @@ def summed(groups: Iterable[Group], parts: Callable[..., Floats]) -> Floats:
     return np.sum([parts(*group) for group in groups], axis=0)
 
 
-def overlap(groups: Sequence[Group]) -> Totals:
+def mean_jaccard(groups: Iterable[Group]) -> Floats:
+    """Return per-user Jaccard of two lists, the mean over the seeds (n_users)."""
+    return np.mean([jaccard(a, b) for a, b in groups], axis=0)
+
+
+def overlap(groups: Iterable[Group]) -> Totals:
     """Return the mean Jaccard of two lists over users, of each user the mean over the seeds."""
-    return mean(np.mean([jaccard(a, b) for a, b in groups], axis=0))
+    return mean(mean_jaccard(groups))
 
 
 def one_list_only(groups: Sequence[Group], relevant: sp.csr_matrix) -> Totals:
@@ -158,10 +163,14 @@ def popularity_gap_size(groups: Sequence[Group], relevant: sp.csr_matrix, counts
     columns = [x for a, b in groups for x in popularity_totals(a, b, relevant, counts)[2:]]
 
     def mean_size(*t: Floats) -> Floats:
-        sizes = [abs(t[i] / t[i + 1] - t[i + 2] / t[i + 3]) for i in range(0, len(t), 4)]
-        return sum(sizes[1:], sizes[0]) / len(sizes)
+        return mean_of(*(abs(t[i] / t[i + 1] - t[i + 2] / t[i + 3]) for i in range(0, len(t), 4)))
 
     return Totals(tuple(columns), mean_size)
+
+
+def mean_of(*values: Floats) -> Floats:
+    """Return the mean of values of scores: a ``combine`` for ``lib.probes.scores.estimate``."""
+    return sum(values[1:], values[0]) / len(values)
 
 
 def gain(top: Floats, base: Floats) -> Totals:
@@ -304,8 +313,7 @@ def changes(**pairs: Sequence[tuple[Score, Score]]) -> Measures:
 
     def change(size: bool, *values: Floats) -> Floats:
         found = [new / old - 1 for new, old in zip(values[::2], values[1::2], strict=True)]
-        sizes = [np.abs(one) for one in found] if size else found
-        return sum(sizes[1:], sizes[0]) / len(sizes)
+        return mean_of(*(map(np.abs, found) if size else found))
 
     return {
         name: estimate(*chain.from_iterable(of), combine=partial(change, name.endswith("_seeds")))

@@ -151,23 +151,6 @@ def test_unseen_items_are_in_no_training_and_all_their_users_want_them(
     assert pairs(unseen.relevant) == expected
 
 
-@pytest.mark.parametrize(
-    ("counts", "share", "word"),
-    [((), 0.1, "whole"), ((1, 1), 0.1, "different"), ((0, 1), 0.1, "from 1"), ((1,), 0.6, "0.5"),
-     ((1,), 0.0, "share"), ((1,), np.nan, "share")],
-)  # fmt: skip
-def test_a_cut_that_cannot_be_made_is_one_sentence(
-    data: Dataset, counts: tuple[int, ...], share: float, word: str
-) -> None:
-    with pytest.raises(InputError, match=word):
-        ch09_long_tail.cut_users(data, counts, share)
-
-
-def test_a_share_of_items_beyond_all_is_refused(data: Dataset) -> None:
-    with pytest.raises(InputError, match="at most 1"):
-        ch09_long_tail.unseen_items(data, 1.5)
-
-
 def test_expected_recall_is_that_of_random_lists() -> None:
     assert ch09_long_tail.expected_recall(20, 80) == pytest.approx(0.25)
     np.testing.assert_array_equal(
