@@ -97,6 +97,13 @@ def at_least_one(name: str, *numbers: int) -> None:
             raise InputError(f"{name} = {number} was given; give a whole number of at least 1")
 
 
+def same_number(of: str, *numbers: int) -> None:
+    """Refuse different numbers ``of`` users or items in what belongs together row by row."""
+    if len(set(numbers)) > 1:
+        given = ", ".join(map(str, numbers))
+        raise InputError(f"inputs for {given} {of} were given; give all for the same {of}")
+
+
 def matrix(x: ArrayLike) -> Floats:
     """Return vectors as a float64 matrix (n × d) and refuse values that are not finite."""
     array = np.asarray(x, dtype=np.float64)

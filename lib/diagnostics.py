@@ -1,9 +1,8 @@
 """How two or more recommendation lists differ, what their union could give, how diverse they are.
 
-Lists are n_users × k integers, best first, −1 where there is no item, no item twice in a row;
-relevant items are a sparse n_users × n_items matrix (see ``lib.metrics``, which also says what is
-refused with an InputError). Values come per user, NaN where they are undefined; ``lib.stats``
-summarises them. In this order: overlap, hits by list, the union, diversity, vectors.
+Lists and relevant items are as in ``lib.metrics``. Values come per user, NaN where they are
+undefined; ``lib.stats`` summarises them. In this order: overlap, hits by list, the union,
+diversity, vectors.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from lib.core import InputError, matrix, unit
+from lib.core import InputError, matrix, same_number, unit
 from lib.metrics import (
     Bools,
     Floats,
@@ -23,6 +22,7 @@ from lib.metrics import (
     Lists,
     check_items,
     check_k,
+    checked_counts,
     checked_lists,
     count,
     filled,
@@ -64,8 +64,7 @@ def expected_jaccard(k: int, n_items: int) -> float:
 def _common(a: Lists, b: Lists) -> Ints:
     """Return how many items each user's two lists share (n_users).
 
-    Comparing whole columns of many users beats sorting the rows up to lists of about a hundred,
-    and needs no catalogue.
+    Comparing whole columns of many users beats sorting the rows up to lists of about a hundred.
     """
     # narrow integers compare faster; unsigned, no item (−1) is the largest number there is, and in
     # ``b`` the one before it, so that no item never equals no item
@@ -108,9 +107,8 @@ def complementary(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> tuple[
 
     For ``lib.stats.ratio``: the complementary hit ratio pools hits over users.
     """
-    pairs, users, (in_a, in_b) = _found([a, b], relevant)
-    one, either = count(in_a ^ in_b, users, pairs), count(in_a | in_b, users, pairs)
-    return one.astype(np.float64), either.astype(np.float64)
+    _, one, both = hits_by_count([a, b], relevant).T.astype(np.float64)
+    return one, one + both
 
 
 def hits_by_count(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Ints:
@@ -131,13 +129,13 @@ def hit_popularity(
     """Return how popular each user's hits are, by which list found them.
 
     ``train_counts`` are each item's training interactions (n_items). A row per part and user:
-    ``part`` (both, a_only, b_only), ``user``, ``log_popularity`` (mean ln(1 + count) of the hits,
-    NaN without one), ``n`` (hits). Every part has every user in order, so that columns of two
-    parts stand user by user.
+    ``part`` (of ``PARTS``), ``user``, ``log_popularity`` (mean ln(1 + count) of the hits, NaN
+    without one), ``n`` (hits). Every part has every user in order.
     """
     pairs, users, (in_a, in_b) = _found([a, b], relevant)
-    popularity = np.log1p(_counts(train_counts, pairs.shape[1]))[pairs.indices]
-    n_users = pairs.shape[0]
+    counts = checked_counts(np.ravel(train_counts))
+    same_number("items", len(counts), pairs.shape[1])
+    popularity, n_users = np.log1p(counts)[pairs.indices], pairs.shape[0]
     total, n = [], []
     for chosen in (in_a & in_b, in_a & ~in_b, in_b & ~in_a):
         total.append(np.bincount(users[chosen], weights=popularity[chosen], minlength=n_users))
@@ -158,21 +156,10 @@ def _found(
     return pairs, users, [positions_of(one, pairs, users) >= 0 for one in same_users(*lists)]
 
 
-def _counts(train_counts: ArrayLike, n_items: int | None = None) -> Floats:
-    counts = np.asarray(train_counts, dtype=np.float64).ravel()
-    if n_items is not None and len(counts) != n_items:
-        raise InputError(
-            f"training counts of {len(counts)} items were given for a catalogue of {n_items}; "
-            "give one count per item"
-        )
-    return counts
-
-
 def oracle(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Floats:
     """Return each user's recall of the union of N lists (n_users), NaN where nothing is relevant.
 
-    The union is not cut, so it may hold up to N · k items against a single list's k; see
-    ``best_of_union``.
+    The union may hold up to N · k items against a single list's k; see ``best_of_union``.
     """
     pairs, users, found = _found(lists, relevant)
     return share(count(np.logical_or.reduce(found), users, pairs), pairs)
@@ -220,7 +207,7 @@ def novelty(lists: ArrayLike, train_counts: ArrayLike) -> Floats:
     the share of users), one added to every count so that an item never seen has a finite value.
     """
     checked = checked_lists(lists)
-    counts = _counts(train_counts)
+    counts = checked_counts(np.ravel(train_counts))
     check_items(checked, len(counts))
     information = np.log2(counts.sum() + len(counts)) - np.log2(counts + 1)
     with np.errstate(invalid="ignore"):
@@ -231,10 +218,10 @@ def novelty(lists: ArrayLike, train_counts: ArrayLike) -> Floats:
 def intra_list_distance(lists: ArrayLike, items: ArrayLike) -> Floats:
     """Return the mean 1 − cosine over the pairs of items in each user's list (n_users).
 
-    Ziegler et al. (WWW 2005). ``items``: item vectors (n_items × d). The cosines of all pairs of m
-    unit vectors v add up to (‖Σ v‖² − Σ ‖v‖²) / 2, so no pair is formed. A zero vector is at
-    distance 1 from everything; a list with fewer than two items has NaN.
+    Ziegler et al. (WWW 2005). ``items``: item vectors (n_items × d). A zero vector is at distance 1
+    from everything; a list with fewer than two items has NaN.
     """
+    # the cosines of all pairs of unit vectors v add up to (‖Σ v‖² − Σ ‖v‖²) / 2: none is formed
     checked, vectors = checked_lists(lists), unit(items)
     check_items(checked, len(vectors))
     n = filled(checked)
@@ -255,11 +242,10 @@ def intra_list_distance(lists: ArrayLike, items: ArrayLike) -> Floats:
 def effective_rank(x: ArrayLike) -> float:
     """Return the effective rank of vectors (n × d): exp of the entropy of their singular values.
 
-    Singular values divided by their sum, natural logarithm (Roy and Vetterli, EUSIPCO 2007); the
-    vectors are not centred. Between 1 and min(n, d), NaN for vectors that are all zero.
+    Singular values divided by their sum (Roy and Vetterli, EUSIPCO 2007); the vectors are not
+    centred. Between 1 and min(n, d), NaN for vectors that are all zero.
     """
-    # the triangle of QR has the same singular values and is small; the Gram matrix would lose half
-    # of the digits
+    # QR's triangle has the same singular values; the Gram matrix would lose half of the digits
     triangle = np.linalg.qr(matrix(x), mode="r")
     values = np.linalg.svd(triangle, compute_uv=False)
     if not values.any():
@@ -283,9 +269,5 @@ def neighbours(x: ArrayLike, k: int) -> NDArray[np.int32]:
 
 
 def neighbourhood_preservation(x: ArrayLike, y: ArrayLike, k: int) -> Floats:
-    """Return the Jaccard of each item's ``k`` nearest others in two spaces (n).
-
-    Rows of ``x`` (n × d) and ``y`` (n × e) are the same items; ``lib.stats.summary`` gives the mean
-    with its interval over items.
-    """
+    """Return the Jaccard of each item's ``k`` nearest others in two spaces (n × d and n × e; n)."""
     return jaccard(neighbours(x, k), neighbours(y, k))

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from lib.core import InputError, at_least_one, generator
+from lib.core import InputError, at_least_one, generator, same_number
 
 Lists = NDArray[np.signedinteger]
 Bools = NDArray[np.bool_]
@@ -72,8 +72,7 @@ def ndcg(lists: ArrayLike, relevant: sp.csr_matrix) -> Floats:
 def positions(lists: ArrayLike, relevant: sp.csr_matrix) -> Ints:
     """Return where in its user's list each relevant item stands, from 0; −1 where it is absent.
 
-    One value per pair of ``relevant_pairs(relevant)`` (n_pairs). Lists cut to K items hold those
-    with ``0 <= position < K``.
+    One value per pair of ``relevant_pairs(relevant)`` (n_pairs).
     """
     pairs = relevant_pairs(relevant)
     return positions_of(checked_lists(lists), pairs, users_of(pairs))
@@ -81,13 +80,8 @@ def positions(lists: ArrayLike, relevant: sp.csr_matrix) -> Ints:
 
 def positions_of(lists: Lists, pairs: sp.csr_matrix, users: Ints) -> Ints:
     """Return ``positions`` given checked lists, ``relevant_pairs`` and ``users_of`` of them."""
-    n_users, n_items = pairs.shape
-    if len(lists) != n_users:
-        raise InputError(
-            f"lists of {len(lists)} users were given with relevant items of {n_users}; "
-            "give both for the same users, row by row"
-        )
-    check_items(lists, n_items)
+    same_number("users", len(lists), pairs.shape[0])
+    check_items(lists, pairs.shape[1])
     k = lists.shape[1]
     out = np.full(pairs.nnz, -1, dtype=np.intp)
     step = max(1, _BLOCK // k)
@@ -109,10 +103,8 @@ def relevant_pairs(relevant: sp.csr_matrix) -> sp.csr_matrix:
     A matrix that is canonical already comes back as it is, any other is copied.
     """
     if not sp.issparse(relevant):
-        raise InputError(
-            f"relevant items were given as {type(relevant).__name__}; give a SciPy sparse matrix "
-            "of users × items"
-        )
+        kind = type(relevant).__name__
+        raise InputError(f"relevant items were given as {kind}; give a SciPy sparse matrix")
     pairs = relevant.tocsr()
     if not pairs.has_canonical_format or not pairs.data.all():
         pairs = pairs.copy()
@@ -163,11 +155,9 @@ def checked_lists(lists: ArrayLike) -> Lists:
 def same_users(*lists: ArrayLike) -> list[Lists]:
     """Return at least one array of lists, all of the same users, each as ``checked_lists``."""
     arrays = [checked_lists(one) for one in lists]
-    if len({len(array) for array in arrays}) != 1:
-        raise InputError(
-            f"lists of {', '.join(str(len(array)) for array in arrays) or 'no'} users were given; "
-            "give at least one array of lists, all of the same users, row by row"
-        )
+    if not arrays:
+        raise InputError("no lists were given; give at least one array of lists")
+    same_number("users", *map(len, arrays))
     return arrays
 
 
@@ -185,6 +175,16 @@ def check_k(k: int) -> None:
     at_least_one("k", k)
 
 
+def checked_counts(counts: ArrayLike) -> Floats:
+    """Return counts as float64, one finite number each (n)."""
+    values = np.asarray(counts, dtype=np.float64)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise InputError(
+            f"counts of shape {values.shape} were given; give one finite number per item or user"
+        )
+    return values
+
+
 def by_count(counts: ArrayLike, *, seed: int = 2024) -> Ints:
     """Return the stratum of each item or user by its training count: 0 low, 1 middle, 2 high (n).
 
@@ -192,11 +192,7 @@ def by_count(counts: ArrayLike, *, seed: int = 2024) -> Ints:
     the seed decides who is below it. (The paper's reference puts them all below, which makes 62.9 %
     of its items cold.)
     """
-    values = np.asarray(counts, dtype=np.float64)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise InputError(
-            f"counts of shape {values.shape} were given; give one finite number per item or user"
-        )
+    values = checked_counts(counts)
     n = len(values)
     order = np.lexsort((generator(seed, "strata: equal counts").random(n), values))
     labels = np.empty(n, dtype=np.intp)

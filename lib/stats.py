@@ -87,7 +87,7 @@ def of_totals(
     rows = _complete(*columns)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = function(*_resampled_totals(rows, draws, generator(seed, "bootstrap")))
-    return with_percentiles(_value(function, rows), drawn, rows.shape[1], level)
+    return with_percentiles(value_of_totals(function, *rows), drawn, rows.shape[1], level)
 
 
 def with_percentiles(value: float, drawn: Floats, n: int, level: float = 0.95) -> Estimate:
@@ -104,12 +104,8 @@ def with_percentiles(value: float, drawn: Floats, n: int, level: float = 0.95) -
 
 def value_of_totals(function: Callable[..., Floats], *columns: ArrayLike) -> float:
     """Return the mean of ``of_totals`` without its interval."""
-    return _value(function, _complete(*columns))
-
-
-def _value(function: Callable[..., Floats], rows: Floats) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(function(*rows.sum(axis=1)))
+        return float(function(*_complete(*columns).sum(axis=1)))
 
 
 def _complete(*columns: ArrayLike) -> Floats:
@@ -126,11 +122,8 @@ def _complete(*columns: ArrayLike) -> Floats:
 
 
 def _resampled_totals(rows: Floats, draws: int, rng: np.random.Generator) -> Floats:
-    """Return the totals of ``draws`` resamples of the users (n_columns × draws).
-
-    scipy.stats.bootstrap is no faster, refuses a single user, and one resample without any hit
-    turns its whole interval into NaN.
-    """
+    """Return the totals of ``draws`` resamples of the users (n_columns × draws)."""
+    # scipy.stats.bootstrap refuses a single user, and one resample without a hit makes it NaN
     n = rows.shape[1]
     out = np.zeros((len(rows), draws))
     step = max(1, _BLOCK // max(1, n))
@@ -164,9 +157,8 @@ def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> 
         whole = np.abs(difference).sum()
     if not np.isfinite(whole):
         raise InputError(
-            f"values whose differences are not finite ({np.count_nonzero(~np.isfinite(difference))}"
-            f" of {len(difference)} users) or overflow when added were given; give finite values, "
-            "NaN for a user without a value"
+            "values whose differences are not finite or overflow when added were given; give "
+            "finite values, NaN for a user without a value"
         )
     mean, low, high, n = summary(difference, seed=seed)
     if n == 0:
@@ -181,11 +173,8 @@ def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> 
 
 
 def _sign_flips_beyond(difference: Floats, draws: int, rng: np.random.Generator) -> int:
-    """Return how many random sign assignments have a total as large as the observed one.
-
-    scipy.stats.permutation_test holds a float for each user and draw to make its signs. Users
-    without a difference do not change the total and are dropped.
-    """
+    """Return how many random sign assignments have a total as large as the observed one."""
+    # scipy.stats.permutation_test holds a float for each user and draw to make its signs
     sizes = np.sort(np.abs(difference[difference != 0]))
     whole = sizes.sum()
     # totals that are equal but for the order of adding must count as equal

@@ -4,8 +4,7 @@ Vectors come as (users, items) pairs, n_users × d and n_items × d. Lists come 
 array of items per view, best first, −1 where there is no item, no item twice in a row, with scores
 of the same shape where they are fused by score. Fused lists are n_users × k, int32 or the wider
 type of the lists given; equal scores are broken by the smaller item id, and −1 fills up where the
-lists together hold fewer than k items. All functions raise InputError for views or lists of
-different users, for a ``k`` below 1 and for scores and weights they cannot use.
+lists together hold fewer than k items.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from lib.core import InputError, unit
+from lib.core import InputError, at_least_one, same_number, unit
 from lib.metrics import Floats, Lists, check_k, filled, same_users
 
 _BLOCK = 1 << 20  # list entries fused at once: some 50 MiB of working memory
@@ -45,32 +44,34 @@ def concat(
 ) -> JointVectors:
     """Return the views side by side, each normalised and scaled by the root of its weight.
 
-    The inner product of a user and an item is then Σ w · cosine over the views, the weights scaled
-    to add up to 1: norm-concat-norm is the weighted mean of the cosines. A zero vector has cosine
-    0 with everything. Each view has a dimension of its own; ``weights`` are one per view, not
-    negative, not all zero, and equal by default.
+    The inner product of a user and an item is then the weighted mean of their cosines in the views.
+    A zero vector has cosine 0 with everything. ``weights`` are one per view, not negative, not all
+    zero, and equal by default.
     """
     given = np.ones(len(views)) if weights is None else weights
     roots = np.sqrt(_weights(given, len(views)))
     sides = []
-    for side, name in enumerate(("users", "items")):
-        parts = [unit(view[side]) * root for view, root in zip(views, roots, strict=True)]
-        sizes = [str(len(part)) for part in parts]
-        if len(set(sizes)) != 1:
-            raise InputError(
-                f"views of {', '.join(sizes)} {name} were given; give views of one dataset"
-            )
-        sides.append(np.concatenate(parts, axis=1).astype(np.float32))
+    for parts in unit_views(views):
+        scaled = [part * root for part, root in zip(parts, roots, strict=True)]
+        sides.append(np.concatenate(scaled, axis=1).astype(np.float32))
     return JointVectors(*sides)
+
+
+def unit_views(views: Sequence[tuple[ArrayLike, ArrayLike]]) -> tuple[list[Floats], list[Floats]]:
+    """Return the views' users and their items at unit length; all views are of the same ones."""
+    users, items = ([unit(view[side]) for view in views] for side in (0, 1))
+    same_number("users", *map(len, users))
+    same_number("items", *map(len, items))
+    return users, items
 
 
 def simplex(n_views: int, steps: int = 10) -> Floats:
     """Return all weightings of ``n_views`` in multiples of 1 / ``steps`` that add up to 1.
 
-    One per row, the most even first; in tenths there are 11 for two views and 66 for three.
+    One per row, the most even first: in tenths 11 for two views and 66 for three.
     """
-    if n_views < 1 or steps < 1:
-        raise InputError(f"{n_views} views and {steps} steps were given; give at least 1 of each")
+    at_least_one("n_views", n_views)
+    at_least_one("steps", steps)
     # n − 1 bars among steps + n − 1 positions: the gaps between them are the weights
     ends = steps + n_views - 1
     bars = np.array(list(combinations(range(ends), n_views - 1)), dtype=np.intp)
@@ -87,9 +88,9 @@ def choose_weights(
     """Return the weights of ``concat`` that score best on validation.
 
     ``score`` is the quality of fused vectors, larger is better: recall on validation items.
-    ``grid`` has the weightings to try (m × n_views), in tenths over the whole simplex by default;
-    of equally good ones the first is taken, so the most even of the default grid. ``tried`` has a
-    row per weighting: columns ``weight_0``, ``weight_1``, … and ``score``.
+    ``grid`` has the weightings to try (m × n_views), by default those of ``simplex``; of equally
+    good ones the first is taken. ``tried`` has a row per weighting: columns ``weight_0``,
+    ``weight_1``, … and ``score``.
     """
     weightings = simplex(len(views)) if grid is None else np.asarray(grid, dtype=np.float64)
     normalised = [(unit(users), unit(items)) for users, items in views]
@@ -161,8 +162,8 @@ def weighted(
 ) -> Lists:
     """Return the best ``k`` items by Σ weight · score over the lists that hold them.
 
-    A list that does not hold an item adds 0: normalise the scores first, to 0 and above unless a
-    missing item is meant to count as average (``z``). A list of weight 0 is left out altogether.
+    A list that does not hold an item adds 0, which is the worst score after ``minmax`` and an
+    average one after ``z``. A list of weight 0 is left out altogether.
     """
     shares = _weights(weights, len(lists))
     arrays, values = _with_scores(lists, scores)
@@ -172,18 +173,14 @@ def weighted(
 
 
 def comb_sum(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) -> Lists:
-    """Return the best ``k`` items by CombSUM, the sum of their scores (Fox and Shaw, TREC-2, 1994).
-
-    A list that does not hold an item adds 0; normalise the scores first.
-    """
+    """Return the best ``k`` items by CombSUM, the sum of scores (Fox and Shaw, TREC-2, 1994)."""
     return _fuse(*_with_scores(lists, scores), k, np.add.reduceat)
 
 
 def comb_mnz(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) -> Lists:
     """Return the best ``k`` items by CombMNZ: CombSUM × the number of lists that hold the item.
 
-    Fox and Shaw (TREC-2, 1994). Meant for scores of 0 and above: more lists would push an item
-    with a negative sum down.
+    Meant for scores of 0 and above: more lists would push an item with a negative sum down.
     """
     return _fuse(*_with_scores(lists, scores), k, _sum_times_count)
 
@@ -191,7 +188,7 @@ def comb_mnz(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) ->
 def rrf(lists: Sequence[ArrayLike], k: int, c: float = 60) -> Lists:
     """Return the best ``k`` items by reciprocal rank fusion, Σ 1 / (c + rank), rank from 1.
 
-    Cormack, Clarke and Büttcher (SIGIR 2009), whose constant is 60.
+    Cormack, Clarke and Büttcher (SIGIR 2009).
     """
     if not c >= 0:
         raise InputError(f"c = {c} was given; give 0 or more, usually 60")
@@ -214,10 +211,9 @@ def borda(lists: Sequence[ArrayLike], k: int) -> Lists:
 
 
 def interleave(lists: Sequence[ArrayLike], k: int) -> Lists:
-    """Return the first ``k`` items of the lists taken in turn, starting with the first list.
+    """Return ``k`` items: the first of each list in turn, then the second of each, …, none twice.
 
-    Balanced interleaving (Joachims, 2003), nothing random: the first items in the order of the
-    lists, then the second ones, …, skipping an item that is already there.
+    Balanced interleaving (Joachims, 2003), beginning with the first list.
     """
     arrays = same_users(*lists)
     turns = [-_ranks(array) * len(arrays) - turn for turn, array in enumerate(arrays)]
@@ -232,10 +228,7 @@ def _sum_times_count(values: Floats, starts: NDArray[np.intp]) -> Floats:
 
 
 def _fuse(arrays: list[Lists], values: Sequence[Floats], k: int, combine: Combine) -> Lists:
-    """Return each user's best ``k`` items by ``combine`` of an item's values over the lists.
-
-    Values are n_users × K, or K where every user has the same.
-    """
+    """Return each user's best ``k`` items by ``combine`` of its values (n_users × K or K)."""
     check_k(k)
     n_users, n_entries = len(arrays[0]), sum(array.shape[1] for array in arrays)
     out = np.full((n_users, k), -1, dtype=np.result_type(np.int32, *arrays))
@@ -285,10 +278,7 @@ def _with_scores(
         )
     values = [np.where(a >= 0, one, 0.0) for a, one in zip(arrays, given, strict=True)]
     if not all(np.isfinite(value).all() for value in values):
-        raise InputError(
-            "a NaN or infinite score was given for an item of a list; give finite scores wherever "
-            "a list holds an item"
-        )
+        raise InputError("a NaN or infinite score was given for a listed item; give finite scores")
     return arrays, values
 
 
@@ -297,8 +287,7 @@ def _scores(scores: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
     given = np.asarray(scores, dtype=np.float64)
     if given.ndim != 2 or given.shape[1] < 1 or not (given < np.inf).all():  # NaN is not below
         raise InputError(
-            f"scores of shape {given.shape} were given; give one row per user and at least one "
-            "column of finite numbers, −inf for a missing item"
+            f"scores of shape {given.shape} were given; give finite numbers or −inf, users × K"
         )
     return given, given > -np.inf
 

@@ -1,7 +1,6 @@
 """Fusions that learn from validation items: a weight for every user, and which views to fuse.
 
-Vectors come as (users, items) pairs, n_users × d and n_items × d, as in ``lib.fusion``. All
-functions raise InputError for inputs whose shapes do not fit together.
+Vectors come as (users, items) pairs, n_users × d and n_items × d, as in ``lib.fusion``.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lib.core import InputError, generator, matrix, unit
-from lib.fusion import JointVectors, z
+from lib.core import InputError, at_least_one, generator, matrix, same_number, unit
+from lib.fusion import JointVectors, unit_views, z
 from lib.metrics import Floats, check_items, check_k, relevant_pairs, same_users
 from lib.topk import best
 
@@ -29,40 +28,27 @@ def gated(
     """Return two views side by side with a weight for every user.
 
     The inner product of user u and an item is (1 − w_u) · cosine in the first view + w_u · cosine
-    in the second, ``weights`` being w_u, from 0 to 1 (n_users). One weight for all users ranks as
-    ``fusion.concat`` with weights 1 − w and w.
+    in the second, ``weights`` being w_u, from 0 to 1 (n_users).
     """
-    (users, items), (other_users, other_items) = ((unit(u), unit(i)) for u, i in (first, second))
+    (users, other_users), items = unit_views([first, second])
     share = np.asarray(weights, dtype=np.float64)
-    if len(users) != len(other_users) or len(items) != len(other_items):
-        raise InputError(
-            f"views of {len(users)} and {len(other_users)} users and of {len(items)} and "
-            f"{len(other_items)} items were given; give views of one dataset"
-        )
     if share.shape != (len(users),) or not ((share >= 0) & (share <= 1)).all():
         raise InputError(
-            f"weights of shape {share.shape} were given for {len(users)} users; give each a "
-            "number from 0 to 1"
+            f"weights {share.shape} were given for {len(users)} users; give each one from 0 to 1"
         )
-    sides = [np.hstack([users * (1 - share)[:, None], other_users * share[:, None]]),
-             np.hstack([items, other_items])]  # fmt: skip
-    return JointVectors(*(side.astype(np.float32) for side in sides))
+    weighted = [users * (1 - share)[:, None], other_users * share[:, None]]
+    return JointVectors(*(np.hstack(side).astype(np.float32) for side in (weighted, items)))
 
 
 def gate_features(train: sp.csr_matrix, text: ArrayLike) -> Floats:
-    """Return a gate's features of each user (n_users × 4), from training items alone.
+    """Return a gate's features of each user (n_users × 4), zeros without a training item.
 
-    The logarithm of 1 + their number; how similar their texts are (the length of the mean of the
-    unit text vectors); how close that mean is to the catalogue's (cosine); how popular they are
-    (mean logarithm of 1 + training count). A user without a training item has zeros. ``train`` is
-    n_users × n_items, its non-zeros the interactions; ``text`` are text vectors (n_items × d).
+    Of the training items: the logarithm of 1 + their number; how similar their texts are (length of
+    the mean of the unit ``text`` vectors, n_items × d); the cosine of that mean with the
+    catalogue's; their popularity (mean logarithm of 1 + training count).
     """
     vectors = unit(text)
-    if len(vectors) != train.shape[1]:
-        raise InputError(
-            f"texts of {len(vectors)} items were given for a catalogue of {train.shape[1]}; give "
-            "one vector per item"
-        )
+    same_number("items", len(vectors), train.shape[1])
     pairs = relevant_pairs(train) != 0
     count = np.diff(pairs.indptr).astype(np.float64)
     held = np.maximum(count, 1)[:, None]
@@ -76,39 +62,17 @@ def gate_features(train: sp.csr_matrix, text: ArrayLike) -> Floats:
 
 
 def gate_weights(
-    features: ArrayLike,
-    recalls: ArrayLike,
-    grid: ArrayLike,
-    *,
-    seed: int = 0,
-    penalty: float = 1.0,
+    features: ArrayLike, recalls: ArrayLike, grid: ArrayLike, *, seed: int = 0, penalty: float = 1.0
 ) -> Floats:
     """Return each user's weight, the one with the best recall as predicted by ridge regression.
 
-    The regression goes from standardised features to the user's validation recall at every
-    weight of the grid, in closed form: B = (XᵀX / n + λ)⁻¹ XᵀR / n, its intercept not penalised.
-    Users are cross-fitted in five folds: the weights of a fold come from the other four, so that a
-    user's own validation items never set its weight. Features without information give every user
-    of a fold the one weight that is best for the others.
-
-    Parameters
-    ----------
-    features
-        n_users × f.
-    recalls
-        Validation recall of each user at each weight (n_users × n_weights), NaN where there is
-        none: such users get a weight too, but nothing is learned from them.
-    grid
-        The weights (n_weights). Of equally good ones the first is taken.
-    seed
-        Decides the folds.
-    penalty
-        λ, in units of the features' variance: 1 halves the slopes.
-
-    Raises
-    ------
-    InputError
-        Also where fewer than two users have validation recall.
+    From standardised ``features`` (n_users × f) to ``recalls``, the user's validation recall at
+    every weight of ``grid`` (n_users × n_weights): B = (XᵀX / n + λ)⁻¹ XᵀR / n, its intercept not
+    penalised. λ is ``penalty``, in units of the features' variance: 1 halves the slopes. Users are
+    cross-fitted in five folds drawn by ``seed``: the weights of a fold come from the other four, so
+    that a user's own validation items never set its weight. A user with a NaN, who has no
+    validation recall, gets a weight too, but nothing is learned from it. Of equally good weights
+    the first is taken.
     """
     x, y = matrix(features), np.asarray(recalls, dtype=np.float64)
     choices = np.asarray(grid, dtype=np.float64)
@@ -139,15 +103,10 @@ def gate_weights(
 
 
 class CandidatePool(NamedTuple):
-    """Every user's candidates and each view's scores of them.
+    """Every user's candidates and each view's scores of them, as ``lib.fusion.z`` scales them."""
 
-    ``items`` is n_users × m int32, ascending, −1 filling up the end; ``scores`` is n_views ×
-    n_users × m float32: each view's scores of a user's candidates with mean 0 and standard
-    deviation 1, and 0 where there is no candidate.
-    """
-
-    items: NDArray[np.int32]
-    scores: NDArray[np.float32]
+    items: NDArray[np.int32]  # n_users × m, ascending, −1 filling up the end
+    scores: NDArray[np.float32]  # n_views × n_users × m, 0 where there is no candidate
 
 
 def candidate_pool(
@@ -158,11 +117,9 @@ def candidate_pool(
     Unlike in a fusion of lists, every view has a score for a candidate from another view's list.
     """
     arrays = same_users(*lists)
-    if not views or any(len(users) != len(arrays[0]) for users, _ in views):
-        raise InputError(
-            f"views of {[len(users) for users, _ in views]} users were given with lists of "
-            f"{len(arrays[0])}; give at least one view, and all for the same users"
-        )
+    if not views:
+        raise InputError("no views were given; give at least one view")
+    same_number("users", len(arrays[0]), *(len(users) for users, _ in views))
     for array in arrays:
         check_items(array, min(len(items) for _, items in views))
     nothing = np.iinfo(np.int32).max  # sorts behind all items
@@ -192,17 +149,12 @@ def _standard(
 
 
 def fuse_pool(pool: CandidatePool, weights: ArrayLike, k: int) -> NDArray[np.int32]:
-    """Return the best ``k`` candidates by Σ weight · standardised score (n_users × k).
-
-    One weight per view. Equal sums are broken by the smaller item id; −1 where a user has fewer
-    candidates.
-    """
+    """Return the best ``k`` candidates by Σ weight · score over the views (n_users × k)."""
     check_k(k)
     shares = np.asarray(weights, dtype=np.float32)
     if shares.shape != (len(pool.scores),):
         raise InputError(
-            f"weights of shape {shares.shape} were given for {len(pool.scores)} views; give one "
-            "for each"
+            f"weights {shares.shape} were given for {len(pool.scores)} views; give one for each"
         )
     total = np.zeros(pool.items.shape, dtype=np.float32)
     for view in np.flatnonzero(shares):
@@ -216,7 +168,7 @@ def fuse_pool(pool: CandidatePool, weights: ArrayLike, k: int) -> NDArray[np.int
 
 
 class Selection(NamedTuple):
-    """The weight of each view (they add up to 1), their score, and how many were scored."""
+    """The weight of each view (they add up to 1), their score, and how many choices were scored."""
 
     weights: tuple[float, ...]
     score: float
@@ -233,8 +185,8 @@ def forward_selection(
     often it was taken. ``score`` takes weights (n_views, adding up to 1) and returns their quality:
     recall on validation items.
     """
-    if n_views < 1 or steps < 1:
-        raise InputError(f"{n_views} views and {steps} steps were given; give at least 1 of each")
+    at_least_one("n_views", n_views)
+    at_least_one("steps", steps)
     taken, top, trials = np.zeros(n_views), -np.inf, 0
     for _ in range(steps):
         more = taken + np.eye(n_views)

@@ -269,7 +269,7 @@ def test_neighbourhood_preservation() -> None:
         (lambda: diagnostics.oracle([], RELEVANT), "at least one"),
         (lambda: diagnostics.hits_by_count([], RELEVANT), "at least one"),
         (lambda: diagnostics.best_of_union([A], RELEVANT, 0), "k = 0"),
-        (lambda: diagnostics.hit_popularity(A, B, RELEVANT, [1, 2]), "2 items"),
+        (lambda: diagnostics.hit_popularity(A, B, RELEVANT, [1, 2]), "2, 5 items"),
         (lambda: diagnostics.expected_jaccard(0, 4), "k = 0"),
         (lambda: diagnostics.coverage(A, 3), "item id 4"),
         (lambda: diagnostics.novelty(A, [1, 2]), "item id 4"),

@@ -153,7 +153,7 @@ def test_agrees_with_ranx(monkeypatch: pytest.MonkeyPatch) -> None:
         (np.zeros((3, 0), dtype=int), r"\(3, 0\) .* signed integers, .* at least one column"),
         (np.zeros(3, dtype=int), r"\(3,\)"),
         (np.zeros((3, 2)), "float64"),
-        (np.zeros((2, 2), dtype=int), "2 users .* items of 3; give both for the same users"),
+        (np.zeros((2, 2), dtype=int), "for 2, 3 users were given; give all for the same users"),
         (np.array([[0], [5], [1]]), "item id 5 .* ids 0 to 4: use lists of the same dataset"),
         (np.array([[0], [-2], [1]]), "item id -2 .* ids are 0 and above, and −1 means no item"),
         (np.array([[0, 1], [0, 2], [0, -5]]), "item id -5"),
@@ -181,9 +181,9 @@ def test_lists_of_the_same_users() -> None:
     one, other = np.array([[0], [1]]), np.array([[1, 2], [0, 1]])
     found = metrics.same_users(one, other)
     assert [array.tolist() for array in found] == [one.tolist(), other.tolist()]
-    with pytest.raises(InputError, match="lists of 2, 1 users were given; give at least one arr"):
+    with pytest.raises(InputError, match="inputs for 2, 1 users were given; give all for the same"):
         metrics.same_users(one, other[:1])
-    with pytest.raises(InputError, match="lists of no users were given"):
+    with pytest.raises(InputError, match="no lists were given; give at least one array"):
         metrics.same_users()
 
 
