@@ -2,12 +2,10 @@
 
 A probe alone says little. The same map fitted on pairs that do not belong together is its floor;
 the same map from a second training of the target view, which differs only in its seed, its ceiling.
-Two trainings of a factor model agree at best up to a rotation, so a linear map can reach it. Both
-seeds have seen the held-out items' interactions: the ceiling is what is in the target to be
+Both seeds have seen the held-out items' interactions: the ceiling is what is in the target to be
 recovered, not what could be known of a new item.
 
-Maps are in ``lib.probes.maps`` and ``networks``, splits of items in ``splits``, scores in
-``scores``.
+Maps are in ``maps`` and ``networks``, splits of items in ``splits``, scores in ``scores``.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from numpy.typing import ArrayLike
 from lib.core import Floats, InputError, matrix
 from lib.diagnostics import neighbourhood_preservation
 from lib.probes import maps, networks, scores
-from lib.probes.maps import Fit, Map, PairedVectors, check_same_items, permuted
+from lib.probes.maps import Fit, Map, PairedVectors, permuted
 from lib.probes.scores import Audience, Score, estimate
 from lib.probes.splits import ItemSplit
 
@@ -34,8 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 SOURCES = ("text", "permuted", "second seed")
-"""What a probe starts from: the source, the source paired at random (floor), a second seed
-(ceiling)."""
+"""What a probe starts from: the source, its pairs permuted (floor), a second seed (ceiling)."""
 
 NETWORKS: Mapping[str, Fit] = {
     name: partial(networks.fit_mlp, hidden=of) for name, of in networks.HIDDEN.items()
@@ -46,7 +43,6 @@ NETWORKS: Mapping[str, Fit] = {
 """Trained maps by their names: those with validation, and those of the reference."""
 
 MAPS: Mapping[str, Fit] = {
-    "mean": maps.fit_mean,
     "procrustes": maps.fit_procrustes,
     "cca": maps.fit_cca,
     "ridge": maps.fit_ridge,
@@ -65,17 +61,13 @@ def named(name: str, *, epochs: int = networks.EPOCHS, device: str = "auto") -> 
 
 @dataclass(frozen=True)
 class Recovery:
-    """What a map predicts for all items, and their true vectors.
-
-    ``target`` and ``predicted`` are n_items × t, ``info`` is the map's. The parts of ``split`` are
-    in the order of their target vectors, so that no draw depends on how the items are numbered.
-    """
+    """What a map predicts for all items, and their true vectors."""
 
     map: str
-    info: Mapping[str, Any]
-    split: ItemSplit
-    target: Floats
-    predicted: Floats
+    info: Mapping[str, Any]  # the map's
+    split: ItemSplit  # as ``ordered_by`` the target: no draw depends on how items are numbered
+    target: Floats  # n_items × t
+    predicted: Floats  # n_items × t
 
 
 def recover(
@@ -83,7 +75,6 @@ def recover(
 ) -> Recovery:
     """Fit a map on training and validation items and predict all items; parameters of ``probe``."""
     x, y = matrix(source), matrix(target)
-    check_same_items(x, y)
     split = split.ordered_by(y)
     fitted = fit(PairedVectors.of(x, y, split.train, split.valid), seed=seed)
     return Recovery(fitted.name, fitted.info, split, y, fitted.predict(x))
@@ -102,44 +93,10 @@ def probe(
 ) -> pd.DataFrame:
     """Fit a map on training items, and its floor and its ceiling; score them on held-out items.
 
-    Parameters
-    ----------
-    source
-        Vectors of any kind (n_items × s): text, or a view's items.
-    target, second_seed
-        The target view's items (n_items × t), and those of the same view trained with another seed
-        (n_items × any dimension).
-    split
-        Which items train, choose and test; see ``lib.probes.splits``.
-    fit
-        One of ``MAPS``, or any other function from ``PairedVectors`` to a ``Map``.
-    audience
-        The target view's users, for the recall scores, which are left out without them.
-    k
-        Length of neighbourhoods and lists.
-    seed
-        Of the map, the bootstrap and the pairs of items.
-
-    Returns
-    -------
-    DataFrame
-        Columns source (one of ``SOURCES``), map, split, score, value, low, high (95 % bootstrap
-        interval over items, for recall and drop over users), n (items or users), parameters
-        (numbers the map fitted), and reached, reached_low, reached_high: ``share_reached``, all
-        three sources being on the same resamples. It is 0 for the floor and 1 for the ceiling, and
-        means little where they are close, or where the ceiling is no better than the floor.
-
-        Scores: ``R²`` (mean over dimensions), ``R², training items``, ``R², variance-weighted``,
-        ``R², direction only``, ``cosine``, ``neighbourhood Jaccard``, ``rank correlation``;
-        ``recall, …`` and ``recall among all items, …`` in the ways of
-        ``lib.probes.scores.inductive_recall``, and ``drop, …``, the share of the true vectors'
-        recall that is lost.
-
-    Raises
-    ------
-    InputError
-        Vectors that are not finite or not of the same items, a split of other items, or ``k``
-        outside 1 to one below the number of held-out items.
+    ``source`` are vectors of any kind (n_items × s), ``target`` the target view's items (n_items ×
+    t), ``second_seed`` those of the same view trained with another seed, and ``audience`` its
+    users, without whom recall is left out. ``fit`` is one of ``MAPS``, or any other function from
+    ``PairedVectors`` to a ``Map``; ``k`` is the length of neighbourhoods and lists.
     """
     text = recover(source, target, split, fit, seed=seed)
     floor = recover(source, target, split, permuted(fit), seed=seed)
@@ -156,7 +113,14 @@ def bounded(
     k: int = 20,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return the table of ``probe`` for one map, fitted in its three ways."""
+    """Return the scores of a map that was fitted in its three ways; parameters of ``probe``.
+
+    Columns: source (one of ``SOURCES``), map, split, score, value, low, high (95 % bootstrap
+    interval over items, of recall and drop over users), n (items or users), parameters (numbers the
+    map fitted), and reached, reached_low, reached_high: ``share_reached`` on the same resamples of
+    all three, which means little where the floor is close to the ceiling. Scores: those of
+    ``lib.probes.scores``; ``drop, …`` is the share of the true vectors' recall that is lost.
+    """
     three = (text, floor, ceiling)
     found = [_scores(one, audience, k, seed) for one in three]
     rows = []
@@ -177,10 +141,7 @@ def bounded(
 
 
 def share_reached(value: Floats, floor: Floats, ceiling: Floats) -> Floats:
-    """Return (value − floor) / (ceiling − floor), NaN where the bounds are equal but for rounding.
-
-    A ``combine`` for ``lib.probes.scores.estimate``.
-    """
+    """Return (value − floor) / (ceiling − floor), NaN where floor and ceiling are about equal."""
     span = ceiling - floor
     return (value - floor) / np.where(np.abs(span) > 1e-9, span, np.nan)
 
@@ -189,11 +150,6 @@ def _scores(recovery: Recovery, audience: Audience | None, k: int, seed: int) ->
     """Return the scores by name."""
     split, y = recovery.split, recovery.target
     train, test = split.train, split.test
-    if not 1 <= k < len(test):
-        raise InputError(
-            f"k = {k} was given with {len(test)} held-out items; give 1 to "
-            f"{len(test) - 1}, so that an item can have as many neighbours"
-        )
     true, guess = y[test], recovery.predicted[test]
     found: dict[str, Score] = {
         "R²": scores.r2(true, guess, seed=seed),

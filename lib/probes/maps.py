@@ -1,8 +1,8 @@
 """Maps from one view's item vectors to another's, fitted in closed form.
 
-Every fit takes ``PairedVectors``: of training items, from which it learns, and of validation items,
-by which it chooses how strongly; those with nothing to choose ignore them. It works on standard
-vectors, which are centred and divided by one number. ``lib.probes.networks`` has the trained maps.
+A fit learns from ``PairedVectors`` of training items and chooses by those of validation items. It
+works on standard vectors, which are centred and divided by one number. Trained maps are in
+``lib.probes.networks``.
 
 Shapes: n training items, m validation items, s and t the dimensions of source and target.
 """
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lib.core import Floats, InputError, generator, matrix
+from lib.core import Floats, InputError, generator, matrix, same_number
 
 PENALTIES = np.logspace(6, -6, 25)
 """Ridge penalties per training item on standard vectors, strongest first so that it wins ties."""
@@ -25,18 +25,15 @@ PENALTIES = np.logspace(6, -6, 25)
 
 @dataclass(frozen=True)
 class Map:
-    """A fitted map. ``info`` has ``parameters``, how many numbers were fitted, and what was chosen.
-
-    ``dimension`` is s, that of the source; ``function`` takes n × s float64 and returns n × t.
-    """
+    """A fitted map."""
 
     name: str
-    info: dict[str, Any]
-    dimension: int
-    function: Callable[[Floats], Floats]
+    info: dict[str, Any]  # ``parameters``, how many numbers were fitted, and what was chosen
+    dimension: int  # s
+    function: Callable[[Floats], Floats]  # from n × s to n × t
 
     def predict(self, x: ArrayLike) -> Floats:
-        """Return the target vectors (n × t float64) predicted for source vectors (n × s)."""
+        """Return the target vectors (n × t) predicted for source vectors (n × s)."""
         source = matrix(x)
         if source.shape[1] != self.dimension:
             raise InputError(
@@ -81,22 +78,13 @@ class PairedVectors:
     def of(
         cls, source: ArrayLike, target: ArrayLike, train: ArrayLike, valid: ArrayLike
     ) -> PairedVectors:
-        """Return the vectors of the items ``train`` and ``valid`` (ids) in two views of all items.
-
-        Raises
-        ------
-        InputError
-            Matrices that are not finite or not of the same items, fewer than two training items or
-            no validation item.
-        """
+        """Return the vectors of the items ``train`` and ``valid`` in two views of all items."""
         x, y = matrix(source), matrix(target)
-        check_same_items(x, y)
+        same_number("items", len(x), len(y))
         train, valid = np.asarray(train), np.asarray(valid)
         if len(train) < 2 or len(valid) < 1:
-            raise InputError(
-                f"{len(train)} training and {len(valid)} validation items were given; give at "
-                "least two and one"
-            )
+            given = f"{len(train)} training and {len(valid)} validation items were given"
+            raise InputError(f"{given}; give at least two and one")
         return cls(x[train], y[train], x[valid], y[valid])
 
     @cached_property
@@ -131,18 +119,11 @@ class Fit(Protocol):
         """Return the fitted map."""
 
 
-def fit_mean(pairs: PairedVectors, *, seed: int = 0) -> Map:
-    """Predict the training items' mean for every item: R² is 0 on them and at most 0 elsewhere."""
-    s, t = pairs.x.shape[1], pairs.y.shape[1]
-    return pairs.linear("mean", np.zeros((s, t)), parameters=t)
-
-
 def fit_ridge(pairs: PairedVectors, *, seed: int = 0) -> Map:
-    """Fit a linear map by ridge regression.
+    """Fit a linear map by ridge regression: B = (XᵀX / n + λ)⁻¹ XᵀY / n (Hoerl and Kennard, 1970).
 
-    B = (XᵀX / n + λ)⁻¹ XᵀY / n on standard vectors (Hoerl and Kennard, 1970). One
-    eigendecomposition of XᵀX serves every λ of ``PENALTIES``; the λ of the least squared error on
-    the validation items is kept as ``info["penalty"]``. The intercept is not penalised.
+    Of ``PENALTIES`` λ is that of the least squared error on the validation items; ``info`` has it
+    as ``penalty``. The intercept is not penalised.
     """
     x, y, x_valid, y_valid = pairs.standard()
     values, vectors = _eigen(x)  # s, s × s
@@ -154,16 +135,14 @@ def fit_ridge(pairs: PairedVectors, *, seed: int = 0) -> Map:
     ]
     penalty = PENALTIES[np.argmin(errors)]
     weight = vectors @ (projected / (values + penalty)[:, None])
-    freedom = float((values / (values + penalty)).sum())
-    return pairs.linear("ridge", weight, penalty=float(penalty), degrees_of_freedom=freedom)
+    return pairs.linear("ridge", weight, penalty=float(penalty))
 
 
 def fit_procrustes(pairs: PairedVectors, *, seed: int = 0) -> Map:
-    """Fit a rotation, a scale and a shift (Schönemann, 1966).
+    """Fit a rotation, a scale and a shift (Schönemann, 1966); validation items are ignored.
 
-    With USVᵀ = XᵀY the rotation is R = UVᵀ, which aligns best (largest trace of RᵀXᵀY); where the
-    dimensions differ its rows or columns are orthonormal. The scale is that of least squares,
-    trace(S) / ‖XR‖². Reflections are allowed. Validation items are ignored.
+    With USVᵀ = XᵀY the rotation is R = UVᵀ, reflections allowed; where the dimensions differ its
+    rows or columns are orthonormal. The scale is that of least squares, trace(S) / ‖XR‖².
     """
     x, y, _, _ = pairs.standard()
     left, stretch, right = np.linalg.svd(x.T @ y, full_matrices=False)
@@ -205,10 +184,7 @@ def fit_cca(pairs: PairedVectors, *, seed: int = 0) -> Map:
 
 
 def permuted(fit: Fit) -> Fit:
-    """Return the fit on pairs that do not belong together: what it learns from no relation.
-
-    Target vectors are permuted among the training and among the validation items.
-    """
+    """Return the fit on target vectors permuted among training and among validation items."""
 
     def fit_permuted(pairs: PairedVectors, *, seed: int = 0) -> Map:
         rng = generator(seed, "permuted pairs")
@@ -218,15 +194,6 @@ def permuted(fit: Fit) -> Fit:
     return fit_permuted
 
 
-def check_same_items(x: Floats, y: Floats) -> None:
-    """Refuse matrices of different numbers of rows."""
-    if len(x) != len(y):
-        raise InputError(
-            f"source vectors of {len(x)} items were given with target vectors of {len(y)}; give "
-            "both for the same items, row by row"
-        )
-
-
 def _eigen(x: Floats) -> tuple[Floats, Floats]:
     """Return eigenvalues (d, none below 0) and eigenvectors (d × d) of XᵀX / n."""
     values, vectors = np.linalg.eigh(x.T @ x / len(x))
@@ -234,10 +201,7 @@ def _eigen(x: Floats) -> tuple[Floats, Floats]:
 
 
 def _canonical(x: Floats, y: Floats) -> Callable[[float], tuple[Floats, Floats, Floats]]:
-    """Return the function from λ to the factors of ``fit_cca``.
-
-    These are (Cxx + λ)^−½ U (s × r), S (r) and Vᵀ (Cyy + λ)^½ (r × t), r = min(s, t).
-    """
+    """Return the function from λ to (Cxx + λ)^−½ U (s × r), S (r) and Vᵀ (Cyy + λ)^½ (r × t)."""
     x_values, x_vectors = _eigen(x)
     y_values, y_vectors = _eigen(y)
     cross = x_vectors.T @ (x.T @ y / len(x)) @ y_vectors  # s × t
@@ -251,11 +215,8 @@ def _canonical(x: Floats, y: Floats) -> Callable[[float], tuple[Floats, Floats, 
 
 
 def _errors_by_rank(a: Floats, b: Floats, y: Floats) -> Floats:
-    """Return the squared error of y (m × t) by the first k columns of a and rows of b, for all k.
-
-    a (m × r), b (r × t), from k = 0 (predict 0) to r: ‖y − Σ a_i b_iᵀ‖² opened up, so that no
-    prediction is formed.
-    """
+    """Return ‖y − a b‖² (y m × t) by the first k columns of a and rows of b, for k = 0 to all r."""
+    # the square is expanded, so that no prediction is formed
     linear = np.einsum("mr,mt,rt->r", a, y, b, optimize=True).cumsum()
     square = ((a.T @ a) * (b @ b.T)).cumsum(axis=0).cumsum(axis=1).diagonal()
     return np.square(y).sum() + np.append(0.0, square - 2 * linear)

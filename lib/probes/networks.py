@@ -1,13 +1,11 @@
 """Maps that are trained: networks with ReLU between layers, squared error and Adam.
 
-They are fits as those of ``lib.probes.maps``. An unknown device, or a layer's dimension, a number
-of epochs or a patience below 1, raises InputError. Shapes: n training items, s and t the dimensions
-of source and target.
+They are fits as those of ``lib.probes.maps``. Shapes: n training items, s and t the dimensions of
+source and target.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from functools import partial
@@ -20,7 +18,7 @@ from torch.nn.functional import mse_loss
 from torch.nn.utils import skip_init
 from tqdm import tqdm
 
-from lib.core import Floats, InputError, device_of, torch_generator
+from lib.core import Floats, at_least_one, device_of, torch_generator
 from lib.probes.maps import Map, PairedVectors
 
 EPOCHS, BATCH, LEARNING_RATE = 400, 1024, 1e-3
@@ -42,16 +40,15 @@ def fit_mlp(
 
     Trained as ``fit_mlp_reference``, but on standard vectors, and until the squared error on the
     validation items has not fallen for ``patience`` epochs (at most ``epochs``); the weights of the
-    best epoch are kept. ``info`` has that epoch as ``epochs``, the validation error of every epoch
-    (in standard units, where the training mean has about 1) as ``validation``, and ``seconds``.
+    best epoch are kept. ``info`` has that epoch as ``epochs``, and the validation error of every
+    epoch (in standard units, where the training mean has about 1) as ``validation``.
     """
-    _check_at_least_one(*hidden, patience, epochs)
-    start, on, name = time.perf_counter(), device_of(device), _name(hidden)
+    at_least_one("patience", patience)
+    on, name = device_of(device), _name(hidden)
     x, y, x_valid, y_valid = (_tensor(z, on) for z in pairs.standard())
-    model = network((x.shape[1], *hidden, y.shape[1]), seed=seed).to(on)
     errors: list[float] = []
-    best, kept = 0, model
-    for epoch in _train(model, x, y, seed=seed, name=name, epochs=epochs):
+    best = 0
+    for epoch, model in _trained(x, y, hidden, seed=seed, name=name, epochs=epochs):
         with torch.no_grad():
             errors.append(float(mse_loss(model(x_valid), y_valid)))
         if errors[-1] == min(errors):
@@ -62,7 +59,7 @@ def fit_mlp(
     def function(x: Floats) -> Floats:
         return pairs.target.undo(_predict(kept, pairs.source.apply(x)))
 
-    info = _info(model, on, start) | {"epochs": best, "validation": errors}
+    info = {"parameters": _size(kept), "epochs": best, "validation": errors}
     return Map(name, info, x.shape[1], function)
 
 
@@ -79,13 +76,10 @@ def fit_mlp_reference(
     Mean squared error on the vectors as they are, Adam at 1e-3, batches of 1,024 in an order drawn
     anew every epoch, 400 ``epochs`` and no earlier stop: validation items are ignored.
     """
-    _check_at_least_one(*hidden, epochs)
-    start, on, name = time.perf_counter(), device_of(device), f"{_name(hidden)}, reference"
+    on, name = device_of(device), f"{_name(hidden)}, reference"
     x, y = _tensor(pairs.x, on), _tensor(pairs.y, on)
-    model = network((x.shape[1], *hidden, y.shape[1]), seed=seed).to(on)
-    for _ in _train(model, x, y, seed=seed, name=name, epochs=epochs):
-        pass
-    info = _info(model, on, start) | {"epochs": epochs}
+    *_, (_, model) = _trained(x, y, hidden, seed=seed, name=name, epochs=epochs)
+    info = {"parameters": _size(model), "epochs": epochs}
     return Map(name, info, x.shape[1], partial(_predict, model))
 
 
@@ -105,10 +99,13 @@ def network(dimensions: Sequence[int], *, seed: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _train(
-    model: nn.Module, x: Tensor, y: Tensor, *, seed: int, name: str, epochs: int
-) -> Iterator[int]:
-    """Train in place on x (n × s) and y (n × t), yielding the epoch's number after each."""
+def _trained(
+    x: Tensor, y: Tensor, hidden: tuple[int, ...], *, seed: int, name: str, epochs: int
+) -> Iterator[tuple[int, nn.Module]]:
+    """Train on x (n × s) and y (n × t), yielding each epoch's number and the one network."""
+    at_least_one("hidden dimension", *hidden)
+    at_least_one("epochs", epochs)
+    model = network((x.shape[1], *hidden, y.shape[1]), seed=seed).to(x.device)
     rng = torch_generator(seed, "map: batches")
     optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE)
     for epoch in tqdm(range(1, epochs + 1), desc=name, unit="epoch", delay=3, disable=None):
@@ -116,7 +113,7 @@ def _train(
             optimiser.zero_grad()
             mse_loss(model(x[rows]), y[rows]).backward()
             optimiser.step()
-        yield epoch
+        yield epoch, model
 
 
 @torch.no_grad()
@@ -131,20 +128,9 @@ def _tensor(x: Floats, device: torch.device) -> Tensor:
     return torch.from_numpy(x.astype(np.float32)).to(device)
 
 
-def _info(model: nn.Module, device: torch.device, start: float) -> dict[str, object]:
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {
-        "parameters": parameters, "seconds": time.perf_counter() - start, "device": device.type
-    }  # fmt: skip
-
-
 def _name(hidden: tuple[int, ...]) -> str:
     return f"MLP-{len(hidden)}" if hidden else "linear"
 
 
-def _check_at_least_one(*numbers: int) -> None:
-    if min(numbers, default=1) < 1:
-        raise InputError(
-            f"{min(numbers)} was given for a layer's dimension, the patience or the epochs; give "
-            "at least 1"
-        )
+def _size(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

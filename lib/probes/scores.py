@@ -4,8 +4,8 @@ A score that is a function of totals over units (a mean over items, a ratio of s
 resampled by ``lib.stats``, the others here, all on the same resamples of the items. ``estimate``
 gives the interval of either kind, and of any combination of scores of one kind.
 
-Shapes: n held-out items, t the dimension of the target, b resamples, p pairs of items. Matrices
-that are not finite or not of one shape raise InputError.
+Shapes: n held-out items, t the dimension of the target, b resamples, p pairs of items. True and
+predicted vectors are n × t.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from numpy.typing import ArrayLike
 from lib.core import Floats, InputError, generator, matrix, unit
 from lib.metrics import recall
 from lib.probes.splits import ItemSplit
-from lib.stats import Estimate, of_totals, value_of_totals
+from lib.stats import Estimate, of_totals, value_of_totals, with_percentiles
 from lib.topk import topk
 
-DRAWS, LEVEL = 1000, 0.95
+DRAWS = 1000
 PAIRS = 10_000
 """Pairs of held-out items whose similarities are ranked; all pairs where there are fewer."""
 
@@ -48,7 +48,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Resampled:
-    """A score's value on ``n`` items, and on 1,000 resamples of them."""
+    """A score's value on ``n`` items, and on ``DRAWS`` resamples of them."""
 
     value: float
     drawn: Floats
@@ -73,13 +73,8 @@ def estimate(
 ) -> Estimate:
     """Return ``combine`` of the scores' values with its 95 % bootstrap percentile interval.
 
-    Resamples on which the value is undefined are passed over. ``seed`` is that of functions of
-    totals; the others have been resampled.
-
-    Raises
-    ------
-    InputError
-        Scores of both kinds: they have not been resampled alike, so that no interval is right.
+    ``seed`` is that of functions of totals; the others have been resampled. Scores of both kinds,
+    which have not been resampled alike, are refused.
     """
     totals = [score for score in scores if isinstance(score, Totals)]
     resampled = [score for score in scores if isinstance(score, Resampled)]
@@ -95,15 +90,11 @@ def estimate(
             return combine(*(s.function(*islice(rest, len(s.columns))) for s in totals))
 
         columns = (column for score in totals for column in score.columns)
-        return of_totals(combined, *columns, seed=seed, draws=DRAWS, level=LEVEL)
+        return of_totals(combined, *columns, seed=seed, draws=DRAWS)
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(combine(*(np.float64(score.value) for score in resampled)))
         drawn = combine(*(score.drawn for score in resampled))
-    drawn = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or not drawn.size:
-        return Estimate(np.nan, np.nan, np.nan, resampled[0].n)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high), resampled[0].n)
+    return with_percentiles(value, drawn, resampled[0].n)
 
 
 def r2(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
@@ -123,7 +114,7 @@ def r2(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
 def r2_weighted(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
     """Return R² with dimensions weighted by their variance: 1 − ΣΣ(y − ŷ)² / ΣΣ(y − ȳ)².
 
-    Unlike the uniform mean it does not depend on the axes: a rotation of both changes nothing.
+    Unlike ``r2`` it does not depend on the axes: a rotation of both changes nothing.
     """
     return _of_squares(true, predicted, lambda a, b: 1 - a.sum(axis=1) / b.sum(axis=1), seed)
 
@@ -131,8 +122,8 @@ def r2_weighted(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resa
 def r2_direction(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
     """Return ``r2`` of the vectors at unit length, where popular items' long ones do not dominate.
 
-    Predictions are shrunk towards the mean because that is what least squares rewards; at unit
-    length they no longer are, so that a weak map scores below 0 here. Compare with the floor.
+    Least squares shrinks predictions towards the mean; at unit length they are not, so that a weak
+    map scores below 0 here. Compare with the floor.
     """
     return r2(unit(true), unit(predicted), seed=seed)
 
@@ -164,9 +155,9 @@ def cosine(true: ArrayLike, predicted: ArrayLike) -> Floats:
 def rank_correlation(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
     """Return Spearman's correlation of the items' pairwise cosines in either space.
 
-    Over 10,000 pairs drawn by ``seed``, or all pairs of different items where there are fewer. A
-    resample of items gives a pair the product of its items' weights, and ranks are taken anew. It
-    is 0 where all cosines of a space are equal, as those of a constant prediction are.
+    Over ``PAIRS`` pairs drawn by ``seed``, or all where there are fewer. A resample of items gives
+    a pair the product of its items' weights, and ranks are taken anew. It is 0 where all cosines of
+    a space are equal, as those of a constant prediction are.
     """
     y, guess = _same_shape(true, predicted)
     n = len(y)
@@ -191,10 +182,8 @@ def rank_correlation(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) ->
 
 
 def _ranks(values: Floats) -> Callable[[Floats], Floats]:
-    """Return the function from weights (b × p) to the weighted ranks of values, ties at the mean.
-
-    A value's rank is the weight below it plus half of the weight at it.
-    """
+    """Return the function from weights (b × p) to the weighted ranks of values, ties averaged."""
+    # a value's rank is the weight below it plus half of the weight at it
     order = np.argsort(values)
     below = np.searchsorted(values[order], values, side="left")
     up_to = np.searchsorted(values[order], values, side="right")
@@ -230,14 +219,13 @@ def inductive_recall(
     """Return Recall@k of held-out items when their vectors are predicted, one value per user.
 
     ``target`` has the true vectors of all items (n_items × t), ``predicted`` those predicted for
-    ``split.test`` (n × t). Relevant are the user's held-out test items; users without any are left
-    out, the others keep their order. Candidates are the held-out items alone (``recall, …``), or
-    all items, the others with their true vectors (``recall among all items, …``). Ways to rank:
+    ``split.test`` (n × t). Users who want no held-out item are left out. Candidates are the
+    held-out items alone (``recall, …``), or all items, the others with their true vectors
+    (``recall among all items, …``). Ways to rank:
 
     - ``true``, ``mapped``: inner product with the true and with the predicted vectors;
     - ``norm-matched``: each predicted vector's length replaced by the training items' mean length,
-      since predictions shrink and short vectors lose; held-out items alone are then ranked as by
-      ``mapped by cosine``;
+      since predictions shrink and short vectors lose;
     - ``true by cosine``, ``mapped by cosine``: all items at unit length.
     """
     users, true, test = matrix(audience.users), matrix(target), split.test
@@ -247,9 +235,9 @@ def inductive_recall(
         users.shape[1] == true.shape[1] and audience.relevant.shape == audience.seen.shape == shape
     ):
         raise InputError(
-            f"users of shape {users.shape}, relevant items of shape {audience.relevant.shape} and "
-            f"seen items of shape {audience.seen.shape} were given; give users of "
-            f"{true.shape[1]} dimensions, and both as {shape[0]} users × {shape[1]} items"
+            f"users {users.shape} with relevant {audience.relevant.shape} and seen items "
+            f"{audience.seen.shape} were given; give {len(users)} users of {true.shape[1]} "
+            f"dimensions, and both as {len(users)} users × {len(true)} items"
         )
     if not 1 <= k <= len(test):
         raise InputError(f"k = {k} was given with {len(test)} held-out items; give 1 to that many")
@@ -278,10 +266,7 @@ def inductive_recall(
 
 
 def _resample(function: Callable[[Floats], Floats], n: int, held: int, seed: int) -> Resampled:
-    """Return a function of how often each item counts (b × n, to b values) on its resamples.
-
-    ``held`` is how many numbers it holds for each resample.
-    """
+    """Return a function from weights (b × n) to b values on resamples, each of ``held`` numbers."""
     rng, step = generator(seed, "bootstrap"), max(1, _BLOCK // max(n, held))
     drawn = []
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -298,8 +283,6 @@ def _resample(function: Callable[[Floats], Floats], n: int, held: int, seed: int
 def _same_shape(true: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
     y, guess = matrix(true), matrix(predicted)
     if y.shape != guess.shape:
-        raise InputError(
-            f"predicted vectors of shape {guess.shape} were given for true ones of {y.shape}; give "
-            "predictions for the same items, of a map fitted on the same target view"
-        )
+        given = f"predicted vectors of shape {guess.shape} were given for true ones of {y.shape}"
+        raise InputError(f"{given}; give predictions for the same items and target view")
     return y, guess

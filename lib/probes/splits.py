@@ -2,7 +2,7 @@
 
 A fifth of the items is held out for the test; a tenth is drawn at random from the rest for
 validation. The splits differ in what sets the held-out items apart: nothing, how popular they are,
-what they are about, or when they appeared.
+what they are about, or when they appeared. Of equal items at the edge ``seed`` draws.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from lib.core import Floats, InputError, generator, unit
+from lib.metrics import checked_counts
 
 Ints = NDArray[np.intp]
 
@@ -25,22 +26,17 @@ LEAST = 10
 
 @dataclass(frozen=True)
 class ItemSplit:
-    """Item ids in ascending order, disjoint and together all items; ``name`` says what they test.
+    """Item ids in ascending order, disjoint and together all items."""
 
-    ``train`` (70 % of the items) fits a map, ``valid`` (10 %) chooses its strength, ``test`` (20 %)
-    is held out.
-    """
-
-    train: Ints
-    valid: Ints
-    test: Ints
-    name: str
+    train: Ints  # 70 % of the items: fit a map
+    valid: Ints  # 10 %: choose its strength
+    test: Ints  # 20 %: held out
+    name: str  # what sets these apart
 
     def ordered_by(self, vectors: Floats) -> ItemSplit:
-        """Return the split with the items of each part in the order of their vectors.
+        """Return the split with the items of each part in the order of ``vectors`` (n_items × d).
 
-        In that order neither batches nor draws depend on how the items are numbered. A split of
-        other items than those of ``vectors`` (n_items × d) raises InputError.
+        In that order neither batches nor draws depend on how the items are numbered.
         """
         ids = np.concatenate([self.train, self.valid, self.test])
         if not np.array_equal(np.sort(ids), np.arange(len(vectors))):
@@ -62,25 +58,18 @@ def random(n_items: int, *, seed: int = 2024) -> ItemSplit:
 
 
 def popularity(train_counts: ArrayLike, *, seed: int = 2024) -> ItemSplit:
-    """Hold out the coldest items, so that a map learns from hot ones and is judged on cold ones.
+    """Hold out the coldest items by ``train_counts``, the training interactions of each (n_items).
 
-    ``train_counts`` are the training interactions of each item (n_items). Among items of equal
-    count at the edge ``seed`` draws.
+    A map then learns from hot items and is judged on cold ones.
     """
-    counts = np.asarray(train_counts, dtype=np.float64)
-    if counts.ndim != 1 or not np.isfinite(counts).all():
-        raise InputError(
-            f"training counts of shape {counts.shape} were given; give one finite number per item"
-        )
-    return _smallest("popularity", counts, seed)
+    return _smallest("popularity", checked_counts(train_counts), seed)
 
 
 def cluster(vectors: ArrayLike, *, seed: int = 2024, n_clusters: int = 20) -> ItemSplit:
     """Hold out whole clusters of items, so that a map is judged on themes it has not seen.
 
     k-means on the source ``vectors`` (n_items × d) at unit length, where Euclidean distance orders
-    as cosine does. The clusters held out are those whose sizes add up closest to a fifth of the
-    items; among equally close choices ``seed`` draws.
+    as cosine does. The clusters held out are those whose sizes add up closest to a fifth.
     """
     points = unit(vectors)
     n_items = len(points)
@@ -95,10 +84,7 @@ def cluster(vectors: ArrayLike, *, seed: int = 2024, n_clusters: int = 20) -> It
         warnings.simplefilter("ignore", ConvergenceWarning)
         label = KMeans(n_clusters, n_init=4, random_state=state).fit_predict(points)
     if len(np.unique(label)) == 1:
-        raise InputError(
-            "the vectors all point the same way and fall into one cluster; split the items by "
-            "random or popularity instead"
-        )
+        raise InputError("the vectors all point the same way; split by random or popularity")
     rng = generator(seed, "item split: cluster")
     sizes = np.bincount(label)
     order = rng.permutation(len(sizes))
@@ -113,8 +99,7 @@ def temporal(times: sp.csr_matrix | None, *, seed: int = 2024) -> ItemSplit:
 
     ``times`` says when each training interaction took place (n_users × n_items, any unit); None,
     where that is unknown, is refused. An item appears with its first training interaction, one
-    without any after all others. Among items that appear at the same time at the edge ``seed``
-    draws.
+    without any after all others.
     """
     if times is None:
         raise InputError(
@@ -130,10 +115,7 @@ def temporal(times: sp.csr_matrix | None, *, seed: int = 2024) -> ItemSplit:
 def _sizes(n_items: int) -> tuple[int, int]:
     """Return the numbers of test and of validation items."""
     if n_items < LEAST:
-        raise InputError(
-            f"{n_items} items were given; give at least {LEAST}, so that every part of the split "
-            "has one"
-        )
+        raise InputError(f"{n_items} items were given; give at least {LEAST}, to fill every part")
     return round(0.2 * n_items), round(0.1 * n_items)
 
 
@@ -154,11 +136,8 @@ def _split(name: str, test: Ints, n_items: int, rng: np.random.Generator) -> Ite
 
 
 def _closest_subset(sizes: Sequence[int], wanted: int, most: int) -> list[int]:
-    """Return positions of sizes that add up as close to ``wanted`` as any subset, 1 to ``most``.
-
-    Subset sums by dynamic programming: after c sizes, bit s of ``reachable[c]`` says whether some
-    of them add up to s.
-    """
+    """Return positions of sizes that add up as close to ``wanted`` as any subset, 1 to ``most``."""
+    # dynamic programming: bit s of reachable[c] says whether some of the first c add up to s
     reachable = [1]
     for size in sizes:
         reachable.append(reachable[-1] | reachable[-1] << size)

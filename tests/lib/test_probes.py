@@ -16,7 +16,7 @@ from sklearn.metrics import r2_score
 from lib import probes
 from lib.core import InputError, generator
 from lib.probes import scores
-from lib.probes.maps import PairedVectors, fit_mean, fit_procrustes, fit_ridge
+from lib.probes.maps import Map, PairedVectors, fit_procrustes, fit_ridge
 from lib.probes.networks import fit_mlp
 from lib.probes.scores import Audience, estimate, inductive_recall
 from lib.probes.splits import ItemSplit, random
@@ -328,6 +328,11 @@ def test_neighbourhoods_leave_the_item_itself_out_by_id() -> None:
                if item in split.test[:12])  # fmt: skip
 
 
+def fit_mean(pairs: PairedVectors, *, seed: int = 0) -> Map:
+    """Predict the training items' mean for every item."""
+    return pairs.linear("mean", np.zeros((pairs.x.shape[1], pairs.y.shape[1])))
+
+
 def test_bounds() -> None:
     made = world()
     options = {"second_seed": made["second"], "audience": made["audience"], "k": 5}
@@ -438,14 +443,14 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     x, y, audience = made["source"], made["target"], made["audience"]
     held_out = random(150).test
     cases: list[tuple[Callable[[], object], str]] = [
-        (lambda: from_text(x[:9], y), "9 items were given with .* of 150"),
+        (lambda: from_text(x[:9], y), "9, 150 items were given"),
         (lambda: from_text(x * np.nan, y), "not finite"),
         (lambda: from_text(x[:40], y[:40]), "split of 150 items .* vectors of 40"),
-        (lambda: from_text(x, y, k=30), "30 held-out items; give 1 to 29"),
+        (lambda: from_text(x, y, k=30), "k = 30 neighbours .* 30 vectors; give 1 to 29"),
         (lambda: from_text(x, y, k=0), "give 1 to 29"),
         (
             lambda: from_text(x, y, audience=audience._replace(users=x[:40])),
-            r"users of shape \(40, 6\), .* give users of 4 dimensions",
+            r"users \(40, 6\) .* give 40 users of 4 dimensions",
         ),
         (
             lambda: from_text(x, y, audience=audience._replace(seen=sp.eye(3))),
@@ -453,7 +458,7 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
         ),
         (
             lambda: probes.probe(x, y, random(150), fit_ridge, second_seed=x[:3]),
-            "3 items were given",
+            "3, 150 items were given",
         ),
         (
             lambda: scores.r2(x, y),

@@ -93,7 +93,7 @@ def test_a_map_is_fitted_once_for_each_name_seed_and_vectors(
     for items in (split.test, split.train):
         score = ch13_effects.r2_on(items, first, 0)
         assert score.value == pytest.approx(r2_score(y[items], ridge.predict(x[items])))
-    audit.mapped(semantic, collaborative, "mean", 0)
+    audit.mapped(semantic, collaborative, "procrustes", 0)
     audit.mapped(semantic, collaborative, "ridge", 0, shuffled=True)
     audit.mapped(semantic, collaborative, "ridge", 1)
     audit.mapped(collaborative, collaborative, "ridge", 0)
