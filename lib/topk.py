@@ -7,9 +7,8 @@ maxima and only k tiles a user are ranked. On the CPU a block of scores stays in
 product and its maxima; on CUDA the scores are never written at all (``lib.topk_triton``).
 
 The CPU result is the same bit for bit for any memory budget and any number of threads, as far as
-we could measure (oneDNN on x86-64, dimensions 1 to 1,024): one inner product is summed in the same
-order in a block of any shape. CPU and CUDA sum in different orders and may differ where two scores
-differ by float32 rounding alone.
+we could measure (oneDNN on x86-64, dimensions 1 to 1,024). CPU and CUDA sum in different orders and
+may differ where two scores differ by float32 rounding alone.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from lib.core import InputError
+from lib.core import InputError, at_least_one
+from lib.metrics import relevant_pairs
 
 CPU_TILE = 16  # items a tile: ranking maxima costs n_items / 16, ranking tiles 16 k
 CUDA_TILE = 32  # one exclusion word of 32 bits a tile
@@ -37,14 +37,10 @@ DEFAULT_MEMORY = {"cpu": 2**28, "cuda": 2**30}
 
 
 class TopK(NamedTuple):
-    """Lists on the CPU, best item first.
+    """Lists on the CPU, best item first."""
 
-    ``items``: int32 (n_users × k), −1 where a user has no further item.
-    ``scores``: float32 (n_users × k), −inf there.
-    """
-
-    items: Tensor
-    scores: Tensor
+    items: Tensor  # int32 (n_users × k), −1 where a user has no further item
+    scores: Tensor  # float32 (n_users × k), −inf there
 
 
 def topk(
@@ -64,21 +60,19 @@ def topk(
     or "auto" (CUDA if there is one); by default where ``users`` are. ``memory``: bytes that may be
     allocated at once on that device beside the inputs, the result and an integer a user; 256 MiB
     on the CPU and 1 GiB on CUDA by default (an ``exclude`` that is not canonical CSR is copied).
-    Costs n_users · n_items · d multiplications.
-
-    Raises InputError for NaN, infinite, empty or mismatched inputs, products that could overflow,
-    k < 1, a device that is not there and a budget too small for one user and one tile of items.
     """
     from tqdm import tqdm  # here, so that the module needs NumPy, SciPy and torch alone
 
     users, items = _vectors(users, "users"), _vectors(items, "items")
     _check_pair(users, items)
     n, m = len(users), len(items)
-    k, seen = _whole(k, "k"), _exclusions(exclude, n, m)
+    at_least_one("k", k)
+    k, seen = int(k), _exclusions(exclude, n, m)
     where = _device(device, users)
     fused = where.type == "cuda" and find_spec("triton") is not None
     rank, limits = (rank_fused, FUSED) if fused else (rank_tiles, TILES)
-    budget = DEFAULT_MEMORY[where.type] if memory is None else _whole(memory, "memory")
+    budget = DEFAULT_MEMORY[where.type] if memory is None else memory
+    at_least_one("memory", budget)
     sizes = Sizes(n, m, users.shape[1], k, int(np.diff(seen.indptr).max()))
     threads = torch.get_num_threads() if where.type == "cpu" else 1
     blocks = plan_blocks(sizes, limits, budget, threads)
@@ -118,15 +112,12 @@ class Blocks(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What suits a way of ranking: blocks hold whole tiles, and gain nothing beyond ``most``.
+    """What suits a way of ranking."""
 
-    ``scores``: users × items of a block that is fast. ``need(blocks, sizes)``: bytes it allocates.
-    """
-
-    tile: int
-    most: Blocks
-    scores: int
-    need: Callable[[Blocks, Sizes], int]
+    tile: int  # blocks hold whole tiles
+    most: Blocks  # larger blocks gain nothing
+    scores: int  # users × items of a block that is fast
+    need: Callable[[Blocks, Sizes], int]  # bytes that a block allocates
 
 
 def plan_blocks(sizes: Sizes, limits: Limits, memory: int, threads: int = 1) -> Blocks:
@@ -150,8 +141,8 @@ def plan_blocks(sizes: Sizes, limits: Limits, memory: int, threads: int = 1) -> 
             items = _round_up(items // 2, tile)
         else:
             raise InputError(
-                f"memory={memory:,} bytes is too little for vectors of dimension "
-                f"{sizes.dimension} and k={sizes.k:,}: give at least {need:,}."
+                f"memory = {memory:,} bytes is too little for vectors of dimension "
+                f"{sizes.dimension} and k = {sizes.k:,}; give at least {need:,}"
             )
     even = _round_up(math.ceil(sizes.items / math.ceil(sizes.items / items)), tile)
     return Blocks(users, even, workers)
@@ -192,9 +183,8 @@ FUSED = Limits(CUDA_TILE, Blocks(users=1024, items=2**20, workers=1), 2**30, fus
 def in_threads(starts: range, work: Callable[[int], None], workers: int) -> None:
     """Call ``work`` once with every number from ``workers`` threads, which share torch's own.
 
-    A thread that takes the next block as soon as it is free never waits for another, as the
-    threads inside a torch operation wait for their slowest: on a busy machine that is most of the
-    time (8 times as long with two cores and six runnable threads).
+    A thread takes the next block as soon as it is free; those inside a torch operation wait for
+    their slowest (8 times as long with two cores and six runnable threads).
     """
     if workers == 1:
         for start in starts:
@@ -235,10 +225,7 @@ def _rank_block(
     bar: Any,
     start: int,
 ) -> None:
-    """Rank the items ``of`` for a block of users and merge the best into their lists.
-
-    Earlier items, which have smaller ids, are merged already.
-    """
+    """Rank the items ``of`` for a block of users and merge the best into their lists so far."""
     at = slice(start, min(start + blocks.users, len(users)))
     where, k = catalogue.device, found.items.shape[1]
     vectors = users[at].to(where, torch.float32).contiguous()
@@ -246,7 +233,7 @@ def _rank_block(
     scores, ids = rank(vectors, catalogue, of.stop - of.start, k, rows, columns)
     ids = (ids + of.start).int().masked_fill_(scores == -torch.inf, -1).cpu()
     scores = scores.cpu()
-    if of.start:
+    if of.start:  # items of smaller ids are in the lists already
         scores = torch.cat([found.scores[at], scores], 1)
         scores, ids = _pick(scores, torch.cat([found.items[at], ids], 1), k)
     found.scores[at, : scores.shape[1]], found.items[at, : ids.shape[1]] = scores, ids
@@ -259,8 +246,7 @@ def rank_tiles(
     """Return scores and ids (both u × min(k, i)) of the best of a block's items, by plain torch.
 
     ``users`` (u × d), ``items`` (i × d) of which the first ``n`` are real and i is a multiple of
-    ``CPU_TILE``; (``rows``, ``columns``) are the excluded pairs. Ids count from the block's first
-    item; a score of −inf marks a missing item.
+    ``CPU_TILE``; (``rows``, ``columns``) are the excluded pairs. A missing item's score is −inf.
     """
     scores = _product(items, users)  # i × u: users innermost, so that maxima are vector operations
     scores[n:] = -torch.inf
@@ -298,10 +284,9 @@ def rank_fused(
 def _product(items: Tensor, users: Tensor) -> Tensor:
     """Return the scores (i × u); i is a multiple of 16 on the CPU.
 
-    On the CPU as a 1×1 convolution over 16 "images" of i / 16 pixels: torch gives those to
-    oneDNN, which uses the vector units of every maker's processor, and products to MKL, which
-    does not (2.3 times slower here). 16 images make torch choose oneDNN at any thread count.
-    On CUDA torch's TF32 switch must be off, as it is by default, for the scores to be float32.
+    On the CPU as a 1×1 convolution over 16 "images" of i / 16 pixels, which torch gives to oneDNN
+    at any thread count; products go to MKL, which uses the vector units of one maker only (2.3
+    times slower here). On CUDA torch's TF32 switch must be off, as it is by default.
     """
     with torch.autocast(items.device.type, enabled=False):  # a caller's would give bfloat16
         if items.device.type != "cpu":
@@ -326,9 +311,9 @@ def _excluded_pairs(seen: sp.csr_matrix, at: slice, of: slice) -> tuple[Tensor, 
 
 
 def best(values: Tensor, k: int) -> Tensor:
-    """Return the positions of each row's k largest values, best first, ties by smaller position.
+    """Return where each row's k largest values are, best first, ties by position (n × min(k, w)).
 
-    ``values`` (n × w), without NaN, to int64 (n × min(k, w)).
+    ``values`` (n × w) are without NaN.
     """
     at = best_set(values, k)
     order = values.gather(1, at).sort(dim=1, descending=True, stable=True).indices
@@ -378,12 +363,6 @@ def _pick(values: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
 # the checks
 
 
-def _whole(number: int, name: str) -> int:
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-        raise InputError(f"{name}={number!r} was given: give a whole number of at least 1.")
-    return int(number)
-
-
 def _vectors(given: Tensor | np.ndarray, name: str) -> Tensor:
     """Return ``given`` as a tensor without copying where torch can share the memory."""
     if isinstance(given, np.ndarray) and any(stride < 0 for stride in given.strides):
@@ -396,10 +375,10 @@ def _vectors(given: Tensor | np.ndarray, name: str) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         real = False
     if not real:
-        raise InputError(f"{name} is no table of real numbers: give a tensor or array, rows × d.")
+        raise InputError(f"{name} is no table of real numbers; give a tensor or array, rows × d")
     if vectors.ndim != 2 or 0 in vectors.shape:
         shape = tuple(vectors.shape)
-        raise InputError(f"{name} has shape {shape}: give a table, not empty, one row per vector.")
+        raise InputError(f"{name} has shape {shape}; give a table, not empty, one row per vector")
     return vectors
 
 
@@ -407,18 +386,18 @@ def _check_pair(users: Tensor, items: Tensor) -> None:
     """Refuse other dimensions, ids beyond int32 and inner products that overflow float32."""
     if users.shape[1] != items.shape[1]:
         given = f"users have dimension {users.shape[1]} and items {items.shape[1]}"
-        raise InputError(f"{given}: give vectors of one dimension, from one view.")
+        raise InputError(f"{given}; give vectors of one dimension, from one view")
     if len(items) > np.iinfo(np.int32).max:
-        raise InputError(f"{len(items):,} items were given: give at most 2,147,483,647 (int32).")
+        raise InputError(f"{len(items):,} items were given; give at most 2,147,483,647 (int32)")
     largest = 1.0
     for vectors, name in ((users, "users"), (items, "items")):
         # no temporary: aminmax passes NaN on, and an infinity is an extreme
         size = max(abs(float(x)) for x in torch.aminmax(vectors))
         if not math.isfinite(size):
-            raise InputError(f"{name} hold NaN or infinite numbers: give finite vectors.")
+            raise InputError(f"{name} hold NaN or infinite numbers; give finite vectors")
         largest *= size
     if largest * users.shape[1] >= torch.finfo(torch.float32).max:
-        raise InputError("users and items are so large that scores may overflow: scale them down.")
+        raise InputError("users and items are so large that scores may overflow; scale them down")
 
 
 def _exclusions(exclude: sp.spmatrix | sp.sparray | None, n: int, m: int) -> sp.csr_matrix:
@@ -427,15 +406,11 @@ def _exclusions(exclude: sp.spmatrix | sp.sparray | None, n: int, m: int) -> sp.
         return sp.csr_matrix((n, m), dtype=np.int8)
     if not sp.issparse(exclude) or exclude.shape != (n, m):
         given = f"shape {exclude.shape}" if sp.issparse(exclude) else type(exclude).__name__
-        raise InputError(f"exclude is {given}: give a SciPy sparse matrix, {n} users × {m} items.")
+        raise InputError(f"exclude is {given}; give a SciPy sparse matrix, {n} users × {m} items")
     seen = sp.csr_matrix(exclude)
     if seen.indices.min(initial=0) < 0 or seen.indices.max(initial=0) >= m:
-        raise InputError(f"exclude has the item id {seen.indices.max()}: give ids 0 to {m - 1}.")
-    if not seen.has_canonical_format or not seen.data.all():
-        seen = seen.copy()
-        seen.sum_duplicates()
-        seen.eliminate_zeros()
-    return seen
+        raise InputError(f"exclude has the item id {seen.indices.max()}; give ids 0 to {m - 1}")
+    return relevant_pairs(seen)
 
 
 def _device(device: str | torch.device | None, users: Tensor) -> torch.device:
@@ -446,7 +421,7 @@ def _device(device: str | torch.device | None, users: Tensor) -> torch.device:
     except (RuntimeError, TypeError):
         where = torch.device("meta")
     if where.type not in DEFAULT_MEMORY:
-        raise InputError(f"device={device!r} cannot rank: give cpu, cuda or auto.")
+        raise InputError(f"device = {device!r} cannot rank; give cpu, cuda or auto")
     if where.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device={device!r} needs a GPU and torch sees none: give cpu or auto.")
+        raise InputError(f"device = {device!r} needs a GPU and torch sees none; give cpu or auto")
     return where

@@ -1,10 +1,8 @@
 """The CUDA half of ``lib.topk``: tile maxima in one kernel that never writes the scores.
 
-Imported by ``lib.topk.rank_fused`` only. Checked in Triton's interpreter against plain torch, on
-the CPU; not measured, as no GPU was available: the block sizes are reasoned, not tuned, the
-agreement of CPU and CUDA within float32 rounding is by construction, and no speed is claimed. The
-kernel reads (u + i) · d floats a block and writes u · i / 32; products are IEEE float32 (no TF32),
-so it is bound by the arithmetic of the CUDA cores.
+Checked in Triton's interpreter against plain torch, on the CPU; not measured, as no GPU was
+available: block sizes are reasoned, not tuned, and no speed is claimed. Products are IEEE float32
+(no TF32), so that CPU and CUDA agree within float32 rounding.
 """
 
 from __future__ import annotations
@@ -57,10 +55,10 @@ def _maxima_kernel(  # type: ignore[no-untyped-def]  # Triton would look the nam
 
 
 def tile_maxima(users: Tensor, items: Tensor, words: Tensor) -> Tensor:
-    """Return each user's largest score in every tile of 32 items: float32 (u × i/32).
+    """Return each user's largest score in every tile: float32 (u × i/32), −inf where none counts.
 
-    ``users`` (u × d) and ``items`` (i × d, i a multiple of 32) contiguous float32, ``words``
-    int32 (u × i/32): bit j set where the tile's j-th item does not count; −inf where none does.
+    ``users`` (u × d) and ``items`` (i × d, i a multiple of 32) are contiguous float32, ``words``
+    those of ``exclusion_words``.
     """
     n_users, n_tiles = words.shape
     out = torch.empty(n_users, n_tiles, dtype=torch.float32, device=users.device)
