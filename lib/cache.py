@@ -10,7 +10,6 @@ operating system frees when its holder dies.
 import ast
 import functools
 import hashlib
-import importlib.util
 import inspect
 import json
 import logging
@@ -63,7 +62,7 @@ def root() -> Path:
 
 
 def digest(*parts: Any) -> str:
-    """Return the SHA-256 (hex) of arrays, CSR matrices, data frames, bytes and JSON-able values.
+    """Return the SHA-256 (hex) of arrays, CSR matrices, data frames and JSON-able values.
 
     Types and shapes count: an array of ints and the same array of floats differ.
     """
@@ -76,16 +75,13 @@ def digest(*parts: Any) -> str:
 
 
 def _chunks(part: Any) -> list[bytes | memoryview]:
-    if isinstance(part, bytes):
-        return [b"bytes", part]
     if isinstance(part, np.ndarray):
         data = np.ascontiguousarray(part)
         return [f"array {data.dtype.str} {data.shape}".encode(), data.view(np.uint8).data]
     if sp.issparse(part):
         rows = part.tocsr()
         pieces = [rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data]
-        head: list[bytes | memoryview] = [f"csr {rows.shape}".encode()]
-        return head + [chunk for piece in pieces for chunk in _chunks(piece)]
+        return [f"csr {rows.shape}".encode(), *(c for piece in pieces for c in _chunks(piece))]
     if isinstance(part, pd.DataFrame):
         return [b"table", part.to_json(orient="split", double_precision=15).encode()]
     return [b"json", json.dumps(part, sort_keys=True, default=str).encode()]
@@ -105,9 +101,8 @@ def code_version(*makers: ModuleType | Callable[..., Any]) -> str:
     """Return a digest of all code that the makers' results depend on.
 
     That is the module of each maker (a module or a function) and every module of ours that it
-    imports, directly or through others, as syntax trees: a comment or a docstring does not count,
-    a statement does. This module is left out: what it returns is verified at every read, whatever
-    code wrote it.
+    imports, directly or through others, without comments and docstrings. This module is left out:
+    what it returns is verified at every read, whatever code wrote it.
     """
     waiting = [Path(inspect.getfile(maker)) for maker in makers]
     trees: dict[Path, str] = {}
@@ -142,11 +137,9 @@ def _tree(source: str) -> tuple[str, list[str]]:
 
 def _module_file(name: str) -> Path | None:
     """Return the file of a module of our packages; None for any other name."""
-    package, *inner = name.split(".")
-    if package not in PACKAGES:
+    if name.partition(".")[0] not in PACKAGES:
         return None
-    (folder,) = importlib.util.find_spec(package).submodule_search_locations  # type: ignore[union-attr,misc]
-    path = Path(folder, *inner)
+    path = Path(__file__).parents[1].joinpath(*name.split("."))
     found = (path / "__init__.py", path.with_suffix(".py"))
     return next((file for file in found if file.is_file()), None)
 
@@ -267,8 +260,7 @@ def _fault(folder: Path) -> str | None:
 def entries() -> pd.DataFrame:
     """Return a row per entry and per downloaded file.
 
-    ``kind`` is one of ``KINDS``; ``of`` the dataset or, of texts, their encoder; ``MiB`` the size;
-    ``written`` the time; ``path`` the folder or file.
+    ``kind`` is one of ``KINDS``, ``of`` the dataset or encoder, ``path`` the folder or file.
     """
     sources = root() / "sources"
     rows: list[tuple[str, str, Path, list[Path]]] = [

@@ -51,9 +51,9 @@ class Verdict:
 @cache
 def load() -> dict[str, Claim]:
     """Return all claims by id, in the order of the file."""
-    beside = Path(__file__).parent
-    found = [p for p in (beside.parent / "claims.yml", beside / "claims.yml") if p.exists()]
-    rows: list[dict[str, Any]] = yaml.safe_load(found[0].read_text(encoding="utf-8"))
+    here = Path(__file__).parent  # an installed library has the file inside it
+    path = next(p for p in (here.parent / "claims.yml", here / "claims.yml") if p.exists())
+    rows: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return {row["id"]: Claim(**row) for row in rows}
 
 
@@ -67,16 +67,17 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
             f"claim {claim_id} was given the measures {sorted(measures)}; its rule needs "
             f"{sorted(claim.measures)}"
         )
-    empty = [name for name, value in measures.items() if math.isnan(value.mean)]
+    empty = [claim.measures[name] for name, value in measures.items() if math.isnan(value.mean)]
     if empty:
-        reason = f"no value for {', '.join(claim.measures[name] for name in empty)}"
-        return Verdict(claim, UNTESTABLE, reason, dict(measures))
-    if not evaluate(claim.holds, measures):
-        return Verdict(claim, FAILS, f"{claim.holds} is not met", dict(measures))
-    if not evaluate(claim.beyond, measures):
+        word, reason = UNTESTABLE, f"no value for {', '.join(empty)}"
+    elif not evaluate(claim.holds, measures):
+        word, reason = FAILS, f"{claim.holds} is not met"
+    elif not evaluate(claim.beyond, measures):
         failed = [part for part in _clauses(claim.beyond) if not evaluate(part, measures)]
-        return Verdict(claim, EXPLAINED, f"{'; '.join(failed)} is not met", dict(measures))
-    return Verdict(claim, HOLDS, f"{claim.holds} and {claim.beyond}", dict(measures))
+        word, reason = EXPLAINED, f"{'; '.join(failed)} is not met"
+    else:
+        word, reason = HOLDS, f"{claim.holds} and {claim.beyond}"
+    return Verdict(claim, word, reason, dict(measures))
 
 
 def _clauses(rule: str) -> list[str]:
@@ -86,13 +87,11 @@ def _clauses(rule: str) -> list[str]:
     return [rule]
 
 
-_ARITHMETIC: dict[type[ast.AST], Callable[[float, float], float]] = {
+_OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
-}
-_COMPARISONS: dict[type[ast.AST], Callable[[float, float], bool]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -117,9 +116,9 @@ def _value(node: ast.AST, measures: Mapping[str, Estimate]) -> Any:
         return all(parts) if isinstance(node.op, ast.And) else any(parts)
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         left, right = _value(node.left, measures), _value(node.comparators[0], measures)
-        return _COMPARISONS[type(node.ops[0])](left, right)
+        return _OPERATORS[type(node.ops[0])](left, right)
     if isinstance(node, ast.BinOp):
-        return _ARITHMETIC[type(node.op)](_value(node.left, measures), _value(node.right, measures))
+        return _OPERATORS[type(node.op)](_value(node.left, measures), _value(node.right, measures))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_value(node.operand, measures)
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):

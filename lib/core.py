@@ -21,8 +21,7 @@ Floats = NDArray[np.float64]
 class InputError(ValueError):
     """What was given, what is accepted and what to do next, in one sentence.
 
-    Raised for everything a person can put right: a name, a parameter, a file. A notebook shows
-    the sentence alone, because a traceback through our own checks tells its reader nothing.
+    Raised for everything a person can put right. A notebook shows the sentence without traceback.
     """
 
     def __init__(self, sentence: str) -> None:
@@ -34,20 +33,14 @@ class InputError(ValueError):
 
 
 def _printable(text: str) -> str:
-    r"""Escape what a terminal would obey, such as \x1b[2J in an untrusted column name.
-
-    Line feeds stay: they separate several sentences.
-    """
+    r"""Escape what a terminal would obey, such as \x1b[2J, but line feeds between sentences."""
     return "".join(
         c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
 
 
 def first_line(fault: BaseException) -> str:
-    r"""Return the first line of another library's error, or its type where it has no message.
-
-    Lines end wherever ``str.splitlines`` sees an end, at \r and U+2028 too.
-    """
+    """Return the first line of another library's error, or its type where it has no message."""
     lines = str(fault).strip().splitlines()
     return lines[0] if lines else type(fault).__name__
 
@@ -68,10 +61,7 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
 
 
 def torch_generator(seed: int, purpose: str) -> torch.Generator:
-    """Return torch's CPU generator for ``purpose``; the caller moves its draws to the device.
-
-    Drawing on the CPU keeps one seed's batches and negatives the same on every device.
-    """
+    """Return torch's generator for ``purpose``, on the CPU so that all devices draw the same."""
     import torch
 
     state = _sequence(seed, purpose).generate_state(1, np.uint64)[0]

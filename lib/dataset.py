@@ -63,11 +63,7 @@ class Dataset:
 
 
 def earliest(users: Ints, items: Ints, times: Floats | None = None) -> Ints:
-    """Return the row of each pair's earliest interaction, sorted by user, then item.
-
-    ``users`` and ``items`` are ids and ``times`` seconds, shape (n,) each; without times any row
-    of a pair will do.
-    """
+    """Return the row of each pair's earliest interaction, or of any, sorted by user, then item."""
     order = np.lexsort((items, users) if times is None else (times, items, users))
     u, i = users[order], items[order]
     first = np.ones(len(order), dtype=bool)
@@ -78,8 +74,7 @@ def earliest(users: Ints, items: Ints, times: Floats | None = None) -> Ints:
 def k_core(users: Ints, items: Ints, k: int) -> NDArray[np.bool_]:
     """Return which interactions (n,) lie in the k-core; ``k`` ≤ 1 keeps everything.
 
-    That is the largest set of interactions in which every user and every item has at least ``k``
-    of them (Seidman 1983), reached by removing all that have fewer until none is left.
+    That is the largest set in which every user and item has at least ``k`` (Seidman 1983).
     """
     inside = np.ones(len(users), dtype=bool)
     if not len(users):
@@ -98,9 +93,8 @@ def part_sizes(counts: Ints) -> Ints:
     """Return how many of a user's interactions go to train, valid and test (n_users × 3).
 
     RecBole's rule for 8:1:1 (``recbole.data.dataset.Dataset._calcu_split_ids``): validation and
-    test get a tenth, rounded down, training the rest; then test, and after it validation, get
-    one from training where their tenth was less than one and training has more than one.
-    Five interactions become 3/1/1, two become 1/0/1.
+    test get a tenth, rounded down; where that is none, test and then validation get one as long as
+    training keeps one. Five interactions become 3/1/1, two become 1/0/1.
     """
     counts = np.asarray(counts, dtype=np.int64)
     valid, test = counts // 10, counts // 10
@@ -124,18 +118,10 @@ def check_split(kind: str, seed: int) -> None:
 def assign(interactions: sp.csr_matrix, kind: str, seed: int = 2020) -> NDArray[np.int8]:
     """Return the part of each interaction, in stored order: 0 training, 1 validation, 2 test.
 
-    Each user's interactions are divided 8:1:1 by ``part_sizes``.
-
-    Parameters
-    ----------
-    interactions
-        n_users × n_items with sorted indices. A temporal split reads the stored values, the times
-        in seconds; a random one ignores them.
-    kind
-        "random": uniformly. "temporal": a user's earliest interactions go to training and the
-        latest to test; at equal times the item with the smaller id is earlier.
-    seed
-        Of the random split, which draws a number per interaction in the order of users and items.
+    Each user's interactions (n_users × n_items, sorted indices) are divided 8:1:1 by
+    ``part_sizes``. A "random" split is uniform and decided by the seed. A "temporal" one reads the
+    stored values as times: a user's earliest go to training and the latest to test; at equal
+    times the item with the smaller id is earlier.
     """
     check_split(kind, seed)
     counts = np.diff(interactions.indptr)

@@ -24,11 +24,11 @@ from lib.topk import topk
 
 @dataclass(frozen=True)
 class View:
-    """User and item vectors on the CPU and what made them.
+    """Users (n_users × d) and items (n_items × d), float32 on the CPU, and what made them.
 
-    ``users`` is n_users × d and ``items`` n_items × d, float32; the score of user u and item i
-    is ``users[u] @ items[i]``. ``info`` has model, dataset, seed, parameters, and, where the
-    model is selected or trained, validation (Recall@20), seconds, epochs, n_parameters, device.
+    The score of user u and item i is ``users[u] @ items[i]``. ``info`` has model, dataset, seed,
+    parameters, and, where the model is selected or trained, validation (Recall@20), seconds,
+    epochs, n_parameters and device.
     """
 
     users: Tensor
@@ -91,23 +91,13 @@ def fit(
     encoder: str = "minilm",
     **parameters: Any,
 ) -> View:
-    """Return the view of ``model``, made now or read from the cache.
+    """Return the view of ``model``, one of ``models()``, made now or read from the cache.
 
-    Parameters
-    ----------
-    dataset
-        What to train on: only its training items are learned from, validation selects.
-    model
-        One of ``models()``.
-    seed
-        Decides initial weights, batch order, negatives and random solvers; not the split.
-    device
-        auto, cpu or cuda.
-    encoder
-        The text encoder of models that read text; others ignore it.
-    parameters
-        Settings of the model: fields of ``lib.encoders.training.Recipe`` for a trained one,
-        keywords of its function for a solved one.
+    Only training items are learned from, and validation selects. ``seed`` decides initial weights,
+    batch order, negatives and random solvers, not the split; ``device`` is auto, cpu or cuda;
+    ``encoder`` is that of ``lib.encoders.text.encode``, for models that read text. ``parameters``
+    are fields of ``lib.encoders.training.Recipe`` for a trained model, keywords of its function for
+    a solved one.
     """
     spec = (TRAINED | SOLVED).get(model)
     if spec is None:
@@ -145,10 +135,8 @@ def fit(
 
 def _settings(model: str, spec: Model, given: dict[str, Any]) -> dict[str, Any]:
     """Return the full settings of a fit: defaults, then what was given, names checked."""
-    if model in TRAINED:
-        accepted = {field.name for field in fields(Recipe)}
-    else:
-        accepted = set(inspect.signature(spec.make).parameters) - {"dataset", "seed", "text"}
+    made_by = Recipe if model in TRAINED else spec.make
+    accepted = set(inspect.signature(made_by).parameters) - {"dataset", "seed", "text"}
     unknown = sorted(set(given) - accepted)
     if unknown:
         raise InputError(
@@ -169,8 +157,7 @@ def lists(
 ) -> np.ndarray:
     """Return every user's best ``k`` items (n_users × k int32, −1 where there are fewer).
 
-    One masking rule everywhere: training and validation items are left out at test, training
-    items at validation.
+    Training and validation items are left out at test, training items at validation.
     """
     if not 1 <= k <= dataset.n_items:
         raise InputError(

@@ -71,30 +71,30 @@ def _first_best(
 def truncated_svd(dataset: Dataset, seed: int, dimension: int = 64) -> Solution:
     """Rank by the truncated SVD of the normalised training matrix.
 
-    Of the leading 4, 8, … ``dimension`` factors, validation chooses how many; the item's degree is
+    Validation chooses among the leading 4, 8, … ``dimension`` factors; the item's degree is
     multiplied back so that scores are on the scale of the interactions.
     """
     from sklearn.utils.extmath import randomized_svd  # takes a second, also where views are cached
 
     most = min(dimension, dataset.n_users - 1, dataset.n_items - 1)
     state = int(generator(seed, "truncated svd").integers(2**31))
-    left, values, right = randomized_svd(
-        normalised(dataset.train), most, n_iter=8, random_state=state
-    )
+    train = normalised(dataset.train)
+    left, values, right = randomized_svd(train, most, n_iter=8, random_state=state)
     degree = np.sqrt(np.asarray(dataset.train.sum(0)).ravel())  # n_items
     users = torch.from_numpy((left * values).astype(np.float32))  # n_users × d
     items = torch.from_numpy((right.T * degree[:, None]).astype(np.float32))  # n_items × d
     grid = sorted({min(4 * 2**power, most) for power in range(16)})
-    return _first_best(
-        dataset, "dimension", grid, lambda d: (users[:, :d].contiguous(), items[:, :d].contiguous())
-    )
+
+    def leading(d: int) -> tuple[Tensor, Tensor]:
+        return users[:, :d].contiguous(), items[:, :d].contiguous()
+
+    return _first_best(dataset, "dimension", grid, leading)
 
 
 def ease(dataset: Dataset, seed: int) -> Solution:
     """Rank by EASE (Steck 2019, eq. 8), λ from a grid by validation.
 
-    Users are their training rows and items the columns of the item-item weights, so memory is
-    (n_users + n_items) × n_items floats: for catalogues up to some tens of thousands.
+    Users are their training rows, items the columns of the n_items × n_items weights.
     """
     users = torch.from_numpy(dataset.train.toarray())  # n_users × n_items
     gram = (dataset.train.T @ dataset.train).toarray().astype(np.float64)
@@ -111,16 +111,13 @@ def ease(dataset: Dataset, seed: int) -> Solution:
 def textgcn(dataset: Dataset, seed: int, text: Tensor) -> Solution:
     """Rank by the cosine of text vectors averaged over the layers of LightGCN's propagation.
 
-    It follows TextGCN: layer 0 is an item's text vector, and for a user the mean of the vectors
-    of its training items; each layer is a normalised sum over neighbours; the result is the mean
-    over the layers 0 … L. Ours are the text encoder, its vectors taken at unit length, the number
-    of layers (1 to 4, by validation) and the cosine, which TextGCN's code leaves to a switch.
+    As in TextGCN, layer 0 is an item's text vector, and a user's is the mean of those of its
+    training items. Ours are the text encoder, its vectors taken at unit length, the number of
+    layers (1 to 4, by validation) and the cosine, which TextGCN's code leaves to a switch.
     """
     profiles, graph = TextProfiles(dataset, text, CPU), Graph.of(dataset.train, CPU)
-    counts = (
-        torch.from_numpy(np.diff(dataset.train.indptr)).clamp(min=1).unsqueeze(1)
-    )  # n_users × 1
-    start = profiles.sums / counts, profiles.items
+    counts = torch.from_numpy(np.diff(dataset.train.indptr)).clamp(min=1)  # n_users
+    start = profiles.sums / counts.unsqueeze(1), profiles.items
 
     def solve(layers: int) -> tuple[Tensor, Tensor]:
         users, items = (F.normalize(x, dim=1) for x in propagate(graph, *start, layers))
@@ -135,20 +132,14 @@ def l3ae(dataset: Dataset, seed: int, text: Tensor) -> Solution:
     With n items, F the unit text vectors (n × w) and X the training matrix (n_users × n), both
     steps are least squares with a diagonal of zeros::
 
-        C = argmin ‖Fᵀ − FᵀC‖² + λ_F ‖C‖²                          diag C = 0
-        B = argmin ‖X − XB‖² + λ_X ‖B‖² + λ_E ‖B − C‖²             diag B = 0
-
-    First step: with the hat matrix H = F (FᵀF + λ_F I)⁻¹ Fᵀ and h its diagonal, the leave-one-out
-    form of ridge regression gives C_ij = H_ij / (1 − h_j) off the diagonal. Second step: with
-    P = (XᵀX + (λ_X + λ_E) I)⁻¹ and a multiplier for each zero of the diagonal, a vanishing
-    gradient means P⁻¹B = XᵀX + λ_E C − diag(μ), hence::
-
-        B = I + λ_E P C − P diag((1 + λ_E diag(PC)) / diag P)
+        C = argmin ‖Fᵀ − FᵀC‖² + λ_F ‖C‖²
+          = H / (1 − diag H) off the diagonal,  H = F (FᵀF + λ_F I)⁻¹ Fᵀ
+        B = argmin ‖X − XB‖² + λ_X ‖B‖² + λ_E ‖B − C‖²
+          = I + λ_E P C − P diag((1 + λ_E diag(PC)) / diag P),  P = (XᵀX + (λ_X + λ_E) I)⁻¹
 
     of which EASE is the case λ_E = 0. Validation chooses λ_X without text first, then, at that
-    λ_X, among the eight pairs of λ_E and λ_F; where no pair is better than no text, λ_E stays 0
-    and the view is EASE's. Users are their training rows and items the columns of B, so memory is
-    several times n_items² floats beside n_users × n_items; up to 4 GiB a matrix are accepted.
+    λ_X, among the eight pairs of λ_E and λ_F, or none where no pair is better than no text. Users
+    are their training rows and items the columns of B, at up to 4 GiB a matrix.
     """
     _check_size(dataset)
     users, subset = torch.from_numpy(dataset.train.toarray()), validation_users(dataset)
@@ -173,14 +164,13 @@ def l3ae(dataset: Dataset, seed: int, text: Tensor) -> Solution:
 
 
 def _check_size(dataset: Dataset) -> None:
-    """Refuse a dataset of which n_items² × 8 or n_users × n_items × 4 bytes exceed 4 GiB."""
+    """Refuse a dataset whose item-item or user-item matrix exceeds 4 GiB."""
     largest = max(8 * dataset.n_items**2, 4 * dataset.n_users * dataset.n_items)
     if largest > MOST:
         raise InputError(
             f"dataset {dataset.name!r} has {dataset.n_users:,} users and {dataset.n_items:,} "
-            f"items, for which a linear autoencoder needs a matrix of {largest / 2**30:.1f} GiB; "
-            f"up to {MOST / 2**30:.0f} GiB are accepted, so choose another model or a smaller "
-            "dataset"
+            f"items, for which a linear autoencoder needs a matrix of {largest / 2**30:.1f} GiB, "
+            f"above the limit of {MOST / 2**30:.0f}; choose another model or a smaller dataset"
         )
 
 
@@ -193,15 +183,11 @@ def _inverse(dataset: Dataset, ridge: float) -> Floats:
 
 
 class Semantic(NamedTuple):
-    """The weights C of text alone, kept as factors and never as an n × n matrix.
+    """The weights C = (left · right − diag own) / (1 − own) of text alone, columns divided."""
 
-    C = (``left`` ``right`` − diag ``own``) / (1 − ``own``), columns divided; ``left`` is n × w,
-    ``right`` w × n, and ``own`` the n leverages h.
-    """
-
-    left: Floats
-    right: Floats
-    own: Floats
+    left: Floats  # n × w
+    right: Floats  # w × n
+    own: Floats  # n leverages h
 
     @classmethod
     def of(cls, text: Floats, ridge: float) -> Self:
@@ -215,15 +201,11 @@ class Semantic(NamedTuple):
         left, right, own = (part.astype(matrix.dtype) for part in self)
         result: Floats = (matrix @ left) @ right
         result -= matrix * own
-        result /= 1 - own
-        return result
+        return np.divide(result, 1 - own, out=result)
 
 
 def weights(inverse: Floats, pull: float, semantic: Semantic) -> Floats:
-    """Return the weights B (n × n), row from, column to, with zeros on the diagonal.
-
-    ``inverse`` is P (n × n) and ``pull`` λ_E.
-    """
+    """Return the weights B (n × n) of the ``inverse`` P (n × n) and the ``pull`` λ_E."""
     pulled = semantic.after(inverse) * pull
     scale = (1 + np.diag(pulled)) / np.diag(inverse)  # n
     pulled -= inverse * scale

@@ -72,19 +72,14 @@ class SharedPrivate(_Branches):
     """A linear text branch and a LightGCN branch, each with a shared and a private part.
 
     Our own model, the paper's picture taken literally. With t for text, c for collaborative, s
-    and p for a branch's shared and private part, every part at unit length::
+    and p for a branch's shared and private part (d/2 and d/4), every part at unit length::
 
         score(u, i) = ⅓ [ cos(s_u, s_i) + cos(p_u^t, p_i^t) + cos(p_u^c, p_i^c) ]
         s           = (s^t + s^c) / 2
+        auxiliary   = mean ‖s^t − s^c‖²  +  ‖Cov(s^t, p^t)‖²  +  ‖Cov(s^c, p^c)‖²
 
-    the norm-concat of three parts, of d/2, d/4 and d/4 of the recipe's d dimensions, as many in all
-    as any other model's. The auxiliary loss, with the recipe's ``weight``, is over the distinct
-    users and the distinct items of a batch::
-
-        mean ‖s^t − s^c‖²  +  ‖Cov(s^t, p^t)‖²  +  ‖Cov(s^c, p^c)‖²
-
-    Only the shared parts are pulled together, and a private part is kept from repeating its own
-    branch's shared one by the squared Frobenius norm of their covariance.
+    over a batch's distinct users and items: only the shared parts are pulled together, and a
+    private part is kept from repeating its own branch's shared one.
     """
 
     share = Fraction(3, 4)

@@ -14,9 +14,8 @@ from lib.encoders.training import Encoder, Recipe, Vectors, initial
 class TextProfiles:
     """Users as sums of the unit text vectors of their training items.
 
-    A sum normalises to the same direction as the mean, and lets a training pair leave its own
-    item out: a user must not be described by the very item that is to be predicted. With ``own``
-    it is, as in the paper's reference.
+    A training pair leaves its own item out, so that no user is described by the very item that is
+    to be predicted; with ``own`` it stays in, as in the paper's reference.
     """
 
     def __init__(

@@ -26,27 +26,24 @@ ROWS = 512  # a block of 512 × 2,048 float32 scores stays in a core's second-le
 
 @dataclass(frozen=True)
 class TrainItems:
-    """The training matrix as two tensors on the device."""
+    """The training interactions as tensors on the device."""
 
     starts: Tensor  # n_users + 1, int64: where each user's items start
+    users: Tensor  # nnz, int64, ascending
     items: Tensor  # nnz, int64, ascending within a user
     n_items: int
 
     @classmethod
     def of(cls, train: csr_matrix, device: torch.device) -> Self:
         """Copy the pattern of ``train`` (n_users × n_items CSR, sorted indices)."""
-        starts, items = (
-            torch.from_numpy(part.astype("int64")).to(device)
-            for part in (train.indptr, train.indices)
-        )
-        return cls(starts, items, train.shape[1])
+        starts = torch.from_numpy(train.indptr.astype("int64")).to(device)
+        items = torch.from_numpy(train.indices.astype("int64")).to(device)
+        users = torch.repeat_interleave(torch.arange(train.shape[0], device=device), starts.diff())
+        return cls(starts, users, items, train.shape[1])
 
 
 class Excluded(NamedTuple):
-    """Which items are no negatives of a batch row: pairs of a mask's row and an item.
-
-    A batch holds few distinct users on dense data, so the mask has one row per distinct user.
-    """
+    """Items that are no negatives, by the row of a mask that has a row per distinct user."""
 
     row_of: Tensor  # b, int64: the mask's row of each batch row
     row: Tensor  # n_pairs, int64
@@ -219,18 +216,14 @@ def recognise(queries: Tensor, keys: Tensor, ids: Tensor, temperature: float) ->
 
 
 def alignment(one: Tensor, other: Tensor) -> Tensor:
-    """Return the mean squared distance of the unit vectors of paired rows (b × d each): 0 to 4.
-
-    Twice one minus the cosine (Wang and Isola 2020, with α = 2).
-    """
+    """Return the mean squared distance, 0 to 4, of paired unit vectors (Wang and Isola 2020)."""
     return 2 - 2 * F.cosine_similarity(one, other, dim=1).mean()
 
 
 def uniformity(vectors: Tensor) -> Tensor:
-    """Return log mean exp(−2 ‖x − y‖²) over all pairs of different rows, at unit length.
+    """Return log mean exp(−2 ‖x − y‖²) over all pairs of different rows (c × d), at unit length.
 
-    The vectors are c × d; from −8, two opposite ones, to 0, where all are the same (Wang and
-    Isola 2020, with t = 2). One row alone has no pair, and gives 0.
+    From −8, two opposite ones, to 0, all the same or one alone (Wang and Isola 2020, with t = 2).
     """
     count = len(vectors)
     if count < 2:

@@ -1,7 +1,4 @@
-"""Models in which a small network maps text: AlphaRec, RLMRec-Con and one in CARec's spirit.
-
-Shapes: w dimensions of text, d of the recipe.
-"""
+"""Models in which a small network maps text: AlphaRec, RLMRec-Con and one in CARec's spirit."""
 
 import torch
 import torch.nn.functional as F
@@ -92,12 +89,10 @@ class CARec(Encoder):
     aligns each user with its items by their squared distance at unit length, and keeps the side
     that learns apart by its uniformity.
 
-    Three things differ. CARec trains in two phases, first the users towards the fixed texts, then
-    the network towards the users; here both sides learn in every step, and both uniformities
-    count. CARec minimises alignment and uniformity alone; here they are the auxiliary loss with
-    the recipe's ``weight``, beside the recipe's ranking loss. CARec keeps the text's dimension;
-    here the space has the recipe's, so that no budget is larger than another's. The network is
-    AlphaRec's, without dropout.
+    Three things differ. CARec trains first the users towards the fixed texts, then the network
+    towards the users; here both learn in every step, and both uniformities count. CARec minimises
+    alignment and uniformity alone; here they are the auxiliary loss. CARec keeps the text's
+    dimension; here the space has the recipe's, as any model's. The network is AlphaRec's.
     """
 
     def __init__(

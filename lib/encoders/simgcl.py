@@ -15,10 +15,10 @@ TEMPERATURE = 0.2  # of the contrast, as in the original
 
 
 def noise(vectors: Tensor, radius: float, rng: Generator) -> Tensor:
-    """Return noise of length ``radius`` in each vector's own orthant (Yu et al. 2022).
+    """Return noise of length ``radius`` in the orthant of each vector (n × d; Yu et al. 2022).
 
-    Uniform numbers from the unit cube are scaled to that length and take the signs of the vector
-    (n × d); they are drawn on the CPU, so that a seed gives the same noise on every device.
+    Uniform numbers, drawn on the CPU so that a seed gives the same noise on every device, are
+    scaled to that length and take the vector's signs.
     """
     uniform = torch.rand(vectors.shape, generator=rng).to(vectors.device)
     return radius * F.normalize(uniform, dim=1) * vectors.sign()
@@ -27,11 +27,10 @@ def noise(vectors: Tensor, radius: float, rng: Generator) -> Tensor:
 class SimGCL(Encoder):
     """LightGCN without layer 0, and a contrast between two propagations with fresh noise.
 
-    As in the original, the vectors that rank and that the ranking loss sees are the clean mean
-    over the layers 1 … L, so an item without training interactions has a vector of zeros; a noisy
-    propagation adds ``noise`` to every vector after each layer. The contrast is InfoNCE between
-    two of them over the batch's distinct users and over its distinct items, at most 1,024 rows,
-    with the recipe's ``weight``. The ranking loss is the recipe's (the original: BPR).
+    As in the original, the clean mean over the layers 1 … L ranks, so an item without training
+    interactions has a vector of zeros; a noisy propagation adds ``noise`` to every vector after
+    each layer. The contrast is InfoNCE between two of them over the distinct users and items of a
+    batch's first 1,024 rows. The ranking loss is the recipe's (the original: BPR).
     """
 
     def __init__(
@@ -50,27 +49,23 @@ class SimGCL(Encoder):
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Return the clean vectors, n_users × d and n_items × d."""
-        first = self.base.users, self.base.items
-        # the mean over layers 1 … L from the one over 0 … L
-        users, items = (
-            ((self.layers + 1) * mean - start) / self.layers
-            for mean, start in zip(self.base.vectors(), first, strict=True)
-        )
-        return users, items
+        users, items = self.base.vectors()  # means over the layers 0 … L
+        n = self.layers
+        return ((n + 1) * users - self.base.users) / n, ((n + 1) * items - self.base.items) / n
 
     @torch.no_grad()
     def noisy(self) -> tuple[Tensor, Tensor]:
         """Return the vectors of one propagation with noise, n_users × d and n_items × d."""
         graph = self.base.graph
         users, items = self.base.users.detach(), self.base.items.detach()
-        sums = [torch.zeros_like(users), torch.zeros_like(items)]
+        user_sum, item_sum = torch.zeros_like(users), torch.zeros_like(items)
         for _ in range(self.layers):
             users, items = graph.to_users(items), graph.to_items(users)
             users = users + noise(users, RADIUS, self.rng)
             items = items + noise(items, RADIUS, self.rng)
-            sums[0] += users
-            sums[1] += items
-        return sums[0] / self.layers, sums[1] / self.layers
+            user_sum += users
+            item_sum += items
+        return user_sum / self.layers, item_sum / self.layers
 
     def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
         """Return the contrast of two noisy propagations, over users and over items."""

@@ -43,15 +43,10 @@ TERMS = 200_000  # words and word pairs that are counted, the most frequent ones
 def encode(dataset: Dataset, encoder: str) -> Tensor:
     """Return one text vector per item, of any length (n_items × w float32).
 
-    Parameters
-    ----------
-    dataset
-        Its ``items["text"]`` is encoded; where the dataset brings vectors of its own
-        (``dataset.vectors``), those are returned instead of a language model's or a file's.
-    encoder
-        "minilm" (bundled all-MiniLM-L6-v2), a sentence-transformers name such as
-        "BAAI/bge-m3" or the path of such a model's folder, the path of a ``.npy`` file with one
-        row per item in the order of ``dataset.items``, or a description: "tfidf", "genres".
+    ``encoder`` is "minilm" (bundled all-MiniLM-L6-v2), a sentence-transformers name such as
+    "BAAI/bge-m3" or the path of such a model's folder, the path of a ``.npy`` file with one row
+    per item in the order of ``dataset.items``, or a description: "tfidf", "genres". Where the
+    dataset brings ``vectors``, those are returned instead of a model's or a file's.
     """
     if encoder in DESCRIPTIONS:
         key = {"dataset": dataset.name, "encoder": encoder, "of": digest_of(dataset, encoder)}
@@ -157,10 +152,7 @@ def _file_digest(path: Path, size: int, time: int) -> str:
 
 
 def precision(encoder: str) -> str:
-    """Return "bfloat16" or "float32": what this machine computes the model in.
-
-    bfloat16 where it is faster and keeps the directions of float32, tried once and then cached.
-    """
+    """Return "bfloat16" where it is faster here and keeps the directions, else "float32"."""
     if not _has_bfloat16(_device()):
         return "float32"
     key = {"encoder": encoder, "content": _content(encoder), "device": _device()}
@@ -279,9 +271,8 @@ def genres(dataset: Dataset) -> Matrix:
 def tfidf(dataset: Dataset) -> Matrix:
     """Return latent semantic analysis of the texts (n_items × at most 256).
 
-    Words and pairs of neighbouring words, weighted by tf-idf, through a truncated singular value
-    decomposition (Deerwester et al., JASIS 41(6), 1990): a lexical encoder, which knows no synonym
-    that the catalogue does not teach it. A text counts once however many items have it.
+    Words and word pairs, weighted by tf-idf, through a truncated singular value decomposition
+    (Deerwester et al., JASIS 41(6), 1990). A text counts once however many items have it.
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from lib.core import InputError, generator, torch_generator
 from lib.dataset import Dataset
 from lib.encoders import losses
-from lib.encoders.losses import COSINE, LOSSES
 from lib.metrics import ndcg, recall
 from lib.topk import topk
 
@@ -64,7 +63,7 @@ class Recipe:
             if isinstance(value, bool) or not isinstance(value, int | float) or value < bound:
                 raise InputError(f"{name} = {value!r} was given; it must be a number ≥ {bound:g}")
         words: dict[str, tuple[object, ...]] = {
-            "loss": tuple(sorted(LOSSES)), "excluded": ("known", "positive"),
+            "loss": tuple(sorted(losses.LOSSES)), "excluded": ("known", "positive"),
             "own_text": (False, True), "select": tuple(SELECT),
         }  # fmt: skip
         for name, accepted in words.items():
@@ -84,23 +83,16 @@ class Encoder(nn.Module):
 
     def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
         """Return the vectors a loss compares, of ids of users, positives (b each) and negatives."""
-        all_users, all_items = self.vectors()
-        return (
-            F.embedding(users, all_users),
-            F.embedding(positives, all_items),
-            F.embedding(negatives, all_items),
-        )
+        u, i = self.vectors()
+        return F.embedding(users, u), F.embedding(positives, i), F.embedding(negatives, i)
 
     def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
-        """Return a further loss of the batch, weighted by the recipe; None where there is none.
-
-        ``vectors`` is what ``batch`` gave for these users and positives.
-        """
+        """Return a further loss of what ``batch`` gave, weighted by the recipe, or None."""
         return None
 
     def finish(self, users: Tensor, items: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
         """Scale the vectors to what the loss compared, so that inner products rank."""
-        if recipe.loss in COSINE:
+        if recipe.loss in losses.COSINE:
             return F.normalize(users, dim=1), F.normalize(items, dim=1)
         return users, items
 
@@ -119,8 +111,7 @@ def validation_users(dataset: Dataset) -> np.ndarray:
             f"dataset {dataset.name!r} has no validation item, so no model can be selected; "
             "give users at least three interactions each"
         )
-    chosen = generator(0, "validation users").permutation(able)[:VALIDATION_USERS]
-    return np.sort(chosen)
+    return np.sort(generator(0, "validation users").permutation(able)[:VALIDATION_USERS])
 
 
 def validation_score(
@@ -137,23 +128,23 @@ def train(
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Train until the validation score has not risen ``patience`` times; return the first best.
 
-    That is user and item vectors on the CPU (n_users × d, n_items × d float32) whose inner products
-    rank, and ``validation`` (the score @20), ``epochs`` (to the best), ``history`` (a score per
-    validation), ``seconds``, ``n_parameters``, ``device``.
+    That is user and item vectors on the CPU (float32), and ``validation`` (the score @20),
+    ``epochs`` (to the best), ``history`` (of all validations), ``seconds``, ``n_parameters``,
+    ``device``.
     """
     started = time.perf_counter()
     encoder.to(device)
     optimiser = torch.optim.Adam(encoder.parameters(), lr=recipe.learning_rate, fused=True)
-    batches = _Batches(dataset, recipe, torch_generator(seed, "batches"), device)
+    known, rng = losses.TrainItems.of(dataset.train, device), torch_generator(seed, "batches")
     subset = validation_users(dataset)
     history: list[float] = []
     best, best_at = (torch.empty(0), torch.empty(0)), 0
     label = f"{dataset.name} {type(encoder).__name__} seed {seed}"
     for epoch in (bar := tqdm(range(1, recipe.epochs + 1), desc=label, unit="epoch", disable=None)):
-        for users, positives, negatives in batches:
+        for users, positives, negatives in _batches(known, recipe, rng):
             optimiser.zero_grad(set_to_none=True)
             vectors = encoder.batch(users, positives, negatives.items)
-            loss = LOSSES[recipe.loss](*vectors, negatives, recipe.temperature)
+            loss = losses.LOSSES[recipe.loss](*vectors, negatives, recipe.temperature)
             extra = encoder.auxiliary(users, positives, vectors)
             (loss if extra is None else loss + recipe.weight * extra).backward()
             optimiser.step()
@@ -178,30 +169,20 @@ def train(
     }
 
 
-class _Batches:
-    """The training pairs in a new order each epoch, each batch with its negatives."""
-
-    def __init__(
-        self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device
-    ) -> None:
-        self.train = losses.TrainItems.of(dataset.train, device)
-        counts = self.train.starts.diff()
-        self.users = torch.repeat_interleave(torch.arange(dataset.n_users, device=device), counts)
-        self.recipe, self.rng, self.device = recipe, rng, device
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, losses.Negatives]]:
-        recipe = self.recipe
-        order = torch.randperm(len(self.users), generator=self.rng).to(self.device)
-        for rows in order.split(recipe.batch):
-            users, positives = self.users[rows], self.train.items[rows]
-            if recipe.excluded == "known":
-                excluded = losses.exclude_known(self.train, users)
-            else:
-                excluded = losses.exclude_positive(positives)
-            yield users, positives, losses.sample(
-                excluded, self.train.n_items, recipe.negatives, self.rng,
-                first=recipe.first_negative, hardest=recipe.hardest,
-            )  # fmt: skip
+def _batches(
+    known: losses.TrainItems, recipe: Recipe, rng: Generator
+) -> Iterator[tuple[Tensor, Tensor, losses.Negatives]]:
+    """Yield the training pairs in a new order, each batch with its negatives."""
+    order = torch.randperm(len(known.items), generator=rng).to(known.items.device)
+    for rows in order.split(recipe.batch):
+        users, positives = known.users[rows], known.items[rows]
+        if recipe.excluded == "known":
+            excluded = losses.exclude_known(known, users)
+        else:
+            excluded = losses.exclude_positive(positives)
+        size, first, hardest = recipe.negatives, recipe.first_negative, recipe.hardest
+        negatives = losses.sample(excluded, known.n_items, size, rng, first=first, hardest=hardest)
+        yield users, positives, negatives
 
 
 @torch.no_grad()
