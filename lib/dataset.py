@@ -1,7 +1,6 @@
 """Who interacted with what: the dataset, duplicates, the k-core, and the split into three parts.
 
-Everything works on integer ids and whole arrays. A split depends on the ids and the seed alone,
-never on the order of a file's rows.
+A split depends on integer ids and the seed alone, never on the order of a file's rows.
 """
 
 from dataclasses import dataclass

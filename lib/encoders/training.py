@@ -59,18 +59,19 @@ class Recipe:
             "first_negative": 0, "every": 1,
         }  # fmt: skip
         for name, bound in least.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < bound:
-                raise InputError(f"{name} = {value!r} was given; it must be a number ≥ {bound:g}")
-        words: dict[str, tuple[object, ...]] = {
+            value, kind = getattr(self, name), type(getattr(Recipe, name))  # of the default
+            accepted = isinstance(value, int | kind) and not isinstance(value, bool)
+            if not accepted or value < bound:
+                number = "a whole number" if kind is int else "a number"
+                raise InputError(f"{name} = {value!r} was given; it must be {number} ≥ {bound:g}")
+        choices: dict[str, tuple[object, ...]] = {
             "loss": tuple(sorted(losses.LOSSES)), "excluded": ("known", "positive"),
             "own_text": (False, True), "select": tuple(SELECT),
         }  # fmt: skip
-        for name, accepted in words.items():
-            value = getattr(self, name)
-            if value not in accepted:
-                choices = ", ".join(map(repr, accepted))
-                raise InputError(f"{name} = {value!r} is not known; choose one of {choices}")
+        for name, words in choices.items():
+            if getattr(self, name) not in words:
+                told = f"{name} = {getattr(self, name)!r} is not known"
+                raise InputError(f"{told}; choose one of {', '.join(map(repr, words))}")
         return self
 
 

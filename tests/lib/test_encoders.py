@@ -170,6 +170,8 @@ def test_rows_without_interactions_stay_finite() -> None:
         {"batch": "8192"},
         {"loss": "hinge"},
         {"epochs": 0},
+        {"layers": 1.5},
+        {"weight": True},
         {"select": "auc"},
         {"excluded": "none"},
         {"own_text": 2},

@@ -406,7 +406,7 @@ def test_the_references_own_settings_train(
         ("joint", {"dimension": 7}, "multiple of 2"),
         ("shared-private", {"dimension": 6}, "multiple of 4"),
         ("shared-private", {"dimension": 2}, "multiple of 4"),
-        ("simgcl", {"layers": 0}, "1 or more"),
+        ("simgcl", {"layers": 0}, "layers of SimGCL = 0.*at least 1"),
     ],
 )
 def test_a_setting_that_a_model_cannot_split_is_one_sentence(
