@@ -43,7 +43,7 @@ class TrainItems:
 
 
 class Excluded(NamedTuple):
-    """Items that are no negatives, by the row of a mask that has a row per distinct user."""
+    """Items that are no negatives, by rows of a mask: one per distinct user or batch row."""
 
     row_of: Tensor  # b, int64: the mask's row of each batch row
     row: Tensor  # n_pairs, int64

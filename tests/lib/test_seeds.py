@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from companion.site import ROOT
+import lib
 
+ROOT = Path(lib.__file__).parents[1]
 FILES = sorted((ROOT / "lib").rglob("*.py"))
 # of torch: what draws, and so must be given a generator
 DRAWS = {"rand", "randn", "randint", "randperm", "normal", "multinomial", "bernoulli", "uniform_",
