@@ -81,6 +81,13 @@ def parameters(part, chapter=None):
     return PARAMETERS | GIVEN.get(dataset, {}).get(chapter, {}) | own
 
 
+for part in DATASETS:
+    for name in ("seed", "seeds", "others"):
+        count = parameters(part).get(name, 0)
+        if type(count) is not int:
+            sys.exit(f"{name} = {count!r} was given for {part}: give a whole number, such as 3")
+
+
 def options(values):
     """The words that give a command these parameters; rules quote them for the shell (:q)."""
     return [word for name, value in values.items() for word in ("-p", name, str(value))]

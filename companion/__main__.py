@@ -43,8 +43,7 @@ Parameters = Annotated[
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0; 1 if a chapter failed or a verdict differs from the published one; 2 for wrong input; 130
-    for an interrupt.
+    That is 1 if a chapter failed or a verdict differs, 2 for wrong input, 130 for an interrupt.
     """
     # Tasks that waited for a kernel killed by an interrupt would have asyncio print a traceback.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -93,9 +92,10 @@ def _validate(
     from companion.data import folder
 
     said = folder.validate(directory)
-    notes = [sentence for sentence in said if sentence.startswith("note")]
-    faults = [sentence for sentence in said if sentence not in notes]
-    print(*notes, sep="\n", end="\n" if notes else "")
+    faults = [sentence for sentence in said if not sentence.startswith("note")]
+    for sentence in said:
+        if sentence not in faults:
+            print(sentence)
     if faults:
         raise InputError("\n".join(faults))
     print(f"{directory} can be used: make book DATASETS={shlex.quote(directory)}")
@@ -127,13 +127,9 @@ def _execute(
 
 @app.command("fit")
 def _fit(
-    dataset: Name,
-    model: Model,
-    split: Split = "random",
-    seed: Seed = 0,
-    out: Out = None,
+    dataset: Name, model: Model, split: Split = "random", seed: Seed = 0, out: Out = None,
     parameters: Parameters = None,
-) -> None:
+) -> None:  # fmt: skip
     """Train a model on a dataset, cache its vectors, and print or write its record."""
     _, view = _fitted(dataset, model, split, seed, parameters)
     text = json.dumps(view.info, indent=1, sort_keys=True, default=str)

@@ -28,19 +28,14 @@ from lib.core import InputError, device_of
 from lib.dataset import Dataset
 from lib.stats import Estimate, summary
 
-STANDARD: dict[str, type] = {
-    "dataset": str, "split": str, "seed": int, "seeds": int, "k": int, "encoder": str,
-    "device": str,
-}  # fmt: skip
+STANDARD: dict[str, type] = dict.fromkeys(("dataset", "split", "encoder", "device"), str)
+STANDARD |= dict.fromkeys(("seed", "seeds", "k"), int)
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
 
 
 @dataclass(frozen=True)
 class Page:
-    """A chapter's page in the making: its name, its checked parameters, and its dataset.
-
-    What the chapter computes is asked of ``studies.context.Run``; here it is judged and shown.
-    """
+    """A chapter's page in the making: its name, its checked parameters, and its dataset."""
 
     chapter: str
     parameters: dict[str, Any]
@@ -81,12 +76,10 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
     """Check a notebook's parameters and return its page.
 
     ``chapter`` is the notebook's name, such as "03-agreement"; ``namespace`` its ``globals()``, in
-    the first cell after the parameters; ``extra`` further parameters by name and type. Raises
-    InputError for a parameter that the chapter does not have, and for a value out of bounds.
+    the first cell after the parameters; ``extra`` further parameters by name and type.
     """
     accepted = STANDARD | extra
-    unknown = sorted(_assigned(namespace) - set(accepted))
-    if unknown:
+    if unknown := sorted(_assigned(namespace) - set(accepted)):
         raise InputError(
             f"chapter {chapter} has no parameter {unknown[0]!r}; it accepts "
             f"{', '.join(sorted(accepted))}"
@@ -133,9 +126,8 @@ def _assigned(namespace: Mapping[str, Any]) -> set[str]:
 
 def interval(value: Estimate) -> str:
     """Return an estimate as "mean [low, high]"; a dash where there is none."""
-    if np.isnan(value.mean):
-        return "–"
-    return f"{value.mean:.4f} [{value.low:.4f}, {value.high:.4f}]"
+    bounds = f"[{value.low:.4f}, {value.high:.4f}]"
+    return "–" if math.isnan(value.mean) else f"{value.mean:.4f} {bounds}"
 
 
 def estimates(
@@ -160,21 +152,21 @@ def claim_box(*ids: str) -> HTML:
             "The null": claim.control,
         }
         rows = "".join(f"<dt>{term}</dt><dd>{words}</dd>" for term, words in text.items())
-        parts.append(
-            f'<div class="admonition note"><p class="admonition-title">{claim.id} — '
-            f"{claim.finding}</p><dl>{rows}</dl></div>"
-        )
+        parts.append(_box("note", f"{claim.id} — {claim.finding}", f"<dl>{rows}</dl>"))
     return HTML("".join(parts))
 
 
 def verdict_box(verdict: claims.Verdict) -> HTML:
     """Return the verdict in words; it holds no number, so it reads the same on every machine."""
     style, mark = MARKS[verdict.word]
-    return HTML(
-        f'<div class="admonition {style}"><p class="admonition-title">{mark} {verdict.claim.id} '
-        f"{verdict.word}</p><p>{verdict.claim.finding}</p>"
-        f"<p>Why: <code>{html.escape(verdict.reason)}</code></p></div>"
-    )
+    why = f"<p>Why: <code>{html.escape(verdict.reason)}</code></p>"
+    title = f"{mark} {verdict.claim.id} {verdict.word}"
+    return HTML(_box(style, title, f"<p>{verdict.claim.finding}</p>{why}"))
+
+
+def _box(style: str, title: str, body: str) -> str:
+    head = f'<p class="admonition-title">{title}</p>'
+    return f'<div class="admonition {style}">{head}{body}</div>'
 
 
 def download(table: pd.DataFrame, name: str) -> HTML:
@@ -226,16 +218,15 @@ def colophon(page: Page) -> HTML:
     """Return how this page was made: parameters, versions, device, seconds and memory."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak *= 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    rows = {
-        **{name: str(value) for name, value in page.parameters.items()},
+    rows = page.parameters | {
         "device used": str(device_of(page.parameters["device"])),
         "dataset digest": page.dataset.digest[:16],
         "seconds": f"{time.perf_counter() - page.started:.0f}",
         "peak memory": f"{peak / 2**30:.1f} GiB",
-        "processors": str(os.cpu_count()),
+        "processors": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
-    escaped = {name: html.escape(value) for name, value in rows.items()}
+    escaped = {name: html.escape(str(value)) for name, value in rows.items()}
     return HTML(_table("How this page was made", escaped))

@@ -7,11 +7,11 @@ not published (``companion.site.publish``).
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
+from companion.execute import code_cells, records_of
 from companion.scoreboard import records_in
 
 PROTOCOL = "application/vnd.companion.protocol+json"
@@ -55,19 +55,14 @@ def _current(page: Path, chapters: Path) -> bool:
 
 
 def _code(notebook: Path) -> list[str]:
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    own = [c for c in cells if "injected-parameters" not in c["metadata"].get("tags", [])]
-    return ["".join(c["source"]).strip() for c in own if c["cell_type"] == "code"]
+    return [s.strip() for s, tags in code_cells(notebook) if "injected-parameters" not in tags]
 
 
 def _audit(page: Path) -> dict[str, Any] | None:
     """Return the audit's record with the most epochs that its views were trained for by default."""
-    for cell in json.loads(page.read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", []):
-            if record := output.get("data", {}).get(PROTOCOL):
-                default = re.search(r"^epochs = (\d+)", "\n".join(_code(page)), re.MULTILINE)
-                return {**record, "epochs": int(default[1]) if default else None}
-    return None
+    default = re.search(r"^epochs = (\d+)", "\n".join(_code(page)), re.MULTILINE)
+    epochs = int(default[1]) if default else None
+    return next(({**record, "epochs": epochs} for record in records_of(page, PROTOCOL)), None)
 
 
 def _same_question(audit: dict[str, Any], record: dict[str, Any]) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import platform
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +18,43 @@ from lib.core import InputError
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-TOKEN = "{dataset}"
-"""Stands in markdown cells for the dataset, so that titles and labels are unique in the book."""
-
+TOKEN = "{dataset}"  # in markdown cells: titles and labels are unique in the book
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
-
+# the label on a folded parameter cell, by its tag
 FOLDED = {
     "parameters": "Parameters of this chapter",
     "injected-parameters": "Parameters of this run",
 }
-"""The label on a folded parameter cell, by its tag."""
 
 
 class ChapterError(RuntimeError):
     """A chapter stopped: one sentence that names chapter, cell and error."""
+
+
+def code_cells(notebook: Path) -> list[tuple[str, list[str]]]:
+    """Return the source and the tags of every code cell of a notebook."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = (cell for cell in cells if cell["cell_type"] == "code")
+    return [("".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in code]
+
+
+def records_of(notebook: Path, kind: str) -> list[Any]:
+    """Return what a notebook's outputs of one media type hold, in their order."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = (output.get("data", {}) for cell in cells for output in cell.get("outputs", []))
+    return [data[kind] for data in outputs if kind in data]
+
+
+def executed(folder: Path) -> list[Path]:
+    """Return the executed notebooks in a folder in the book's order, without failed runs."""
+    return sorted(p for p in folder.glob("[!.]*.ipynb") if not p.stem.endswith(".failed"))
+
+
+def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Return names in the given order, others after them by name."""
+    rank = {name: number for number, name in enumerate(order)}
+    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
 def slug(dataset: str) -> str:
@@ -57,9 +80,7 @@ def words(given: object) -> list[str]:
         try:
             names += [text] if os.path.isdir(text) else shlex.split(text)
         except ValueError:
-            raise InputError(
-                f"{text!r} has a quotation mark that is not closed: close it."
-            ) from None
+            raise InputError(f"{text!r} has an open quotation mark: close it.") from None
     return names
 
 
@@ -79,8 +100,7 @@ def parts(given: object) -> dict[str, str]:
 def variant(name: str) -> tuple[str, dict[str, Any]]:
     """Return the dataset and the parameters of ``DATASET@NAME=VALUE,NAME=VALUE``.
 
-    A directory that exists is a dataset whatever its name. Raises InputError for a part without a
-    name or a value.
+    A directory that exists is a dataset whatever its name.
     """
     dataset, _, settings = (name, "", "") if os.path.isdir(name) else name.partition("@")
     pairs = [pair.partition("=") for pair in settings.split(",") if settings]
@@ -102,10 +122,7 @@ def literal(text: str) -> Any:
 
 
 def parameters(chapter: Path) -> list[str]:
-    """Return the names a chapter declares in its cell tagged ``parameters``.
-
-    Raises InputError if there is no such notebook.
-    """
+    """Return the names a chapter declares in its cell tagged ``parameters``."""
     from papermill import inspect_notebook
 
     if not chapter.is_file():
@@ -122,10 +139,8 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
 
     ``dataset`` may carry parameters (``variant``), which ``given`` overrides; it is None for a
     chapter about all datasets, such as the scoreboard. ``out`` is replaced only after the last
-    cell succeeded. If a cell fails, ``out`` stays as it was, and the notebook as far as it ran is
-    written beside it as ``NAME.failed.ipynb``.
-
-    Raises InputError for a parameter the chapter does not have, ChapterError if a cell fails.
+    cell succeeded. If a cell fails, which is a ChapterError, ``out`` stays as it was, and the
+    notebook as far as it ran is written beside it as ``NAME.failed.ipynb``.
     """
     import nbformat
 
@@ -134,8 +149,7 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
         plain, more = variant(dataset)
         values = {"dataset": plain, **more, **given}
     known = parameters(chapter)
-    unknown = sorted(set(values) - set(known))
-    if unknown:
+    if unknown := sorted(set(values) - set(known)):
         raise InputError(
             f"{chapter.stem} has no parameter {', '.join(map(repr, unknown))}: "
             f"it accepts {', '.join(known) or 'none'}."
@@ -179,17 +193,12 @@ def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:
 
     try:
         execute_notebook(
-            str(chapter),
-            str(out),
-            parameters=dict(values),
-            kernel_name=KERNEL["name"],
+            str(chapter), str(out), dict(values), kernel_name=KERNEL["name"],
             stderr_file=sys.stderr,
-            # The kernel's own notices (sockets, interrupts) are no news to a reader.
-            extra_arguments=["--log-level=CRITICAL"],
-            # After an interrupt, half of this is spent asking a busy kernel to end, half on
-            # terminating it.
+            extra_arguments=["--log-level=CRITICAL"],  # without the kernel's own notices
+            # seconds after an interrupt: half to ask a busy kernel to end, half to terminate it
             config=Config(KernelManager={"shutdown_wait_time": 2.0}),
-        )
+        )  # fmt: skip
     except PapermillExecutionError as error:
         last = (str(error.evalue).strip().splitlines() or [""])[-1]
         raise ChapterError(f"stopped in cell [{error.exec_count}]: {error.ename}: {last}") from None
@@ -208,8 +217,7 @@ def normalise(notebook: NotebookNode, name: str) -> None:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
-    notebook.metadata["kernelspec"] = dict(KERNEL)
-    notebook.metadata["language_info"] = dict(LANGUAGE)
+    notebook.metadata.update(kernelspec=dict(KERNEL), language_info=dict(LANGUAGE))
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
         for key in ("papermill", "execution"):
@@ -222,12 +230,11 @@ def normalise(notebook: NotebookNode, name: str) -> None:
         for tag in FOLDED.keys() & set(tags):
             cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = FOLDED[tag]
         if cell.cell_type == "code":
-            for output in cell.outputs:
-                for kind, text in output.get("data", {}).items():
-                    if isinstance(text, str) and kind.startswith("text/"):
-                        output.data[kind] = _stable(text, number)
             # Progress bars and their seconds were shown while the chapter ran.
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for data in (output.get("data", {}) for output in cell.outputs):
+                texts = {kind: text for kind, text in data.items() if kind.startswith("text/")}
+                data.update({kind: _stable(text, number) for kind, text in texts.items()})
 
 
 def _stable(text: str, cell: int) -> str:

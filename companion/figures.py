@@ -85,30 +85,17 @@ def _name_rows(axis: Axes, names: Sequence[str]) -> None:
 
 
 def intervals(
-    table: pd.DataFrame,
-    *,
-    title: str,
-    xlabel: str = "",
-    claim: Sequence[str] = (),
-    nulls: Sequence[str] = (),
-    marks: Mapping[str, float] | None = None,
-    columns: int = 1,
+    table: pd.DataFrame, *, title: str, xlabel: str = "", claim: Sequence[str] = (),
+    nulls: Sequence[str] = (), marks: Mapping[str, float] | None = None, columns: int = 1,
     near: float | None = None,
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Draw a row for each ``what``: its mean as a dot, its interval as a line.
 
-    Parameters
-    ----------
-    table
-        Columns what, mean, low and high, and where it has them: ``panel`` (``columns`` side by
-        side), ``group`` (each with a dot and colour of its own), ``floor`` and ``ceiling`` (with a
-        grey bar between them).
-    claim, nulls, marks
-        The values of ``what`` in colour where there are no groups; the groups in grey; values to
-        mark by lines, by label.
-    near
-        Rows below this share of the best mean become an arrow at the start of the axis, so that
-        those that matter can be told apart.
+    Columns are what, mean, low and high, and maybe ``panel`` (``columns`` side by side), ``group``
+    (each with a dot and colour of its own), ``floor`` and ``ceiling`` (with a grey bar between).
+    ``claim`` are the values of ``what`` in colour where there are no groups, ``nulls`` the groups
+    in grey, ``marks`` values to mark by lines, by label. Rows below the share ``near`` of the best
+    mean become an arrow at the start of the axis, so that those that matter can be told apart.
     """
     table = _styled(table, claim, nulls, near)
     panels = list(table["panel"].unique())
@@ -178,33 +165,18 @@ def by_finding(table: pd.DataFrame, *, title: str) -> Figure:
 
 
 def curves(
-    table: pd.DataFrame,
-    *,
-    title: str,
-    ylabel: str | Mapping[str, str] = "",
-    xlabel: str = "K (length of the list, items)",
-    along: str = "k",
-    looks: Mapping[str, tuple[str, str]] | None = None,
-    nulls: Sequence[str] = (),
-    marks: Mapping[str, float] | None = None,
-    columns: int = 1,
-    bars: bool = False,
-) -> Figure:
+    table: pd.DataFrame, *, title: str, ylabel: str | Mapping[str, str] = "",
+    xlabel: str = "K (length of the list, items)", along: str = "k",
+    looks: Mapping[str, tuple[str, str]] | None = None, nulls: Sequence[str] = (),
+    marks: Mapping[str, float] | None = None, columns: int = 1, bars: bool = False,
+) -> Figure:  # fmt: skip
     """Draw means and intervals along an axis of numbers or ordered words, a line per ``what``.
 
-    Parameters
-    ----------
-    table
-        Columns what, ``along``, mean, low and high, and where it has them: ``panel``, ``x_low`` and
-        ``x_high``.
-    ylabel
-        Of all panels, or by panel beside its title; without it the panel's name is the label.
-    looks
-        Colour and matplotlib's format of each ``what``; otherwise colours in turn, grey for nulls.
-    marks
-        Values to mark by lines, by label.
-    bars
-        Draw intervals as bars, as those of unconnected points always are, and not as bands.
+    Columns are what, ``along``, mean, low and high, and maybe ``panel``, ``x_low`` and ``x_high``.
+    ``ylabel`` is that of all panels, or by panel beside its title; without it the panel's name
+    serves. ``looks`` are the colour and matplotlib's format of each ``what``; otherwise colours in
+    turn, grey for ``nulls``. ``marks`` are values to mark by lines, by label. With ``bars``
+    intervals are bars, as those of unconnected points always are, and not bands.
     """
     colours, forms = cycle(SERIES), cycle(mark + (":" if bars else "-") for mark in MARKERS)
     looks = looks or {
@@ -291,8 +263,7 @@ def histogram(values: np.ndarray, *, title: str, xlabel: str, ylabel: str) -> Fi
     bins = np.unique(np.geomspace(1, positive.max() + 1, 30).round()).tolist()
     axes[""].hist(positive, bins=bins, color=CLAIM, edgecolor="white")
     axes[""].set(xscale="log", ylabel=ylabel)
-    axes[""].xaxis.set_major_formatter(LogFormatter())
-    axes[""].xaxis.set_minor_formatter(LogFormatter())
+    axes[""].xaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter())
     return figure
 
 

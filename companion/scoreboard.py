@@ -6,7 +6,6 @@ Functions that return HTML take ``link``, the address of a chapter's page seen f
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from companion.execute import executed, in_order, records_of
 from lib import claims
 from lib.core import InputError
 
@@ -34,9 +34,7 @@ COLOURS = {
     claims.FAILS: "#D55E00",
     claims.UNTESTABLE: "#8A8A8A",
 }
-DEPENDS = "depends on the data"
-"""What is said of a claim whose verdict differs between datasets."""
-
+DEPENDS = "depends on the data"  # a claim whose verdict differs between datasets
 COLUMNS = [
     "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "beside", "beside_low",
     "beside_high", "reason", "page",
@@ -44,38 +42,29 @@ COLUMNS = [
 
 VERDICTS = ["published verdict", "verdict now"]
 COMPARED = ["dataset", "finding", *VERDICTS, "measure", "published", "now", "apart"]
-IGNORED = "device"
-"""The parameter that may differ: results should not depend on where a chapter ran."""
+IGNORED = "device"  # may differ: results should not depend on where a chapter ran
 
 
 def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per claim and dataset from the executed notebooks under ``folders``.
 
     Claims are in the order of ``claims.yml``, datasets in ``order``, others after them by name. A
-    record of a later folder replaces an earlier one's, so that fresh runs stand before published
-    ones.
+    later folder's record replaces an earlier one's.
     """
     found = {key: _row(*pair) for folder in folders for key, pair in records_in(folder).items()}
     table = pd.DataFrame(list(found.values()), columns=COLUMNS)
-    datasets = sorted(table["dataset"].unique())
-    datasets.sort(key=lambda name: order.index(name) if name in order else len(order))
-    table["dataset"] = pd.Categorical(table["dataset"], categories=datasets)
-    table["claim"] = pd.Categorical(table["claim"], categories=list(claims.load()))
+    table["dataset"] = pd.Categorical(table["dataset"], in_order(table["dataset"].unique(), order))
+    table["claim"] = pd.Categorical(table["claim"], list(claims.load()))
     return table.sort_values(["claim", "dataset"], ignore_index=True)
 
 
 def records_in(folder: Path) -> dict[tuple[str, str], tuple[dict[str, Any], Path]]:
-    """Return, by claim and dataset, each record under ``folder`` and its notebook.
-
-    Notebooks that stopped at an error are left out.
-    """
+    """Return, by claim and dataset, each record under ``folder`` and its notebook."""
     return {
         (record["claim"], path.parent.name): (record, path)
-        for path in sorted(folder.glob("*/[!.]*.ipynb"))
-        if not path.stem.endswith(".failed")
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-        for output in cell.get("outputs", [])
-        if (record := output.get("data", {}).get(RECORD)) is not None
+        for part in sorted(folder.glob("*/"))
+        for path in executed(part)
+        for record in records_of(path, RECORD)
     }
 
 
@@ -144,9 +133,8 @@ def _address(row: pd.Series, link: str) -> str:
 def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> str:
     """Return the claims with one verdict on every dataset as an HTML list, to be quoted.
 
-    Each has the finding, and for every dataset the verdict, the measure with its interval, what
-    stands beside it, and the part of the rule that decided. ``verdict`` is one of the words, or
-    ``DEPENDS`` for claims with several verdicts.
+    Each has the finding, and for every dataset the verdict, the numbers, and what decided.
+    ``verdict`` is one of the words, or ``DEPENDS`` for claims with several verdicts.
     """
     items = [
         _item(claims.load()[name], rows, link)
@@ -220,7 +208,7 @@ def compare(
     by half the width of the published interval, so up to 1 the new value lies inside it. Findings
     judged with other parameters are left out, and listed with the parameters that differ.
     ``published`` and ``fresh`` hold a folder of executed chapters per dataset; ``datasets`` names
-    some of them, by default all that both have. Raises InputError if there is nothing to compare.
+    some of them, by default all that both have.
     """
     old, new = records_in(published), records_in(fresh)
     rows, others = [], []
@@ -231,7 +219,9 @@ def compare(
         if changes := _changes(before["parameters"], now["parameters"]):
             others.append(f"{claim} on {dataset} ({changes})")
             continue
-        furthest = _furthest(before["measures"], now["measures"])
+        ours, theirs = now["measures"], before["measures"]
+        apart = [(name, *_apart(theirs[name], ours[name])) for name in theirs if name in ours]
+        furthest = max(apart, key=lambda row: row[3])
         rows.append((dataset, claim, before["verdict"], now["verdict"], *furthest))
     if not rows and not others:
         raise InputError(
@@ -250,15 +240,8 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
     )
 
 
-def _furthest(
-    old: dict[str, list[float | None]], new: dict[str, list[float | None]]
-) -> tuple[str, float, float, float]:
-    """Return the measure that differs most, both its values, and the difference."""
-    found = [(name, *_apart(old[name], new[name])) for name in old if name in new]
-    return max(found, key=lambda row: row[3])
-
-
 def _apart(old: list[float | None], new: list[float | None]) -> tuple[float, float, float]:
+    """Return both values of a measure, and how far they are apart."""
     before, low, high, _ = (math.nan if x is None else x for x in old)
     now = math.nan if new[0] is None else new[0]
     half = (high - low) / 2

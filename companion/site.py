@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from companion.consistency import contradictions
-from companion.execute import ChapterError, execute, slug
+from companion.execute import ChapterError, execute, executed, in_order, slug
 from lib.core import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,10 +26,7 @@ ASSETS = ("_config.yml", "references.bib", "images")
 
 @cache
 def workflow(root: Path = ROOT) -> dict[str, Any]:
-    """Return ``workflow.yml``: datasets, parameters, pages and titles.
-
-    Raises InputError outside a clone of the project, where there is no such file.
-    """
+    """Return ``workflow.yml``: datasets, parameters, pages and titles."""
     path = root / "workflow.yml"
     if not path.is_file():
         raise InputError(
@@ -38,11 +35,6 @@ def workflow(root: Path = ROOT) -> dict[str, Any]:
         )
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content
-
-
-def executed(folder: Path) -> list[Path]:
-    """Return the executed chapters in a folder in the book's order, without failed runs."""
-    return sorted(p for p in folder.glob("[!.]*.ipynb") if not p.stem.endswith(".failed"))
 
 
 def toc(pages: Path, root: Path = ROOT) -> dict[str, Any]:
@@ -55,8 +47,7 @@ def toc(pages: Path, root: Path = ROOT) -> dict[str, Any]:
     plan = workflow(root)
     titles: dict[str, str] = plan["titles"]
     folder = pages / EXECUTED
-    found = sorted(path.name for path in folder.glob("*") if path.is_dir() and executed(path))
-    found.sort(key=lambda name: list(titles).index(name) if name in titles else len(titles))
+    found = in_order((path.name for path in folder.glob("*/") if executed(path)), list(titles))
     parts = {
         "Overview": _entries(pages, plan["pages"]["intro"]),
         "Findings by dataset": [_dataset(folder / name, titles.get(name, name)) for name in found],
@@ -160,8 +151,8 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
     """Copy the chapters executed for ``names`` to ``executed/``, and update the scoreboard.
 
     A published chapter that was not executed stays, unless the book has no such chapter any more.
-    Raises InputError if nothing was executed for a name, and ChapterError if published pages then
-    contradict each other: what was copied stays, to be looked at.
+    Raises ChapterError if published pages then contradict each other: what was copied stays, to be
+    looked at.
     """
     copied = []
     for name in map(slug, names):

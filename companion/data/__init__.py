@@ -16,7 +16,7 @@ from lib.dataset import Dataset, check_split
 
 
 class KnownDataset(NamedTuple):
-    """A dataset of ``datasets.yml``: its files, who reads them, and further lines of its card."""
+    """A dataset of ``datasets.yml``: its files, their reader, and further lines of its card."""
 
     files: list[downloads.RemoteFile]
     read: Callable[..., cleaning.RawTables]
@@ -29,15 +29,12 @@ _READERS: dict[str, Callable[..., cleaning.RawTables]] = {
     "seqrec": readers.seqrec,
     "amazon-2023": amazon.read,
 }
+_STATED = yaml.safe_load(Path(__file__).with_name("datasets.yml").read_text(encoding="utf-8"))
 DATASETS = {
     name: KnownDataset(
-        [downloads.RemoteFile(**file) for file in stated["files"]],
-        _READERS[stated["reader"]],
-        stated["facts"],
+        [downloads.RemoteFile(**file) for file in of["files"]], _READERS[of["reader"]], of["facts"]
     )
-    for name, stated in yaml.safe_load(
-        Path(__file__).with_name("datasets.yml").read_text(encoding="utf-8")
-    ).items()
+    for name, of in _STATED.items()
 }
 
 
@@ -59,29 +56,12 @@ def load(
 ) -> Dataset:
     """Load a dataset, clean it, and split it.
 
-    A pair that occurs several times is kept once, at its earliest; then users and items with
-    fewer than ``k_core`` interactions are removed until none is left; then each user's
-    interactions are split 8:1:1. Ids are numbered in the order of the original keys. The cleaned
-    form is cached; a second call reads it from there.
-
-    Parameters
-    ----------
-    name
-        One of ``names()``, or a directory with two tables, ``interactions`` and ``items``
-        (``companion.data.folder``), whose name becomes the dataset's.
-    seed
-        Of the random split.
-    split
-        "random", or "temporal": each user's earliest are for training, the latest for test.
-    k_core
-        Fewest interactions of a user and of an item; 0 keeps all. The world of "synthetic"
-        keeps all its users and items.
-
-    Raises
-    ------
-    InputError
-        An unknown name, split or number, files that cannot be had or read, or a temporal split
-        of data without times.
+    ``name`` is one of ``names()``, or a directory with two tables, ``interactions`` and ``items``
+    (``companion.data.folder``), whose name becomes the dataset's. A pair that occurs several times
+    is kept once, at its earliest; then users and items with fewer than ``k_core`` interactions are
+    removed until none is left (0 keeps all; "synthetic" always does); then each user's interactions
+    are split 8:1:1, at random by ``seed`` or, with ``split="temporal"``, the latest for test. Ids
+    are numbered in the order of the original keys. The cleaned form is cached.
     """
     check_split(split, seed)  # before anything is downloaded
     if not isinstance(k_core, int) or isinstance(k_core, bool) or k_core < 0:
@@ -113,18 +93,18 @@ def load(
 
 
 def _known(name: str) -> _Source:
-    """Return a dataset with a name; only files whose hash is not known are fetched yet."""
+    """Return a known dataset; only files whose hash is not known are fetched yet."""
     known = DATASETS[name]
     for file in known.files:
         if downloads.known_hash(file) is None:
             downloads.fetch(file)
     hashes = {file.path: downloads.known_hash(file) for file in known.files}
     facts = {"name": name, "url": [file.url for file in known.files]} | known.facts
-    return _Source(
-        facts | {"sha256": hashes},
-        lambda: known.read(*(downloads.fetch(file) for file in known.files)),
-        need_text=True,
-    )
+
+    def read() -> cleaning.RawTables:
+        return known.read(*(downloads.fetch(file) for file in known.files))
+
+    return _Source(facts | {"sha256": hashes}, read, need_text=True)
 
 
 def _own(directory: Path) -> _Source:

@@ -48,10 +48,9 @@ def _interactions(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         return "skip"
 
     key = pa.dictionary(pa.int32(), pa.string())
+    types = dict(zip(_COLUMNS, (key, key, pa.string()), strict=True))
     convert = csv.ConvertOptions(
-        include_columns=_COLUMNS,
-        column_types=dict(zip(_COLUMNS, (key, key, pa.string()), strict=True)),
-        strings_can_be_null=False,
+        column_types=types, include_columns=_COLUMNS, strings_can_be_null=False
     )
     parse = csv.ParseOptions(invalid_row_handler=skip)
     try:

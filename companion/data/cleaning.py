@@ -57,14 +57,9 @@ def clean_texts(texts: pd.Series) -> pd.Series:
 def clean_interactions(raw: RawTables, k_core: int, *, need_text: bool) -> cache.Value:
     """Keep each pair once, take the k-core, and number users and items in the order of keys.
 
-    ``k_core`` is the fewest interactions of a user and of an item; ``need_text`` leaves out
-    interactions with items that have no text before all else. It is an ``InputError`` if nothing
-    is left.
-
-    Returns
-    -------
-    What ``split_dataset`` takes: ``indptr`` and ``indices`` of the interactions (n_users ×
-    n_items, sorted), their ``times`` (seconds) where known, ``items`` (row = id), and ``counts``.
+    ``need_text`` leaves out interactions with items that have no text before all else. Returned is
+    what ``split_dataset`` takes: ``indptr`` and ``indices`` of the interactions (n_users × n_items,
+    sorted), their ``times`` (seconds) where known, ``items`` (row = id), and ``counts``.
     """
     table = raw.interactions
     users, user_keys = _numbered(table["user"])
@@ -96,17 +91,12 @@ def clean_interactions(raw: RawTables, k_core: int, *, need_text: bool) -> cache
 
 
 def counted(
-    indptr: Ints,
-    indices: Ints,
-    items: pd.DataFrame,
-    before: dict[str, int] | None = None,
-    removed: dict[str, int] | None = None,
-    k_core: int = 0,
-) -> cache.Value:
-    """Return interactions in the form of ``clean_interactions``, with the counts of the card.
+    indptr: Ints, indices: Ints, items: pd.DataFrame, before: dict[str, int] | None = None,
+    removed: dict[str, int] | None = None, k_core: int = 0,
+) -> cache.Value:  # fmt: skip
+    """Return interactions (of a CSR matrix) as ``clean_interactions`` does, with the card's counts.
 
-    ``indptr`` and ``indices`` are those of a CSR matrix, n_users × n_items with sorted indices;
-    by default nothing was removed.
+    By default nothing was removed.
     """
     after = _sizes(len(indptr) - 1, len(items), len(indices))
     sparsity = 1 - len(indices) / (after["users"] * after["items"])
@@ -117,17 +107,12 @@ def counted(
 
 
 def split_dataset(
-    cleaned: cache.Value,
-    facts: dict[str, Any],
-    *,
-    split: str,
-    seed: int,
+    cleaned: cache.Value, facts: dict[str, Any], *, split: str, seed: int,
     vectors: NDArray[np.float32] | None = None,
-) -> Dataset:
+) -> Dataset:  # fmt: skip
     """Split what ``clean_interactions`` returns, and return the dataset with its card.
 
-    ``facts`` are the name and further lines of the card; ``vectors`` (n_items × d) stand in place
-    of texts. It is an ``InputError`` if the split is unknown, or temporal without times.
+    ``facts`` are the name and further lines of the card; ``vectors`` (n_items × d) replace texts.
     """
     times, items = cleaned.get("times"), cleaned["items"]
     if split == "temporal" and times is None:

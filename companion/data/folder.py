@@ -32,14 +32,9 @@ _NUMBER = r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*"
 _ADDRESS = r"\s*https?://.*"
 
 
-class Findings(NamedTuple):
-    """What a directory holds: its data, unless something is fatal, and sentences about it.
+class _Sentences(NamedTuple):
+    """What is wrong with a directory: faults that stop its use, and notes on what is left out."""
 
-    ``interactions`` are there where they can be read, whatever else is wrong.
-    """
-
-    raw: RawTables | None
-    interactions: pd.DataFrame | None
     fatal: list[str]
     notes: list[str]
 
@@ -51,10 +46,10 @@ def tables(directory: Path) -> tuple[Path, Path]:
 
 def read(directory: Path) -> RawTables:
     """Read a directory's two tables, or raise the first fatal sentence of ``validate``."""
-    found = inspect(directory)
-    if found.raw is None:
-        raise InputError(found.fatal[0])
-    return found.raw
+    raw, _, said = _inspect(directory)
+    if raw is None:
+        raise InputError(said.fatal[0])
+    return raw
 
 
 def validate(directory: str | Path) -> list[str]:
@@ -63,18 +58,17 @@ def validate(directory: str | Path) -> list[str]:
     Duplicate pairs, broken rows and empty texts do not stop ``companion.data.load``, which counts
     them in the dataset's card; their sentences begin with "note".
     """
-    found = inspect(Path(directory))
-    problems = list(found.fatal)
-    if found.interactions is not None and "user" in found.interactions:
-        users = pd.factorize(found.interactions["user"])[0]
-        items = pd.factorize(found.interactions["item"])[0]
+    _, interactions, said = _inspect(Path(directory))
+    problems = list(dict.fromkeys(said.fatal))
+    if interactions is not None and "user" in interactions:
+        users, items = (pd.factorize(interactions[name])[0] for name in ("user", "item"))
         once = dataset.earliest(users, items)
         if not dataset.k_core(users[once], items[once], 5).any():
             problems.append(
                 f"no user is left in {directory} when users and items with fewer than 5 "
                 "interactions are removed: give more data, or a smaller k_core"
             )
-    return problems + [f"note: {note}" for note in found.notes]
+    return problems + [f"note: {note}" for note in said.notes]
 
 
 def write_template(directory: Path) -> list[Path]:
@@ -90,29 +84,25 @@ def write_template(directory: Path) -> list[Path]:
     return [shutil.copyfile(example / name, directory / name) for name in names]
 
 
-def inspect(directory: Path) -> Findings:
-    """Read a directory's tables and collect every fault instead of stopping at the first."""
-    fatal: list[str] = []
-    notes: list[str] = []
+def _inspect(directory: Path) -> tuple[RawTables | None, pd.DataFrame | None, _Sentences]:
+    """Return the tables unless something is fatal, the interactions if readable, every fault."""
+    said = _Sentences([], [])
     found: dict[str, Table] = {}
     for stem in SUFFIXES:
         try:
             found[stem] = read_table(_table_path(directory, stem))
         except InputError as fault:
-            fatal.append(str(fault))
-    interactions = items = None
-    if "interactions" in found:
-        interactions = _interactions(found["interactions"], fatal, notes)
-    if "items" in found:
-        items = _items(found["items"], fatal, notes)
+            said.fatal.append(str(fault))
+    interactions = _interactions(found["interactions"], said) if "interactions" in found else None
+    items = _items(found["items"], said) if "items" in found else None
     if interactions is not None and items is not None:
-        _compare(directory, interactions, items, fatal, notes)
-    if fatal or interactions is None or items is None:
-        return Findings(None, interactions, list(dict.fromkeys(fatal)), notes)
+        _compare(directory, interactions, items, said)
+    if said.fatal or interactions is None or items is None:
+        return None, interactions, said
     rows = sum(len(table.broken) + len(table.columns) for table in found.values())
     broken = rows - len(interactions) - len(items)
     raw = RawTables(interactions, items, {"broken rows": broken} if broken else {})
-    return Findings(raw, interactions, [], notes)
+    return raw, interactions, said
 
 
 def _table_path(directory: Path, stem: str) -> Path:
@@ -129,40 +119,39 @@ def _table_path(directory: Path, stem: str) -> Path:
     return paths[0]
 
 
-def _column(table: Table, accepted: tuple[str, ...], fatal: list[str] | None = None) -> str | None:
+def _column(table: Table, accepted: tuple[str, ...], said: _Sentences | None = None) -> str | None:
     """Return the name of the first accepted column; none is fatal where faults are collected."""
     name = next((name for name in table.columns if name.lower() in accepted), None)
-    if name is None and fatal is not None:
+    if name is None and said is not None:
         there = ", ".join(map(str, table.columns)) or "none"
-        fatal.append(
+        said.fatal.append(
             f"{table.path} has no column {' or '.join(accepted)} (its columns: {there}): "
             "rename or add it"
         )
     return name
 
 
-def _interactions(table: Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | None:
-    user, item = _column(table, USER, fatal), _column(table, ITEM, fatal)
+def _interactions(table: Table, said: _Sentences) -> pd.DataFrame | None:
+    user, item = _column(table, USER, said), _column(table, ITEM, said)
     time = _column(table, TIME)
     columns = {"user": table.columns[user]} if user else {}
     columns |= {"item": table.columns[item]} if item else {}
     if time:
-        columns["time"] = _seconds(table, time, fatal)
+        columns["time"] = _seconds(table, time, said)
     if not item:
         return None
     keys = ["user", "item"] if user else ["item"]
-    rows = _with_keys(table, pd.DataFrame(columns), keys, notes)
+    rows = _with_keys(table, pd.DataFrame(columns), keys, said)
     # without users the items can still be looked for in the other table
-    duplicates = int(rows.duplicated(keys).sum()) if user else 0
-    if duplicates:
-        notes.append(
+    if user and (duplicates := int(rows.duplicated(keys).sum())):
+        said.notes.append(
             f"{table.path} has {duplicates} pairs of user and item more than once: the earliest "
             "is kept"
         )
     return rows
 
 
-def _seconds(table: Table, name: str, fatal: list[str]) -> pd.Series:
+def _seconds(table: Table, name: str, said: _Sentences) -> pd.Series:
     column = table.columns[name]
     seconds = pd.to_numeric(column, errors="coerce").astype(np.float64)
     if seconds.abs().median() > 1e11:  # as seconds, after the year 5000
@@ -176,18 +165,18 @@ def _seconds(table: Table, name: str, fatal: list[str]) -> pd.Series:
         row = first + 1
         for skipped in table.broken:  # in the order of the file
             row += skipped <= row
-        fatal.append(
+        said.fatal.append(
             f"{table.path} has {int(bad.sum())} values of {name} that are no time, first "
             f"{column.iloc[first]!r} in data row {row}: give seconds since 1970 or ISO 8601"
         )
     return seconds
 
 
-def _items(table: Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | None:
-    key, title = _column(table, ITEM, fatal), _column(table, TITLE)
+def _items(table: Table, said: _Sentences) -> pd.DataFrame | None:
+    key, title = _column(table, ITEM, said), _column(table, TITLE)
     if key is None:
         return None
-    columns = _with_keys(table, table.columns, [key], notes)
+    columns = _with_keys(table, table.columns, [key], said)
     text = pd.Series("", index=columns.index, dtype="str")
     for name in columns:
         if name != key and _is_text(table, name):
@@ -196,10 +185,9 @@ def _items(table: Table, fatal: list[str], notes: list[str]) -> pd.DataFrame | N
     rows = pd.DataFrame({"key": columns[key], "text": text})
     if title:
         rows["title"] = clean_texts(columns[title])
-    duplicates = int(rows.duplicated("key").sum())
-    if duplicates:
+    if duplicates := int(rows.duplicated("key").sum()):
         again = _number_of(duplicates, "item")
-        notes.append(f"{table.path} describes {again} again: the longest text is kept")
+        said.notes.append(f"{table.path} describes {again} again: the longest text is kept")
     return rows
 
 
@@ -213,17 +201,16 @@ def _is_text(table: Table, name: str) -> bool:
     return not another_id and not numbers and not values.str.fullmatch(_ADDRESS).all()
 
 
-def _with_keys(table: Table, rows: pd.DataFrame, keys: list[str], notes: list[str]) -> pd.DataFrame:
+def _with_keys(table: Table, rows: pd.DataFrame, keys: list[str], said: _Sentences) -> pd.DataFrame:
     """Return the rows that have their keys, and note what is left out of the table."""
     complete = (rows[keys] != "").all(axis=1)
-    empty = int((~complete).sum())
-    if empty:
-        notes.append(
+    if empty := int((~complete).sum()):
+        said.notes.append(
             f"{table.path} has {_number_of(empty, 'row')} without a user or an item: left out"
         )
     if table.broken:
         row, fault = next(iter(table.broken.items()))
-        notes.append(
+        said.notes.append(
             f"{table.path} has {_number_of(len(table.broken), 'row')} of another length, first "
             f"data row {row} with {fault}: left out"
         )
@@ -231,17 +218,13 @@ def _with_keys(table: Table, rows: pd.DataFrame, keys: list[str], notes: list[st
 
 
 def _compare(
-    directory: Path,
-    interactions: pd.DataFrame,
-    items: pd.DataFrame,
-    fatal: list[str],
-    notes: list[str],
+    directory: Path, interactions: pd.DataFrame, items: pd.DataFrame, said: _Sentences
 ) -> None:
     """Look for the items of the interactions, and for their texts, in the table of items."""
     used = np.asarray(pd.unique(interactions["item"]), dtype=object)
     missing = used[~np.isin(used, np.asarray(items["key"], dtype=object))]
     if len(missing):
-        fatal.append(
+        said.fatal.append(
             f"{_number_of(len(missing), 'item')} of the interactions in {directory} without a row "
             f"in its table of items, such as {min(missing)!r}: add what is missing, or remove its "
             "interactions"
@@ -249,7 +232,7 @@ def _compare(
     texts = items[items["key"].isin(used)].groupby("key")["text"].max()
     empty = texts.index[texts == ""]
     if len(empty):
-        notes.append(
+        said.notes.append(
             f"{_number_of(len(empty), 'item')} without text, such as {min(empty)!r}: kept, with an "
             "empty one"
         )

@@ -55,10 +55,6 @@ class _Array(np.ndarray):
         super().__setstate__(state)  # type: ignore[arg-type]  # a plain bool is what NumPy writes
 
 
-class _ArrayName:
-    """What stands for ``numpy.ndarray``: only a name, since a call could give any memory."""
-
-
 def _frombuffer(content: Any, kind: _Type, shape: Any, order: Any) -> np.ndarray:
     return np.frombuffer(content, kind.plain).reshape(shape, order=order).view(_Array)
 
@@ -71,7 +67,7 @@ def _block(values: Any, *place: Any) -> Any:
 
 _REPLACED: dict[str, Callable[..., Any]] = {
     "numpy.dtype": _Type,
-    "numpy.ndarray": _ArrayName,
+    "numpy.ndarray": object,  # only a name in what NumPy writes: a call could give any memory
     "numpy._core.multiarray._reconstruct": lambda *_: _Array((0,), np.int8),
     "numpy._core.numeric._frombuffer": _frombuffer,
     "pandas._libs.internals._unpickle_block": _block,
@@ -87,7 +83,7 @@ _ALLOWED = (
 
 
 class _Unpickler(pickle._Unpickler):
-    """The one written in Python: C's allocates as much as a number in the pickle says."""
+    """The unpickler in Python: C's allocates as much as a number in the pickle says."""
 
     read: Callable[[int], bytes]
     append: Callable[[object], None]
@@ -100,11 +96,10 @@ class _Unpickler(pickle._Unpickler):
     dispatch = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_byte_array}  # type: ignore
 
     def find_class(self, module: str, name: str) -> Any:
-        asked = f"{module}.{name}"
-        if asked in _REPLACED:
-            return _REPLACED[asked]
         if (module, name) in _ALLOWED:
             return super().find_class(module, name)
+        if (asked := f"{module}.{name}") in _REPLACED:
+            return _REPLACED[asked]
         raise InputError(
             f"a pickle asks for {asked!r}, which no table needs: it may run code and is not "
             "read; get the file from its publisher"

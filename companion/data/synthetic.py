@@ -46,11 +46,9 @@ class Factors:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What is true, and what is seen of it.
+    """What is true (factors by kind, and their utility, n_users × n_items), and what is seen of it.
 
-    ``common``, ``semantic`` and ``collaborative`` are the shared factors and those private to each
-    view, ``utility`` (n_users × n_items) what they sum to; ``vectors`` (n_items × dimension,
-    float32) are the observed text vectors, which are also ``dataset.vectors``.
+    ``vectors`` (n_items × dimension, float32) are the text vectors, also as ``dataset.vectors``.
     """
 
     common: Factors
@@ -83,25 +81,13 @@ def world(
     split: str = "random",
     split_seed: int = 2020,
 ) -> World:
-    """Return a shared-plus-private world; the model is at the top of this module.
+    """Return a world of the model at the top of this module.
 
-    Parameters
-    ----------
-    d_shared, d_private
-        Number of shared factors, and of private ones in each view.
-    shared
-        Fraction of the utility's variance that is shared, from 0 to 1.
-    strength
-        Standard deviation of the utility: at 0 interactions are random. By default a linear map
-        of the text and LightGCN rank about equally well.
-    noise
-        Standard deviation of the noise in a text vector, whose signal has 1.
-    interactions
-        Mean number of interactions of a user, at least 5: the sparsity.
-    dimension
-        Of a text vector, at least ``d_shared + d_private``.
-    seed, split, split_seed
-        Of the world, and of its split, which cannot be temporal: the world has no times.
+    It has ``d_shared`` shared factors and ``d_private`` private ones in each view. ``strength`` is
+    the standard deviation of the utility, at 0 interactions are random (by default a linear map of
+    the text and LightGCN rank about equally well); ``noise`` that of the noise in a text vector,
+    whose signal has 1; ``interactions`` the mean number of a user, at least 5. ``split`` and
+    ``split_seed`` are those of the dataset; the world has no times for a temporal one.
     """
     _check_ranges(
         n_users=(n_users, 1), n_items=(n_items, 6), d_shared=(d_shared, 1),

@@ -70,19 +70,12 @@ def _read_text(path: Path) -> Table:
         broken[row.number - 1] = f"{row.actual_columns} fields instead of {row.expected_columns}"
         return "skip"
 
-    table = arrow_csv.read_csv(
-        pa.BufferReader(text.encode()),
-        arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-        arrow_csv.ParseOptions(
-            delimiter=comma,
-            quote_char=quoted and '"',
-            newlines_in_values=quoted,
-            invalid_row_handler=skip,
-        ),
-        arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        ),
-    )
+    read = arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1)
+    parse = arrow_csv.ParseOptions(delimiter=comma, invalid_row_handler=skip)
+    parse.quote_char, parse.newlines_in_values = quoted and '"', quoted
+    texts = dict.fromkeys(names, pa.string())
+    convert = arrow_csv.ConvertOptions(column_types=texts, strings_can_be_null=False)
+    table = arrow_csv.read_csv(pa.BufferReader(text.encode()), read, parse, convert)
     types = (name.partition(":")[2] for name in header)
     kinds = {name: _KINDS[t] for name, t in zip(names, types, strict=True) if t in _KINDS}
     return Table(path, table.to_pandas(), kinds, broken)
@@ -118,7 +111,6 @@ def _is_string(kind: Any) -> bool:
 def _names(path: Path, header: Iterable[str]) -> list[str]:
     """Return the names of columns, without the types that RecBole appends to them."""
     names = [name.partition(":")[0].strip() for name in header]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
+    if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{path} has the column {min(twice)!r} twice: rename one of them")
     return names

@@ -23,11 +23,6 @@ def run_table(lists: ArrayLike, scores: ArrayLike, keys: Sequence[str], tag: str
     ``lists`` and ``scores`` are n_users × k, as ``lib.topk.topk`` gives them; ``keys`` are the
     original keys of the items (n_items); ``tag`` is the name of the system, one word. Columns are
     user, Q0, item, rank (from 1), score and tag, in the order of users and ranks.
-
-    Raises
-    ------
-    InputError
-        Lists and scores of different shapes, an item without a key, or a tag with a blank.
     """
     items, values = checked_lists(lists), np.asarray(scores, dtype=np.float64)
     if items.shape != values.shape:

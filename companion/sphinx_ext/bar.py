@@ -7,7 +7,6 @@ the executed notebook to download. There is also a page for addresses that do no
 from __future__ import annotations
 
 import ast
-import json
 import re
 import shlex
 import sys
@@ -21,7 +20,8 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from companion.sphinx_ext.results import clone_of
+from companion.execute import code_cells
+from companion.sphinx_ext.tables import clone_of
 
 ASSETS = Path(__file__).parent / "assets"
 COLAB = "pages/howto/colab.ipynb"
@@ -67,7 +67,7 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
         "", "", nodes.inline(text="executed notebook"), reftarget=f"/{page}.ipynb", refdoc=page
     )
     links += [nodes.inline(text="Download the "), download]
-    cells = _code_cells(Path(app.env.doc2path(page)))
+    cells = code_cells(Path(app.env.doc2path(page)))
     again = nodes.paragraph("", "This page was made by the following; change what you like")
     if HOWTO in app.env.found_docs:  # a book of some pages only may come without it
         needs = _link(page, HOWTO, "what it needs")
@@ -83,17 +83,10 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
     title.parent.insert(title.parent.index(title) + 1, bar)
 
 
-def _code_cells(notebook: Path) -> list[tuple[str, list[str]]]:
-    """Return the source and the tags of every code cell."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    code = (cell for cell in cells if cell["cell_type"] == "code")
-    return [("".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in code]
-
-
 def is_earlier_edition(cells: list[tuple[str, list[str]]], chapter: Path) -> bool:
     """Say whether the chapter exists and its code differs from that of an executed page."""
     ran = [source for source, tags in cells if "injected-parameters" not in tags]
-    return chapter.is_file() and ran != [source for source, _ in _code_cells(chapter)]
+    return chapter.is_file() and ran != [source for source, _ in code_cells(chapter)]
 
 
 def command_of(cells: list[tuple[str, list[str]]], chapter: str) -> str:
@@ -115,16 +108,9 @@ def _parameters(cells: list[tuple[str, list[str]]], tag: str) -> dict[str, Any]:
 
 
 def _link(page: str, target: str, text: str) -> addnodes.pending_xref:
-    return addnodes.pending_xref(
-        "",
-        nodes.inline(text=text),
-        refdomain="std",
-        reftype="doc",
-        refexplicit=True,
-        reftarget=f"/{target}",
-        refdoc=page,
-        refwarn=True,
-    )
+    told = {"refdomain": "std", "reftype": "doc", "refexplicit": True, "refwarn": True}
+    inner = nodes.inline(text=text)
+    return addnodes.pending_xref("", inner, reftarget=f"/{target}", refdoc=page, **told)
 
 
 def changed_too(
@@ -211,10 +197,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", add_bar, priority=400)
     app.connect("autodoc-process-docstring", keep_plain)
     app.connect("env-get-outdated", changed_too)
-    # what a server shows for an address that does not exist
-    app.connect(
-        "html-collect-pages", lambda app: [("404", {"title": "Page not found"}, "404.html")]
-    )
+    missing = ("404", {"title": "Page not found"}, "404.html")
+    app.connect("html-collect-pages", lambda app: [missing])
     app.connect("html-page-context", fix_page, priority=900)
     app.connect("build-finished", root_missing_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

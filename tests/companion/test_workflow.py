@@ -270,6 +270,14 @@ def test_chapters_run_again_when_the_library_is_another(mocked: Path) -> None:
     assert "chapter        1" in snakemake(mocked, "-n").stdout
 
 
+@pytest.mark.parametrize("given", ["parameters={seeds: three}", "datasets=ml-100k@seed=first"])
+def test_a_seed_that_is_no_number_is_refused_in_a_sentence(mocked: Path, given: str) -> None:
+    ran = snakemake(mocked, "-n", "--config", given)
+    value = given.rpartition("=")[2].removeprefix("{seeds: ").removesuffix("}")
+    assert ran.returncode != 0 and "Traceback" not in ran.stderr
+    assert f"= {value!r} was given for ml-100k: give a whole number, such as 3" in ran.stderr
+
+
 def test_an_unknown_chapter_is_refused_with_those_there_are(mocked: Path) -> None:
     ran = snakemake(mocked, "-n", "--config", "chapters=02-none")
     assert ran.returncode != 0

@@ -1,7 +1,7 @@
-"""Sphinx directives ``speed`` and ``trust``: tables of results that the project keeps as JSON.
+"""Sphinx directives that show tables of what the project keeps as data.
 
 ``{speed}`` shows what ``make bench`` published last, ``{trust} SECTION`` one section of the
-hardening tests; under each table stands where its numbers are from.
+hardening tests, each with where its numbers are from; ``{known-datasets}`` the datasets by name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -103,8 +104,35 @@ def _row(cells: Sequence[str]) -> nodes.row:
     return row
 
 
+class KnownDatasets(SphinxDirective):
+    """Show the datasets that have a name, and the files that they are made of."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the parsed Markdown, in which links and citations are the book's own."""
+        box = nodes.container()
+        self.state.nested_parse(StringList(self._lines(), source=self.env.docname), 0, box)
+        return box.children
+
+    def _lines(self) -> list[str]:
+        from companion.data import DATASETS
+
+        table = ["| name | what it is | text of an item | licence |", "|---|---|---|---|"]
+        files = ["", "The files, and the SHA-256 that each must have:", ""]
+        for name, known in DATASETS.items():
+            facts = known.facts
+            what = f"{facts['origin']} {{cite}}`{facts['citation']}`"
+            page = f"executed/{name}/01-data"
+            shown = f"{{doc}}`{name} </{page}>`" if page in self.env.found_docs else f"`{name}`"
+            table.append(f"| {shown} | {what} | {facts['text']} | {facts['licence']} |")
+            for source in known.files:
+                hashed = f"`{source.sha256}`" if source.sha256 else "recorded when first used"
+                files.append(f"- `{name}`: `{source.url}`, {hashed}")
+        return [*table, *files]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("speed", Speed)
     app.add_directive("trust", Trust)
+    app.add_directive("known-datasets", KnownDatasets)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
