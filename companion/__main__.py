@@ -144,14 +144,12 @@ def _fit(
 
 @app.command("export")
 def _export(
-    dataset: Name,
-    model: Model,
+    dataset: Name, model: Model,
     out: Annotated[Path, typer.Option(dir_okay=False, help="the run to write")],
-    split: Split = "random",
-    seed: Seed = 0,
+    split: Split = "random", seed: Seed = 0,
     k: Annotated[int, typer.Option(min=1, help="length of the lists")] = 100,
     parameters: Parameters = None,
-) -> None:
+) -> None:  # fmt: skip
     """Write a model's test lists as a TREC run, and the relevant items beside it as .qrels."""
     from companion.data import trec
     from lib.topk import topk

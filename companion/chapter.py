@@ -22,6 +22,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from companion.data import load
+from companion.execute import refuse_unknown
 from companion.scoreboard import MARKS, RECORD
 from lib import claims
 from lib.core import InputError, device_of
@@ -79,11 +80,7 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
     the first cell after the parameters; ``extra`` further parameters by name and type.
     """
     accepted = STANDARD | extra
-    if unknown := sorted(_assigned(namespace) - set(accepted)):
-        raise InputError(
-            f"chapter {chapter} has no parameter {unknown[0]!r}; it accepts "
-            f"{', '.join(sorted(accepted))}"
-        )
+    refuse_unknown(chapter, _assigned(namespace), accepted)
     p: dict[str, Any] = {name: namespace.get(name) for name in accepted}
     for name, kind in accepted.items():
         if type(p[name]) is not kind:

@@ -57,6 +57,15 @@ def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
+def refuse_unknown(chapter: str, given: Iterable[str], accepted: Iterable[str]) -> None:
+    """Raise InputError for parameters that a chapter does not have."""
+    if unknown := sorted(set(given) - set(accepted)):
+        raise InputError(
+            f"chapter {chapter} has no parameter {', '.join(map(repr, unknown))}: "
+            f"it accepts {', '.join(accepted) or 'none'}"
+        )
+
+
 def slug(dataset: str) -> str:
     """Return the name of a dataset's folder and part: its own, or that of its directory."""
     plain, _ = variant(dataset)
@@ -148,12 +157,7 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
     if dataset is not None:
         plain, more = variant(dataset)
         values = {"dataset": plain, **more, **given}
-    known = parameters(chapter)
-    if unknown := sorted(set(values) - set(known)):
-        raise InputError(
-            f"{chapter.stem} has no parameter {', '.join(map(repr, unknown))}: "
-            f"it accepts {', '.join(known) or 'none'}."
-        )
+    refuse_unknown(chapter.stem, values, parameters(chapter))
     out.parent.mkdir(parents=True, exist_ok=True)
     _sweep(out)
     running = out.with_name(f".{out.stem}.{platform.node()}.{os.getpid()}.running.ipynb")

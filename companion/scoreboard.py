@@ -84,6 +84,7 @@ def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
     """Return the scoreboard as HTML: a row per claim, a column per dataset, words and colours."""
     datasets = found["dataset"].cat.categories
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in datasets)
+    head = f'<th scope="col" style="text-align:left">Finding</th>{head}'
     body = []
     for claim in claims.load().values():
         cells = "".join(
@@ -97,11 +98,12 @@ def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
             f"<p>Paper: {html.escape(claim.paper)}</p><p>Measured: {html.escape(claim.unit)}</p>"
             f"<p>Beside it: {beside}</p></details></th>{cells}</tr>"
         )
-    return (
-        '<div style="overflow-x:auto"><table class="table scoreboard">'
-        f'<thead><tr><th scope="col" style="text-align:left">Finding</th>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
+    return f'<div style="overflow-x:auto">{_grid("scoreboard", "", head, "".join(body))}</div>'
+
+
+def _grid(name: str, caption: str, head: str, body: str) -> str:
+    inner = f"{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<table class="table {name}">{inner}</table>'
 
 
 def _cell(rows: pd.DataFrame, dataset: str, link: str) -> str:
@@ -177,7 +179,7 @@ def tally(found: pd.DataFrame) -> str:
     if counted.empty:
         return "<p>Nothing was judged yet.</p>"
     words = [word for word in claims.VERDICTS if counted[word].any()]
-    head = "".join(
+    head = '<th scope="col">Dataset</th>' + "".join(
         f'<th scope="col" style="border-bottom:0.4em solid {COLOURS[word]}">{MARKS[word][1]} {word}'
         "</th>"
         for word in words
@@ -186,11 +188,9 @@ def tally(found: pd.DataFrame) -> str:
     for name, row in counted.iterrows():
         cells = "".join(f"<td>{row[word]}</td>" for word in words)
         body += f'<tr><th scope="row">{html.escape(str(name))}</th>{cells}</tr>'
-    return (
-        '<table class="table tally"><caption>Verdicts on the '
-        f"{len(claims.load())} findings and open questions</caption>"
-        f'<thead><tr><th scope="col">Dataset</th>{head}</tr></thead><tbody>{body}</tbody></table>'
-    )
+    number = len(claims.load())
+    caption = f"<caption>Verdicts on the {number} findings and open questions</caption>"
+    return _grid("tally", caption, head, body)
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:

@@ -29,10 +29,7 @@ def workflow(root: Path = ROOT) -> dict[str, Any]:
     """Return ``workflow.yml``: datasets, parameters, pages and titles."""
     path = root / "workflow.yml"
     if not path.is_file():
-        raise InputError(
-            f"There is no {path}: the book's commands need a clone of the project, "
-            "not only the installed library."
-        )
+        raise InputError(f"There is no {path}: run the book's commands in a clone of the project.")
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content
 
@@ -40,9 +37,8 @@ def workflow(root: Path = ROOT) -> dict[str, Any]:
 def toc(pages: Path, root: Path = ROOT) -> dict[str, Any]:
     """Return the table of contents of the pages under ``pages``.
 
-    Introductory pages come first, then the datasets in the order of ``workflow.yml`` (others after
-    them by name), then the pages for reference. A dataset is one entry, its first chapter, under
-    which the others unfold.
+    Datasets are in the order of ``workflow.yml``, others after them by name. A dataset is one
+    entry, its first chapter, under which the others unfold.
     """
     plan = workflow(root)
     titles: dict[str, str] = plan["titles"]
@@ -98,10 +94,9 @@ def stage(site: Path, *, fresh: bool = False, root: Path = ROOT) -> Path:
     """
     pages = workflow(root)["pages"]
     names = [f"{page}.md" for page in ["index", *pages["intro"], *pages["reference"]]]
-    sources: dict[Path, Path] = {}
+    sources = _chapters(root)
     for name in (*ASSETS, *names):
         sources |= _files(root, name)
-    sources |= _chapters(root)
     if fresh:
         found = _chapters(root / BUILD)
         parts = {path.parent for path in found} - {Path(EXECUTED)}
@@ -159,9 +154,7 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
         source, target = root / BUILD / EXECUTED / name, root / EXECUTED / name
         pages = executed(source)
         if not pages:
-            raise InputError(
-                f"Nothing was executed for {name!r} yet: run make book DATASETS={name} first."
-            )
+            raise InputError(f"Nothing was executed for {name!r}: run make book DATASETS={name}.")
         for old in executed(target):
             if not (root / "chapters" / old.name).is_file():
                 old.unlink()

@@ -67,8 +67,7 @@ def _interactions(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     rows = table.drop_columns("timestamp").unify_dictionaries().to_pandas()
     rows = rows.set_axis(["user", "item"], axis=1).assign(time=np.concatenate(times) / 1000)
     valid = (rows["user"] != "") & (rows["item"] != "") & rows["time"].notna()
-    broken = skipped + int((~valid).sum())
-    return rows[valid], {"broken rows": broken} if broken else {}
+    return rows[valid], {"broken rows": skipped + int((~valid).sum())}
 
 
 def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -91,7 +90,7 @@ def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, 
             rows = []
     # in one piece: whoever picks rows from pieces joins them first, beside all else in memory
     items = pa.Table.from_batches([*batches, _batch(rows)]).combine_chunks().to_pandas()
-    return items, {"broken lines of metadata": broken} if broken else {}
+    return items, {"broken lines of metadata": broken}
 
 
 def _batch(rows: list[tuple[str, str, str]]) -> Any:

@@ -76,7 +76,7 @@ def clean_interactions(raw: RawTables, k_core: int, *, need_text: bool) -> cache
             f"no user is left when users and items with fewer than {k_core} interactions are "
             "removed: give more data, or a smaller k_core"
         )
-    removed = raw.faults | {
+    removed = {reason: rows for reason, rows in raw.faults.items() if rows} | {
         "interactions with items without text": len(table) - len(rows),
         "duplicate pairs": len(rows) - len(once),
         f"interactions outside the {k_core}-core": len(once) - len(core),

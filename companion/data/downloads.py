@@ -34,11 +34,9 @@ CHUNK = 2**20
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a dataset.
+    """One file of a dataset: its address, its place in a mirror and the cache, maybe its hash.
 
-    ``url`` is its public address, or a package URL (``pkg:pypi/NAME@VERSION#PATH``) for a file
-    inside an installed package; ``path`` is where it lies in a mirror and in the cache;
-    ``sha256`` is None where its publisher states none.
+    The address of a file inside an installed package is ``pkg:pypi/NAME@VERSION#PATH``.
     """
 
     url: str
@@ -171,8 +169,8 @@ def _download(url: str, part: Path, version: Path) -> None:
 def _attempt(url: str, part: Path, version: Path) -> None:
     """Append what is missing to ``part``; start over where the server's file has changed.
 
-    ``version`` holds what If-Range needs, a strong ETag or the date of the file that ``part`` is
-    the start of: a server whose file has changed since sends all of it.
+    ``version`` holds the strong ETag or the date of the file that ``part`` is the start of, for
+    If-Range: a server whose file has changed since sends all of it.
     """
     import requests
     from tqdm import tqdm

@@ -101,8 +101,7 @@ def _inspect(directory: Path) -> tuple[RawTables | None, pd.DataFrame | None, _S
         return None, interactions, said
     rows = sum(len(table.broken) + len(table.columns) for table in found.values())
     broken = rows - len(interactions) - len(items)
-    raw = RawTables(interactions, items, {"broken rows": broken} if broken else {})
-    return raw, interactions, said
+    return RawTables(interactions, items, {"broken rows": broken}), interactions, said
 
 
 def _table_path(directory: Path, stem: str) -> Path:

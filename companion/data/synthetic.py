@@ -67,20 +67,10 @@ class World:
 
 
 def world(
-    *,
-    n_users: int = 500,
-    n_items: int = 400,
-    d_shared: int = 8,
-    d_private: int = 8,
-    shared: float = 0.5,
-    strength: float = 3.0,
-    noise: float = 0.5,
-    interactions: float = 20.0,
-    dimension: int = 64,
-    seed: int = 0,
-    split: str = "random",
-    split_seed: int = 2020,
-) -> World:
+    *, n_users: int = 500, n_items: int = 400, d_shared: int = 8, d_private: int = 8,
+    shared: float = 0.5, strength: float = 3.0, noise: float = 0.5, interactions: float = 20.0,
+    dimension: int = 64, seed: int = 0, split: str = "random", split_seed: int = 2020,
+) -> World:  # fmt: skip
     """Return a world of the model at the top of this module.
 
     It has ``d_shared`` shared factors and ``d_private`` private ones in each view. ``strength`` is

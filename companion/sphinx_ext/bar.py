@@ -1,7 +1,6 @@
 """Sphinx extension: the bar under the title of every executed chapter, and fixes to the pages.
 
-The bar links to the same chapter on the other datasets, and has the command that runs it again and
-the executed notebook to download. There is also a page for addresses that do not exist.
+The bar links to the same chapter on other datasets, and has the command that runs it again.
 """
 
 from __future__ import annotations
@@ -63,9 +62,8 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
         there = f"executed/{other}/{chapter}"
         links += nodes.strong(text=name) if other == dataset else _link(page, there, name)
         links += nodes.inline(text=" · ")
-    download = addnodes.download_reference(
-        "", "", nodes.inline(text="executed notebook"), reftarget=f"/{page}.ipynb", refdoc=page
-    )
+    words = nodes.inline(text="executed notebook")
+    download = addnodes.download_reference("", "", words, reftarget=f"/{page}.ipynb", refdoc=page)
     links += [nodes.inline(text="Download the "), download]
     cells = code_cells(Path(app.env.doc2path(page)))
     again = nodes.paragraph("", "This page was made by the following; change what you like")
@@ -90,10 +88,7 @@ def is_earlier_edition(cells: list[tuple[str, list[str]]], chapter: Path) -> boo
 
 
 def command_of(cells: list[tuple[str, list[str]]], chapter: str) -> str:
-    """Return the command that makes an executed page again.
-
-    It names the dataset, and the parameters that had other values than the chapter's own.
-    """
+    """Return the command that makes a page again, with the parameters that it was given."""
     own, given = (_parameters(cells, tag) for tag in ("parameters", "injected-parameters"))
     named = {k: v for k, v in given.items() if k == "dataset" or own.get(k) != v}
     options = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in named.items())
@@ -131,10 +126,7 @@ def changed_too(
 
 
 def root_missing_page(app: Sphinx, exception: Exception | None) -> None:
-    """Make the links of 404.html absolute if the book's address is known.
-
-    A server shows that page under any path, where relative links lead nowhere.
-    """
+    """Make the links of 404.html absolute: a server shows that page under any path."""
     path = Path(app.outdir) / "404.html"
     base = urlsplit(app.config.html_baseurl).path
     if exception or not base or not path.is_file():

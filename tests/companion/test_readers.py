@@ -56,12 +56,6 @@ def test_a_zip_gives_a_member_by_name(tmp_path: Path) -> None:
     assert readers.zip_member(path, "b") == b"2"
 
 
-@pytest.mark.parametrize("name", ["../a", "/etc/a", "x/../../a", "..\\a"])
-def test_a_zip_with_a_member_outside_itself_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="lies outside the archive"):
-        readers.zip_member(archive(tmp_path / "a.zip", {"a": b"1", name: b"2"}), "a")
-
-
 def test_a_zip_that_is_damaged_missing_or_too_large_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +126,7 @@ def test_amazon_2023_form(tmp_path: Path, suffix: str) -> None:
     assert texts["B01"] == "Doom & Gloom. Video Games, PC. Fast. One., Two <br/>"
     assert texts["B02"] == "D" * amazon.LENGTH
     assert list(texts) == ["B01", "B02"]
-    assert raw.faults == {}
+    assert raw.faults == {"broken rows": 0, "broken lines of metadata": 0}
 
 
 def test_amazon_2023_broken_rows_are_counted(tmp_path: Path) -> None:
