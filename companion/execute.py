@@ -89,7 +89,9 @@ def words(given: object) -> list[str]:
         try:
             names += [text] if os.path.isdir(text) else shlex.split(text)
         except ValueError:
-            raise InputError(f"{text!r} has an open quotation mark: close it.") from None
+            raise InputError(
+                f"{text!r} has a quotation mark that is not closed: close it."
+            ) from None
     return names
 
 

@@ -38,12 +38,8 @@ DATASETS = {
 }
 
 
-class _Source(NamedTuple):
-    """What is known of a dataset before it is read, and how it is read."""
-
-    facts: dict[str, Any]
-    read: Callable[[], cleaning.RawTables]
-    need_text: bool
+_Source = tuple[dict[str, Any], Callable[[], cleaning.RawTables]]
+"""What is known of a dataset before it is read, and how it is read."""
 
 
 def names() -> list[str]:
@@ -70,9 +66,9 @@ def load(
     if name == "synthetic":
         return synthetic.world(split=split, split_seed=seed).dataset
     if name in DATASETS:
-        source = _known(name)
+        facts, read = _known(name)
     elif os.path.isdir(name):  # not pathlib's, which raises for some names
-        source = _own(Path(name))
+        facts, read = _own(Path(name))
     else:
         raise InputError(
             f"dataset {name!r} is unknown: give one of {', '.join(names())}, or a directory with "
@@ -80,16 +76,16 @@ def load(
         )
 
     def clean() -> cache.Value:
-        return cleaning.clean_interactions(source.read(), k_core, need_text=source.need_text)
+        return cleaning.clean_interactions(read(), k_core, need_text=name in DATASETS)
 
     key = {
-        "dataset": source.facts["name"],
-        "sources": source.facts["sha256"],
+        "dataset": facts["name"],
+        "sources": facts["sha256"],
         "k_core": k_core,
         "code": cache.code_version(readers, amazon, folder, cleaning),
     }
     cleaned = cache.cached("dataset", key, clean)
-    return cleaning.split_dataset(cleaned, source.facts, split=split, seed=seed)
+    return cleaning.split_dataset(cleaned, facts, split=split, seed=seed)
 
 
 def _known(name: str) -> _Source:
@@ -100,11 +96,7 @@ def _known(name: str) -> _Source:
             downloads.fetch(file)
     hashes = {file.path: downloads.known_hash(file) for file in known.files}
     facts = {"name": name, "url": [file.url for file in known.files]} | known.facts
-
-    def read() -> cleaning.RawTables:
-        return known.read(*(downloads.fetch(file) for file in known.files))
-
-    return _Source(facts | {"sha256": hashes}, read, need_text=True)
+    return facts | {"sha256": hashes}, lambda: known.read(*map(downloads.fetch, known.files))
 
 
 def _own(directory: Path) -> _Source:
@@ -116,4 +108,4 @@ def _own(directory: Path) -> _Source:
         "stand_in": False,
         "sha256": {path.name: downloads.file_hash(path) for path in folder.tables(directory)},
     }
-    return _Source(facts, lambda: folder.read(directory), need_text=False)
+    return facts, lambda: folder.read(directory)

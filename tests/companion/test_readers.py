@@ -187,7 +187,7 @@ def test_broken_rows_of_movielens_are_counted(tmp_path: Path) -> None:
     assert list(raw.interactions["user"]) == ["7", "5"]
     assert list(raw.interactions["time"]) == [100.0, 200.0]
     assert raw.faults == {"broken rows": 4}
-    assert readers.movielens(*atomic_files(tmp_path, rows[0])).faults == {}
+    assert readers.movielens(*atomic_files(tmp_path, rows[0])).faults == {"broken rows": 0}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_amazon_2023_keys_that_are_no_text_are_left_out(tmp_path: Path) -> None:
     metadata.write_text("\n".join(f'{{"parent_asin": {key}, "title": "T"}}' for key in keys))
     raw = amazon.read(ratings, metadata)
     assert list(raw.items["key"]) == ["B1"]
-    assert raw.faults == {"broken lines of metadata": 2}
+    assert raw.faults == {"broken rows": 0, "broken lines of metadata": 2}
 
 
 def test_a_year_that_is_none_is_left_out(tmp_path: Path) -> None:
