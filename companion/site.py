@@ -13,7 +13,6 @@ from typing import Any
 
 import yaml
 
-from companion.consistency import contradictions
 from companion.execute import ChapterError, execute, executed, in_order, slug
 from lib.core import InputError
 
@@ -149,6 +148,8 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
     Raises ChapterError if published pages then contradict each other: what was copied stays, to be
     looked at.
     """
+    from companion.consistency import contradictions  # pandas: no other command waits for it
+
     copied = []
     for name in map(slug, names):
         source, target = root / BUILD / EXECUTED / name, root / EXECUTED / name
