@@ -29,8 +29,10 @@ from lib.core import InputError, device_of
 from lib.dataset import Dataset
 from lib.stats import Estimate, summary
 
-STANDARD: dict[str, type] = dict.fromkeys(("dataset", "split", "encoder", "device"), str)
-STANDARD |= dict.fromkeys(("seed", "seeds", "k"), int)
+STANDARD: dict[str, type] = {
+    "dataset": str, "split": str, "seed": int, "seeds": int, "k": int, "encoder": str,
+    "device": str,
+}  # fmt: skip
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
 
 
