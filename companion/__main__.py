@@ -206,14 +206,15 @@ def _cache(
     clear: Annotated[bool, typer.Option("--clear", help="delete the KIND, or everything")] = False,
 ) -> None:
     """Say what is cached, where, and how big it is."""
+    from companion import inventory
     from lib import cache
 
     if clear:
-        print(f"{cache.clear(kind)} entries deleted from {cache.root()}")
+        print(f"{inventory.clear(kind)} entries deleted from {cache.root()}")
     elif kind:
         raise InputError(f"{kind!r} was given without --clear; to delete it: cache --clear {kind}")
     else:
-        print(cache.report())
+        print(inventory.report())
 
 
 @app.command("stage", hidden=True)

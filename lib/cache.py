@@ -36,20 +36,6 @@ log = logging.getLogger(__name__)
 Value = dict[str, Any]
 """Arrays, data frames and JSON-able facts by name: what an entry can hold."""
 
-KINDS = {
-    "sources": "downloads",
-    "dataset": "datasets after filtering",
-    "text": "encoded texts",
-    "view": "trained views",
-    "map": "maps between views",
-    "probe": "scores of the maps",
-    "weights": "weights chosen on validation items",
-    "fusion": "methods of the fusion chapter",
-    "score": "scores with their resamples or nulls",
-    "worlds": "simulated worlds",
-}
-"""What is cached, by the folder that it lies in."""
-
 PACKAGES = ("lib", "companion", "studies")
 MANIFEST, FACTS, ARRAYS = "manifest.json", "facts.json", "arrays.safetensors"
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # by a damaged manifest
@@ -254,13 +240,10 @@ def _fault(folder: Path) -> str | None:
     return f"{', '.join(wrong)}: not the files of this version" if wrong else None
 
 
-# the inventory
-
-
 def entries() -> pd.DataFrame:
     """Return a row per entry and per downloaded file.
 
-    ``kind`` is one of ``KINDS``, ``of`` the dataset or encoder, ``path`` the folder or file.
+    ``kind`` is the folder it lies in, ``of`` the dataset or encoder, ``path`` the folder or file.
     """
     sources = root() / "sources"
     rows: list[tuple[str, str, Path, list[Path]]] = [
@@ -284,45 +267,3 @@ def _of(folder: Path) -> str:
         return str(key.get("dataset") or key.get("encoder") or "")
     except UNREADABLE:
         return "damaged"
-
-
-def summary() -> pd.DataFrame:
-    """Return entries, mebibytes and the last time of writing per kind and what it is ``of``."""
-    groups = entries().groupby(["kind", "of"])
-    table = groups.agg(entries=("path", "size"), MiB=("MiB", "sum"), written=("written", "max"))
-    table = table.reindex(list(KINDS), level="kind").reset_index()
-    table.insert(1, "what", table["kind"].map(KINDS))
-    return table
-
-
-def report() -> str:
-    """Return where the cache is, what is in it, and how to clear it, as text."""
-    table = summary()
-    head = f"{root()} (COMPANION_CACHE places it elsewhere)"
-    if table.empty:
-        return f"{head}: nothing is cached yet"
-    total = f"{table['MiB'].sum():,.1f} MiB in {table['entries'].sum():,} entries"
-    table["written"] = table["written"].dt.strftime("%F %R")
-    for name in ("kind", "what", "of"):
-        table[name] = table[name].str.ljust(table[name].str.len().max())
-    shown = table.to_string(index=False, justify="left", float_format="{:,.1f}".format)
-    return (
-        f"{head}: {total}\n\n{shown}\n\n"
-        "python -m companion cache --clear KIND deletes one kind, and without KIND everything."
-    )
-
-
-def clear(kind: str | None = None) -> int:
-    """Remove what is cached of one kind, or everything, and return how many entries are gone."""
-    if kind is not None and kind not in KINDS:
-        raise InputError(
-            f"the kind {kind!r} was given; give one of {', '.join(KINDS)}, or none to delete all"
-        )
-    table = entries()
-    paths = table.loc[table["kind"].isin([kind] if kind else table["kind"]), "path"]
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)  # a run may be replacing it
-        else:
-            path.unlink(missing_ok=True)
-    return sum(not path.exists() for path in paths)

@@ -3,7 +3,6 @@
 import ast
 import inspect
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -291,64 +290,3 @@ def test_an_edit_of_a_branch_reaches_the_models_built_on_it_and_no_others(
     }
     assert {"linear", "joint", "rlmrec", "alpharec", "shared-private", "text-mean"} <= changed
     assert not {"lightgcn", "lightgcn-bpr", "mf-bpr", "simgcl"} & changed
-
-
-# the inventory: what the cache holds is told as it is, and what is cleared is gone
-
-VECTORS = np.zeros(2**18, np.float32)  # 1 MiB
-
-
-@pytest.fixture
-def filled(cache_folder: Path) -> Path:
-    for seed in (1, 2):
-        key = {"dataset": "films", "model": "lightgcn", "seed": seed}
-        cache.cached("view", key, lambda: {"vectors": VECTORS})
-    cache.cached("view", {"dataset": "books"}, lambda: {"vectors": VECTORS})
-    cache.cached("text", {"encoder": "minilm"}, lambda: {"vectors": VECTORS})
-    download = cache_folder / "sources" / "shop" / "2018" / "reviews.zip"
-    download.parent.mkdir(parents=True)
-    download.write_bytes(bytes(2**20))
-    Path(f"{download}.lock").touch()
-    return cache_folder
-
-
-def test_summary_counts_by_kind_and_what_it_is_of(filled: Path) -> None:
-    table = cache.summary()
-    assert table[["kind", "of", "entries"]].to_numpy().tolist() == [
-        ["sources", "shop/2018", 1], ["text", "minilm", 1], ["view", "books", 1],
-        ["view", "films", 2],
-    ]  # fmt: skip
-    assert table["MiB"].to_numpy() == pytest.approx([1, 1, 1, 2], abs=0.01)
-    assert list(table["what"]) == ["downloads", "encoded texts", "trained views", "trained views"]
-
-
-def test_every_kind_that_is_cached_is_known() -> None:
-    root = Path(cache.__file__).parent.parent
-    library = [p for package in cache.PACKAGES for p in (root / package).rglob("*.py")]
-    kept = {kind for p in library for kind in re.findall(r'cached\(\s*"(\w+)"', p.read_text())}
-    assert {"view", "worlds"} < kept
-    assert set(cache.KINDS) == kept | {"sources"}
-
-
-def test_a_damaged_entry_is_told_and_counted(filled: Path) -> None:
-    next(filled.glob("text/*/manifest.json")).write_text("{")
-    table = cache.summary().set_index("kind")
-    assert table.loc["text", "of"] == "damaged" and table.loc["text", "entries"] == 1
-
-
-def test_clear_removes_one_kind_or_everything(filled: Path) -> None:
-    assert cache.clear("view") == 3
-    assert set(cache.entries()["kind"]) == {"sources", "text"}
-    assert cache.clear() == 2
-    assert cache.entries().empty and not list(filled.rglob("*.zip"))
-    with pytest.raises(InputError, match="'views' was given; give one of sources, dataset, text"):
-        cache.clear("views")
-
-
-def test_the_report_says_where_how_much_and_how_to_clear(filled: Path) -> None:
-    said = cache.report()
-    assert said.startswith(f"{filled} ") and "5.0 MiB in 5 entries" in said
-    assert re.search(r"view +trained views +films +2 +2\.0 +20\d\d-\d\d-\d\d \d\d:\d\d", said)
-    assert "cache --clear" in said
-    cache.clear()
-    assert "nothing is cached yet" in cache.report()
