@@ -127,6 +127,13 @@ class Run:
             self._made[key] = made
         return made[:, :length]
 
+    def lists_by_seed(
+        self, model: str, k: int | None = None, *, other: bool = False
+    ) -> list[Lists]:
+        """Return a model's lists of every seed, or of every seed's ``other``."""
+        seeds = map(self.other, self.seeds) if other else self.seeds
+        return [self.lists(model, seed, k) for seed in seeds]
+
     def lists_of(self, view: View, k: int | None = None, part: Part = "test") -> Lists:
         """Return the lists of a view that is no model's own, such as a concatenation."""
         return views.lists(view, self.dataset, self.k if k is None else k, part=part)
@@ -138,25 +145,18 @@ class Run:
 
     def pairs(self, k: int | None = None) -> dict[str, Pairs]:
         """Return the lists to compare, one pair a seed: the two views first, then the nulls."""
-
-        def every(model: str, *, other: bool = False) -> list[Lists]:
-            return [self.lists(model, self.other(s) if other else s, k) for s in self.seeds]
-
-        semantic, collaborative = every("linear"), every("lightgcn")
-        firsts = {
-            "semantic and collaborative": semantic,
-            "collaborative, two seeds": every("lightgcn", other=True),
-            "semantic, two seeds": every("linear", other=True),
-            "SVD and collaborative": every("svd"),
-            "popularity and collaborative": [self.lists("popularity", 0, k)] * len(self.seeds),
-            "random and collaborative": every("random"),
+        every = self.lists_by_seed
+        semantic, collaborative = every("linear", k), every("lightgcn", k)
+        popular = [self.lists("popularity", 0, k)] * len(self.seeds)
+        sides = {
+            "semantic and collaborative": (semantic, collaborative),
+            "collaborative, two seeds": (every("lightgcn", k, other=True), collaborative),
+            "semantic, two seeds": (every("linear", k, other=True), semantic),
+            "SVD and collaborative": (every("svd", k), collaborative),
+            "popularity and collaborative": (popular, collaborative),
+            "random and collaborative": (every("random", k), collaborative),
         }
-        return {
-            name: list(
-                zip(of, semantic if name == "semantic, two seeds" else collaborative, strict=True)
-            )
-            for name, of in firsts.items()
-        }
+        return {name: list(zip(*of, strict=True)) for name, of in sides.items()}
 
     def once(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """Return what ``make`` gives, made at the first call for ``key`` and kept with the run."""

@@ -77,27 +77,22 @@ class Rankings:
         return "semantic " if means[0] >= means[1] else ""
 
 
-def rankings(run: Run, *nulls: str, k: int | None = None) -> Rankings:
+def rankings(run: Run, *nulls: str) -> Rankings:
     """Return the lists of a run's two views, and of the nulls that are named (``NULLS``)."""
     longest = min(2 * run.k, run.dataset.n_items)
-
-    def lists(model: str, *, other: bool = False, k: int | None = k) -> list[Lists]:
-        return [run.lists(model, run.other(s) if other else s, k) for s in run.seeds]
-
     made: dict[str, Sequence[Lists]] = {}
-    if "longer" in nulls:  # the longest first: shorter ones are their start
-        made["longer"] = lists("lightgcn", k=longest)
-        made["semantic longer"] = lists("linear", k=longest)
-    if "seeds" in nulls:
-        made["seeds"] = lists("lightgcn", other=True)
-        made["semantic seeds"] = lists("linear", other=True)
+    for prefix, model in (("", "lightgcn"), ("semantic ", "linear")):
+        if "longer" in nulls:  # the longest first: shorter ones are their start
+            made[f"{prefix}longer"] = run.lists_by_seed(model, longest)
+        if "seeds" in nulls:
+            made[f"{prefix}seeds"] = run.lists_by_seed(model, other=True)
     if "other" in nulls:
-        made["other"] = lists("svd")
+        made["other"] = run.lists_by_seed("svd")
     if "popularity" in nulls:
-        made["popularity"] = [run.lists("popularity", 0, k)]
+        made["popularity"] = [run.lists("popularity", 0)]
+    views = run.lists_by_seed("linear"), run.lists_by_seed("lightgcn")
     counts = run.dataset.train.getnnz(axis=0).astype(np.float64)
-    strata = metrics.by_count(counts)
-    return Rankings(lists("linear"), lists("lightgcn"), run.dataset.test, counts, strata, made)
+    return Rankings(*views, run.dataset.test, counts, metrics.by_count(counts), made)
 
 
 def leads(semantic: Sequence[View], collaborative: Sequence[View]) -> bool:
