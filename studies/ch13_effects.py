@@ -160,24 +160,21 @@ class Audit:
     @cached_property
     def plain(self) -> Rankings:
         """Our protocol, all seeds, with the nulls and controls of the chapters."""
-        semantic, collaborative = (self.run.views(model) for model in ("linear", "lightgcn"))
-        second = self.run.views("lightgcn", other=True)
-        twins = [even_concat(pair) for pair in zip(collaborative, second, strict=True)]
+        twins = (self.run.views("lightgcn", other=other) for other in (False, True))
         return replace(
-            measures.rankings(self.run, *NULLS),
-            fused=[found.fused[0] for found in self.seeds],
-            control=[self.lists(view) for view in twins],
-            semantic_leads=measures.leads(semantic, collaborative),
+            self.rankings([self.views(seed) for seed in self.run.seeds]),
+            nulls=measures.rankings(self.run, *NULLS).nulls,
+            control=[self.lists(even_concat(pair)) for pair in zip(*twins, strict=True)],
         )
 
     def mapped(
         self, source: View, target: View, fit: str, seed: int, *, shuffled: bool = False
     ) -> Recovery:
         """Return a map (``fit`` of ``lib.probes.MAPS``) between the items of two views, cached."""
-        of_maps = {**self.run.parameters, "epochs": networks.EPOCHS}  # the run's are of views
+        epochs = {"epochs": networks.EPOCHS}  # the run's are of views
+        run = replace(self.run, parameters={**self.run.parameters, **epochs})
         x, y = (matrix(view.items.numpy()) for view in (source, target))
         split = item_splits.random(len(x))
-        run = replace(self.run, parameters=of_maps)
         return ch06_probes.recovery(run, fit, x, y, split, seed, shuffled=shuffled)
 
     def probed(
@@ -187,16 +184,11 @@ class Audit:
         source, _ = self.views(seed, choice)
         settings = choice.lightgcn if choice else {}
         target, second = (self.run.view(model, s, **settings) for s in (seed, self.run.other(seed)))
-        maps = [
-            self.mapped(source, target, fit, seed),
-            self.mapped(source, target, fit, seed, shuffled=True),
-            self.mapped(second, target, fit, seed),
-        ]
+        ways = ((source, False), (source, True), (second, False))
+        maps = [self.mapped(start, target, fit, seed, shuffled=of) for start, of in ways]
         test = maps[0].split.test
-        return Probe(
-            [r2_on(test, found, seed) for found in maps],
-            [r2_on(np.sort(test), found, 0) for found in maps],
-        )
+        shared = [r2_on(np.sort(test), found, 0) for found in maps]
+        return Probe([r2_on(test, found, seed) for found in maps], shared)
 
     @cached_property
     def probes(self) -> list[Probe]:
@@ -215,11 +207,8 @@ class Audit:
 
     def record(self) -> dict[str, dict[str, Estimate]]:
         """Return our measures of every finding, to be compared with those of its chapter."""
-        return {
-            name: measures.of_claim(name, self.side(name).measures)
-            for name in FINDINGS
-            if name != FUSION
-        }
+        names = [name for name in FINDINGS if name != FUSION]
+        return {name: measures.of_claim(name, self.side(name).measures) for name in names}
 
 
 def r2_on(items: Ints, found: Recovery, seed: int) -> Resampled:
@@ -347,9 +336,8 @@ def all_counts(run: Run) -> Floats:
 def quantile_strata(counts: Floats) -> Ints:
     """Return each item's stratum by quantile of the counts, as the paper's reference does.
 
-    Cold is at most the 60 % quantile, mid at most the 80 % one, hot above: all items of equal
-    count are in one stratum, so that ties make cold and mid larger (n_items). Without ties this
-    is ``lib.metrics.by_count``.
+    Items of equal count are in one stratum, so that ties make cold (up to the 60 % quantile) and
+    mid (up to 80 %) larger. Without ties this is ``lib.metrics.by_count``.
     """
     return np.searchsorted(np.quantile(counts, metrics.ENDS), counts, side="left").astype(np.intp)
 
@@ -384,10 +372,9 @@ def mean_or_concat(audit: Audit, choice: Choice) -> Comparisons:
 
 
 def mean_of_cosines(audit: Audit) -> tuple[Lists, float]:
-    """Return the first seed's lists by the weighted mean of cosines, and norm-concat's distance.
+    """Return the first seed's lists by the weighted mean of cosines, and how far norm-concat is.
 
-    Lists are n_users × k, −1 where a user has no further item; equal means are broken by the
-    smaller item id. The distance is the largest absolute difference of any two scores.
+    Equal means are broken by the smaller id. The second is the largest difference of two scores.
     """
     views, exclude = audit.views(audit.first), audit.run.dataset.seen
     whole = best_concat(audit.run.dataset, views)
@@ -453,8 +440,7 @@ def farthest_seed(audit: Audit, choice: Choice) -> Comparisons:
     for name in choice.findings if len(audit.run.seeds) > 1 else ():
         ours = audit.side(name)
         middle = ours.headline.value
-        each = audit.each_seed(name)
-        far = max(each, key=lambda side: abs(side.headline.value - middle))
+        far = max(audit.each_seed(name), key=lambda side: abs(side.headline.value - middle))
         compared[name] = Comparison(ours, far)
     return compared
 
@@ -494,14 +480,12 @@ def effects(audit: Audit, *, retrain: bool = True) -> pd.DataFrame:
 def _row(finding: str, both: Comparison) -> dict[str, Any]:
     ours, reference = (measures.estimates(side.measures) for side in (both.ours, both.reference))
     apart = difference(both.ours.headline, both.reference.headline)
-    found = {
-        "ours": ours[headline(finding)], "reference": reference[headline(finding)],
-        "difference": apart,
-    }  # fmt: skip
-    half = (found["ours"].high - found["ours"].low) / 2
+    name = headline(finding)
+    found = {"ours": ours[name], "reference": reference[name], "difference": apart}
     columns: dict[str, Any] = {}
     for side, value in found.items():
         columns |= {side: value.mean, f"{side}_low": value.low, f"{side}_high": value.high}
+    half = (columns["ours_high"] - columns["ours_low"]) / 2
     return columns | {
         "n": apart.n,
         "moved": apart.mean / half if apart.mean else 0.0,

@@ -16,22 +16,8 @@ from lib.metrics import recall
 from lib.probes import scores as probe_scores
 from lib.stats import Estimate, summary
 from lib.topk import topk
-from studies import measures
-from studies.ch13_effects import (
-    CHOICES,
-    FINDINGS,
-    FUSION,
-    HALVES,
-    JOINT,
-    Audit,
-    all_counts,
-    headline,
-    mean_of_cosines,
-    quantile_strata,
-    r2_on,
-    recall_of_longer,
-    split_joint,
-)
+from studies import ch13_effects, measures
+from studies.ch13_effects import CHOICES, FINDINGS, FUSION, HALVES, JOINT, Audit, headline
 
 SHORT = {
     "F1": "recall\nratio", "F2": "Jaccard", "F3": "one view's\nhits", "F3b": "balance\nof hits",
@@ -87,7 +73,7 @@ def _halves(audit: Audit) -> Lines:
     """Return the recall of a joint model, of its halves, and of the two views."""
     joint = audit.run.view("joint", audit.first, **HALVES)
     semantic, collaborative = audit.views(audit.first)
-    first, second = split_joint(joint)
+    first, second = ch13_effects.split_joint(joint)
     ways = {
         "the joint model, 128 dimensions": joint, "its collaborative half": first,
         "its semantic half": second, "the collaborative view": collaborative,
@@ -101,7 +87,7 @@ def _strata(audit: Audit) -> Lines:
     """Return the share of items in each stratum."""
     ways = {
         "training counts, by rank": audit.plain.strata,
-        "all counts, by quantile": quantile_strata(all_counts(audit.run)),
+        "all counts, by quantile": ch13_effects.quantile_strata(ch13_effects.all_counts(audit.run)),
     }
     return {
         f"share of {name} items: {way}": _exact(np.mean(strata == stratum))
@@ -112,7 +98,7 @@ def _strata(audit: Audit) -> Lines:
 
 def _identity(audit: Audit) -> Lines:
     """Return how far norm-concat-norm is from the weighted mean of the cosines."""
-    lists, largest = mean_of_cosines(audit)
+    lists, largest = ch13_effects.mean_of_cosines(audit)
     same = (lists == audit.seeds[0].fused[0]).all(axis=1)
     return {
         "largest difference of two scores": _exact(largest),
@@ -126,7 +112,7 @@ def _oracle(audit: Audit) -> Lines:
     best = [best_of_union(pair, found.relevant, k) for pair in found.pairs]
     rows = {
         "the better view, K items": measures.better_recall(found.pairs, found.relevant),
-        "the better view, 2K items": recall_of_longer(found),
+        "the better view, 2K items": ch13_effects.recall_of_longer(found),
         "the best K items of the union": np.mean(best, axis=0),
         "the union, up to 2K items": measures.union_recall(found.pairs, found.relevant),
     }
@@ -153,7 +139,7 @@ def _probes(audit: Audit) -> Lines:
     maps = [audit.mapped(semantic, collaborative, name, seed) for name in names]
     ridge, split = maps[0], maps[0].split
     lines = {
-        f"R² on {part} items: {name}": probe_scores.estimate(r2_on(items, found, seed))
+        f"R² on {part} items: {name}": probe_scores.estimate(ch13_effects.r2_on(items, found, seed))
         for name, found in zip(names, maps, strict=True)
         for part, items in (("held-out", split.test), ("training", split.train))
     }
@@ -209,17 +195,16 @@ def named(grid: pd.DataFrame) -> pd.DataFrame:
 def texts(table: pd.DataFrame) -> pd.DataFrame:
     """Return what stands in the cells of the figure: ours and the reference's number, or why not.
 
-    Cells that a choice cannot touch are empty; "left out" is a choice that this run did not
-    measure.
+    Cells that a choice cannot touch are empty; "left out" is what this run did not measure.
     """
     pairs = zip(table["ours"], table["reference"], strict=True)
     words = [f"{ours:.2f}\n→ {reference:.2f}" for ours, reference in pairs]
     found = grid(table.assign(text=words), "text").astype(object)
-    for choice in CHOICES:
-        for name in FINDINGS:
-            if pd.isna(found.loc[choice.name, name]):
-                found.loc[choice.name, name] = "left out" if name in choice.findings else ""
-    return found
+    missing = {
+        choice.name: {name: "left out" if name in choice.findings else "" for name in FINDINGS}
+        for choice in CHOICES
+    }
+    return found.where(found.notna(), pd.DataFrame(missing).T)
 
 
 def changed_cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -289,11 +274,8 @@ def bundle(audit: Audit, table: pd.DataFrame) -> dict[str, Any]:
                   for name, value in found.items()}
         for finding, found in audit.record().items()
     }  # fmt: skip
-    record = {
-        "dataset": audit.run.dataset.name,
-        "parameters": dict(audit.run.parameters),
-        "measures": measured,
-    }
+    run = audit.run
+    record = {"dataset": run.dataset.name, "parameters": {**run.parameters}, "measures": measured}
     return {"text/plain": words.to_string(), "text/html": words.to_html(), PROTOCOL: record}
 
 
@@ -305,16 +287,11 @@ def movers(table: pd.DataFrame, most: int = 10) -> pd.DataFrame:
     """
     half = (table["ours_high"] - table["ours_low"]) / 2
     star = np.where(table["word"] != table["reference_word"], " *", "")
-    found = pd.DataFrame(
-        {
-            "what": table["finding"] + ": " + table["choice"] + star,
-            "mean": table["moved"],
-            "low": table["difference_low"] / half,
-            "high": table["difference_high"] / half,
-            "n": table["n"],
-            "null": table["choice"] == "one seed",
-        }
-    )
+    found = pd.DataFrame({
+        "what": table["finding"] + ": " + table["choice"] + star, "mean": table["moved"],
+        "low": table["difference_low"] / half, "high": table["difference_high"] / half,
+        "n": table["n"], "null": table["choice"] == "one seed",
+    })  # fmt: skip
     asked = ~table["choice"].isin([*OTHER_QUESTIONS, "one seed"])
     order = found.loc[asked, "mean"].abs().sort_values(ascending=False, kind="stable").index[:most]
     touched = table.loc[order, "finding"].unique()
@@ -342,20 +319,17 @@ def beyond_seeds(table: pd.DataFrame) -> dict[str, list[str]]:
 
 def verdict(table: pd.DataFrame) -> str:
     """Return in Markdown, without any number, which choices change a verdict."""
-    changed = table[table["word"] != table["reference_word"]]
-    lines = []
-    for name, rows in changed.groupby("choice", sort=False):
-        words = "; ".join(
-            f"{row.finding} from *{row.word}* to *{row.reference_word}*"
-            for row in rows.itertuples()
-        )
-        lines.append(f"- **{name}**: {words}")
-    measured = table["choice"].unique()
-    same = [name for name in measured if name not in set(changed["choice"])]
-    missing = [choice.name for choice in CHOICES if choice.name not in set(measured)]
-    head = "Choices of the reference that change a verdict:"
-    parts = [f"{head}\n\n" + ("\n".join(lines) or "- none")]
-    parts.append(f"Choices that change no verdict: {', '.join(same) or 'none'}.")
+    changes: dict[str, list[str]] = {name: [] for name in table["choice"].unique()}
+    for row in table[table["word"] != table["reference_word"]].itertuples():
+        changes[row.choice].append(f"{row.finding} from *{row.word}* to *{row.reference_word}*")
+    lines = [f"- **{name}**: {'; '.join(of)}" for name, of in changes.items() if of]
+    same = [name for name, of in changes.items() if not of]
+    missing = [choice.name for choice in CHOICES if choice.name not in changes]
+    parts = [
+        "Choices of the reference that change a verdict:",
+        "\n".join(lines) or "- none",
+        f"Choices that change no verdict: {', '.join(same) or 'none'}.",
+    ]
     if missing:
         parts.append(f"Left out of this run: {', '.join(missing)}.")
     return "\n\n".join(parts)

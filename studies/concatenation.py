@@ -30,12 +30,11 @@ def even_concat(views: Sequence[View]) -> View:
 
 
 def best_concat(dataset: Dataset, views: Sequence[View], grid: ArrayLike | None = None) -> View:
-    """Return the views side by side with the weights, in tenths, of best validation recall.
+    """Return the views side by side with the weights, in tenths, of best validation recall; cached.
 
-    The choice is cached. ``grid``: what to try in place of tenths, one weighting per row
-    (``lib.fusion.simplex``). ``info`` has ``weights`` (one per view, sum 1), ``trials`` (how many
-    were tried) and ``validation``, their Recall@20 on the users that every model is selected on.
-    Of equally good weights the evenest are taken.
+    ``grid``: what to try in place of tenths, one weighting per row (``lib.fusion.simplex``).
+    ``info`` has ``weights`` (one per view, sum 1), ``trials`` (how many were tried) and
+    ``validation``, their Recall@20. Of equally good weights the evenest are taken.
     """
     pairs = _pairs(views)
     key = {
@@ -57,16 +56,12 @@ def _chosen(dataset: Dataset, pairs: Sequence[Pair], grid: ArrayLike | None) -> 
         return validation_score(dataset, users, items, subset)
 
     choice = fusion.choose_weights(pairs, score, grid)
-    return {
-        "weights": list(choice.weights), "validation": choice.score, "trials": len(choice.tried)
-    }  # fmt: skip
+    trials = len(choice.tried)
+    return {"weights": list(choice.weights), "validation": choice.score, "trials": trials}
 
 
 def better(views: Mapping[str, Sequence[View]]) -> str:
-    """Return the name whose views, one a seed, have the best mean validation score.
-
-    Views that were not selected on validation items have none and raise InputError.
-    """
+    """Return the name whose views, one a seed, have the best mean validation score."""
     unscored = [name for name, of in views.items() if any("validation" not in v.info for v in of)]
     if unscored or not views:
         raise InputError(

@@ -1,8 +1,8 @@
 """The run context: a dataset, its seeds and settings, and every view and list made once.
 
-A study asks the run for views and lists. They are made at the first call and stay as long as the
-run does; views stay on disk as well (``lib.cache``). This module imports ``lib`` alone: how a
-chapter is worded decides no result, so it must be part of no cache key.
+A study asks the run for views and lists, which stay as long as the run does; views stay on disk as
+well (``lib.cache``). This module imports ``lib`` alone: how a chapter is worded decides no result,
+so it must be part of no cache key.
 
 Shapes: lists are n_users × k item ids, best first, −1 where there are fewer.
 """
@@ -41,10 +41,9 @@ def check_bounds(name: str, given: int, least: int, most: float = np.inf) -> Non
 class Run:
     """What one execution of a chapter computes with.
 
-    ``parameters`` are the chapter's (``companion.chapter.begin``): split, seed, seeds, k, encoder
-    and device are read here. ``epochs`` is the most that a view is trained for; None leaves it to
-    the model. ``learned`` is the dataset that views learn from where it is not ``dataset``, on
-    which they are judged: see ``learning_from``.
+    ``parameters`` are the chapter's (``companion.chapter.begin``). ``epochs`` is the most that a
+    view is trained for; None leaves it to the model. ``learned`` is what views learn from where it
+    is not ``dataset`` (``learning_from``).
     """
 
     dataset: Dataset

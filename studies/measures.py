@@ -139,7 +139,7 @@ def own_share(groups: Sequence[Group], relevant: sp.csr_matrix) -> Totals:
 def popularity_totals(a: Lists, b: Lists, relevant: sp.csr_matrix, counts: Floats) -> Floats:
     """Return sum and number of ln(1 + count) of each user's hits (6 × n_users).
 
-    Of hits of both lists, of the first only, and of the second only, in this order.
+    Of hits of both lists, of the first only, and of the second only.
     """
     tidy = hit_popularity(a, b, relevant, counts)  # parts, and of each the users in order
     total = (tidy["log_popularity"] * tidy["n"]).fillna(0).to_numpy()
@@ -226,10 +226,10 @@ def coldness(found: Rankings) -> Measures:
 
 
 def oracle_gain(found: Rankings) -> Measures:
-    """Return F5: the gain of the union over the better view, and of the nulls.
+    """Return F5: the gain of the union over the better view by test recall, and of the nulls.
 
-    A seed's better view is that of higher mean test recall. The nulls "seeds" and "longer" are of
-    the view that is better over all seeds: its union with its other seed, and its lists of 2K.
+    The nulls "seeds" and "longer" are of the view that is better over all seeds: its union with its
+    other seed, and its lists of 2K.
     """
     relevant, nulls, name = found.relevant, found.nulls, found.prefix
     measures = {"gain": union_gain(found.pairs, relevant)}
@@ -255,10 +255,9 @@ def fusion_gain(found: Rankings) -> Measures:
 
 
 def tail_gain(found: Rankings) -> Measures:
-    """Return F9: gain of the fusion over the better view on cold minus hot items, and on each.
+    """Return F9: gain of the fusion over the view that validates better, cold minus hot items.
 
-    The better view is the one that validates better. A stratum's gain is over users with a test
-    item in it, the difference over users with one in either stratum.
+    A stratum's gain is over users with a test item in it, the difference over those of either.
     """
     leader = found.semantic if found.semantic_leads else found.collaborative
     every = (found.fused, leader, found.control)
@@ -280,8 +279,8 @@ def over_seeds(**by_seed: Sequence[Estimate]) -> Measures:
     """Return F6, F7 and F7b: each measure's mean over seeds, with the widest of their intervals.
 
     The seeds share their held-out items, so intervals do not shrink by averaging. NaN where a seed
-    has none. What each seed's estimates are of: ``lib.probes.share_reached`` and R² of a map from
-    text and of its bounds (F6, F7b), and ``ch07_shift.differences`` of two maps' R² (F7).
+    has none. Estimates are of R² and ``lib.probes.share_reached`` (F6, F7b), and of
+    ``ch07_shift.differences`` (F7).
     """
     found = {}
     for name, estimates_of in by_seed.items():
@@ -317,10 +316,7 @@ def changes(**pairs: Sequence[tuple[Score, Score]]) -> Measures:
 
 
 def neighbours(**values: Floats) -> Measures:
-    """Return F13: the mean over items of the Jaccard of an item's neighbours in two spaces.
-
-    ``values``: of each pair of spaces, one number an item, the mean over seeds (n_items).
-    """
+    """Return F13: the mean of each pair of spaces' neighbourhood Jaccard per item (n_items)."""
     return {name: mean(of_items) for name, of_items in values.items()}
 
 
