@@ -170,7 +170,7 @@ def _check_size(dataset: Dataset) -> None:
         raise InputError(
             f"dataset {dataset.name!r} has {dataset.n_users:,} users and {dataset.n_items:,} "
             f"items, for which a linear autoencoder needs a matrix of {largest / 2**30:.1f} GiB, "
-            f"above the limit of {MOST / 2**30:.0f}; choose another model or a smaller dataset"
+            f"above the limit of {MOST / 2**30:.0f} GiB; give a smaller dataset or another model"
         )
 
 
