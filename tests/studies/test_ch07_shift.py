@@ -176,4 +176,4 @@ def test_equal_texts_have_no_clusters(small: Dataset) -> None:
     flat = replace(small, vectors=np.ones_like(small.vectors))
     made, missing = ch07_shift.splits(run_of(flat))
     assert list(made) == ["random", "popularity"]
-    assert "one cluster" in missing["cluster"]
+    assert "point the same way" in missing["cluster"]
