@@ -1,4 +1,4 @@
-"""Execute chapters with papermill: parameters checked, output whole, equal runs equal files."""
+"""Execute chapters with papermill; names of datasets and parts, and parameters, are read here."""
 
 from __future__ import annotations
 

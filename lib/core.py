@@ -1,4 +1,4 @@
-"""What every module rests on: the error for people, seeded generators, devices, checks.
+"""What every module rests on: the user-facing error, seeded generators, devices, checks.
 
 It needs NumPy alone; torch is loaded by the functions that return something of torch's.
 """
@@ -33,7 +33,7 @@ class InputError(ValueError):
 
 
 def _printable(text: str) -> str:
-    r"""Escape what a terminal would obey, such as \x1b[2J, but line feeds between sentences."""
+    r"""Escape control characters that a terminal acts on (such as \x1b[2J); keep line feeds."""
     return "".join(
         c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
@@ -46,7 +46,7 @@ def first_line(fault: BaseException) -> str:
 
 
 def offline() -> bool:
-    """Return whether the network must not be used: ``COMPANION_OFFLINE``."""
+    """Return whether ``COMPANION_OFFLINE`` forbids using the network."""
     return os.environ.get("COMPANION_OFFLINE", "") not in ("", "0")
 
 
@@ -81,14 +81,14 @@ def device_of(name: str) -> torch.device:
 
 
 def at_least_one(name: str, *numbers: int) -> None:
-    """Refuse numbers that are not whole or are below 1, such as list lengths and draws."""
+    """Refuse any number (a list length, a number of draws) that is not an integer ≥ 1."""
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
             raise InputError(f"{name} = {number} was given; give a whole number of at least 1")
 
 
 def same_number(of: str, *numbers: int) -> None:
-    """Refuse different numbers ``of`` users or items in what belongs together row by row."""
+    """Refuse row-aligned inputs whose numbers ``of`` users or items differ."""
     if len(set(numbers)) > 1:
         given = ", ".join(map(str, numbers))
         raise InputError(f"inputs for {given} {of} were given; give all for the same {of}")

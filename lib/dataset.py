@@ -25,9 +25,9 @@ class Dataset:
 
     ``train``, ``valid`` and ``test`` are CSR matrices, n_users × n_items, of float32 ones with
     sorted int32 indices. Row i of ``items`` is item i: its ``text``, its original ``key``, and
-    ``title``, ``genres``, ``year`` where known. ``card`` has the data's origin and treatment.
+    ``title``, ``genres``, ``year`` where known. ``card`` records the data's origin and processing.
     ``times``, where known, has the pattern of ``train`` and seconds (float64). ``vectors``
-    (n_items × d, float32) stand for the text where there is none.
+    (n_items × d, float32) replace the text of datasets without text.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Dataset:
 
 
 def earliest(users: Ints, items: Ints, times: Floats | None = None) -> Ints:
-    """Return the row of each pair's earliest interaction, or of any, sorted by user, then item."""
+    """Return the row of each pair's earliest interaction (any, without times), by user and item."""
     order = np.lexsort((items, users) if times is None else (times, items, users))
     u, i = users[order], items[order]
     first = np.ones(len(order), dtype=bool)
@@ -73,7 +73,7 @@ def earliest(users: Ints, items: Ints, times: Floats | None = None) -> Ints:
 def k_core(users: Ints, items: Ints, k: int) -> NDArray[np.bool_]:
     """Return which interactions (n,) lie in the k-core; ``k`` ≤ 1 keeps everything.
 
-    That is the largest set in which every user and item has at least ``k`` (Seidman 1983).
+    That is the largest set in which all users and items have ``k`` interactions (Seidman 1983).
     """
     inside = np.ones(len(users), dtype=bool)
     if not len(users):
@@ -92,8 +92,8 @@ def part_sizes(counts: Ints) -> Ints:
     """Return how many of a user's interactions go to train, valid and test (n_users × 3).
 
     RecBole's rule for 8:1:1 (``recbole.data.dataset.Dataset._calcu_split_ids``): validation and
-    test get a tenth, rounded down; where that is none, test and then validation get one as long as
-    training keeps one. Five interactions become 3/1/1, two become 1/0/1.
+    test each get a tenth, rounded down; if that is zero, first test and then validation get one,
+    provided that training keeps one. Five interactions become 3/1/1, two become 1/0/1.
     """
     counts = np.asarray(counts, dtype=np.int64)
     valid, test = counts // 10, counts // 10
@@ -107,7 +107,7 @@ def part_sizes(counts: Ints) -> Ints:
 
 
 def check_split(kind: str, seed: int) -> None:
-    """Refuse an unknown kind of split, or a seed that is not a whole number from 0."""
+    """Refuse an unknown kind of split, or a seed that is not a non-negative integer."""
     if kind not in KINDS:
         raise InputError(f"split {kind!r} is unknown: give one of {', '.join(map(repr, KINDS))}")
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:

@@ -1,4 +1,4 @@
-"""How two or more recommendation lists differ, what their union could give, how diverse they are.
+"""How two or more lists differ, the recall their union could reach, and how diverse they are.
 
 Lists and relevant items are as in ``lib.metrics``. Values come per user, NaN where they are
 undefined; ``lib.stats`` summarises them. In this order: overlap, hits by list, the union,
@@ -36,7 +36,7 @@ from lib.metrics import (
 PARTS = ("both", "a_only", "b_only")
 
 _USERS = 16384
-"""Users whose lists are compared at once: one column of theirs fills a first-level cache."""
+"""Users per block, so that one column of their lists fits the first-level cache."""
 
 
 def jaccard(a: ArrayLike, b: ArrayLike) -> Floats:
@@ -66,8 +66,8 @@ def _common(a: Lists, b: Lists) -> Ints:
 
     Comparing whole columns of many users beats sorting the rows up to lists of about a hundred.
     """
-    # narrow integers compare faster; unsigned, no item (−1) is the largest number there is, and in
-    # ``b`` the one before it, so that no item never equals no item
+    # narrow unsigned integers compare faster; padding (−1) becomes the largest number, and in ``b``
+    # the one before it, so that padding never equals padding
     largest = max(a.max(initial=0), b.max(initial=0))
     narrow = np.min_scalar_type(int(largest) + 2)
     nothing = np.iinfo(narrow).max
@@ -89,7 +89,7 @@ def _common(a: Lists, b: Lists) -> Ints:
 def composition(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> pd.DataFrame:
     """Return which list found each user's hits: ``both``, ``a_only``, ``b_only``, ``relevant``.
 
-    Counts, one row per user, the index being the user; ``relevant`` is |relevant|.
+    Counts, indexed by user; the column ``relevant`` is the number of relevant items.
     """
     pairs, users, (in_a, in_b) = _found([a, b], relevant)
     both = count(in_a & in_b, users, pairs)
@@ -103,7 +103,7 @@ def composition(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> pd.DataF
 
 
 def complementary(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> tuple[Floats, Floats]:
-    """Return each user's hits found by one list only, and by either (two columns of n_users).
+    """Return each user's hits found by one list only, and by at least one (two of n_users).
 
     For ``lib.stats.ratio``: the complementary hit ratio pools hits over users.
     """
@@ -168,7 +168,7 @@ def oracle(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Floats:
 def best_of_union(lists: Sequence[ArrayLike], relevant: sp.csr_matrix, k: int) -> Floats:
     """Return each user's recall of the best ``k`` items of the union of N lists (n_users).
 
-    The bound of every fusion that returns k items of the lists: min(hits in the union, k) /
+    The upper bound of any fusion that picks k items from the lists: min(hits in the union, k) /
     |relevant|.
     """
     check_k(k)
@@ -177,7 +177,7 @@ def best_of_union(lists: Sequence[ArrayLike], relevant: sp.csr_matrix, k: int) -
 
 
 def coverage(lists: ArrayLike, n_items: int) -> float:
-    """Return the share of the catalogue that stands in at least one user's list."""
+    """Return the share of the catalogue that appears in at least one user's list."""
     return float(np.count_nonzero(_exposure(lists, n_items)) / n_items)
 
 
@@ -194,7 +194,7 @@ def gini(lists: ArrayLike, n_items: int) -> float:
 
 
 def _exposure(lists: ArrayLike, n_items: int) -> Ints:
-    """Return in how many lists each item stands (n_items)."""
+    """Return in how many lists each item appears (n_items)."""
     checked = checked_lists(lists)
     check_items(checked, n_items)
     return np.bincount(checked[checked >= 0], minlength=n_items)
@@ -203,8 +203,8 @@ def _exposure(lists: ArrayLike, n_items: int) -> Ints:
 def novelty(lists: ArrayLike, train_counts: ArrayLike) -> Floats:
     """Return the mean self-information of each user's list in bits (n_users), NaN where empty.
 
-    −log2 of an item's share of the training interactions (Zhou et al., PNAS 107(10), 2010; there
-    the share of users), one added to every count so that an item never seen has a finite value.
+    −log2 of an item's share of the training interactions (Zhou et al., PNAS 107(10), 2010, use
+    its share of users); one is added to every count, so that unseen items stay finite.
     """
     checked = checked_lists(lists)
     counts = checked_counts(np.ravel(train_counts))
@@ -221,7 +221,7 @@ def intra_list_distance(lists: ArrayLike, items: ArrayLike) -> Floats:
     Ziegler et al. (WWW 2005). ``items``: item vectors (n_items × d). A zero vector is at distance 1
     from everything; a list with fewer than two items has NaN.
     """
-    # the cosines of all pairs of unit vectors v add up to (‖Σ v‖² − Σ ‖v‖²) / 2: none is formed
+    # the cosines of all pairs of unit vectors v add up to (‖Σ v‖² − Σ ‖v‖²) / 2: no pair is formed
     checked, vectors = checked_lists(lists), unit(items)
     check_items(checked, len(vectors))
     n = filled(checked)
@@ -255,13 +255,13 @@ def effective_rank(x: ArrayLike) -> float:
 
 
 def neighbours(x: ArrayLike, k: int) -> NDArray[np.int32]:
-    """Return the ``k`` nearest others of each vector by cosine (n × k), itself left out by id."""
+    """Return the ``k`` nearest others of each vector by cosine (n × k), excluding itself."""
     from lib.topk import topk
 
     vectors = unit(x).astype(np.float32)
     if not 1 <= k < len(vectors):
         raise InputError(
-            f"k = {k} neighbours were asked of {len(vectors)} vectors; give 1 to {len(vectors) - 1}"
+            f"k = {k} neighbours of {len(vectors)} vectors were asked; give 1 to {len(vectors) - 1}"
         )
     itself = sp.identity(len(vectors), dtype=np.float32, format="csr")
     found: NDArray[np.int32] = topk(vectors, vectors, k, exclude=itself).items.numpy()

@@ -1,8 +1,8 @@
 """The run context: a dataset, its seeds and settings, and every view and list made once.
 
 A study asks the run for views and lists, which stay as long as the run does; views stay on disk as
-well (``lib.cache``). This module imports ``lib`` alone: how a chapter is worded decides no result,
-so it must be part of no cache key.
+well (``lib.cache``). This module imports ``lib`` alone, so that a chapter's wording never enters a
+cache key.
 
 Shapes: lists are n_users × k item ids, best first, −1 where there are fewer.
 """
@@ -25,7 +25,7 @@ from lib.views import View
 
 Part = Literal["valid", "test"]
 Pairs = list[tuple[Lists, Lists]]
-"""Two lists for every user, one pair a training seed."""
+"""For each training seed, two sets of lists to compare."""
 
 T = TypeVar("T")
 
@@ -42,8 +42,8 @@ class Run:
     """What one execution of a chapter computes with.
 
     ``parameters`` are the chapter's (``companion.chapter.begin``). ``epochs`` is the most that a
-    view is trained for; None leaves it to the model. ``learned`` is what views learn from where it
-    is not ``dataset`` (``learning_from``).
+    view is trained for; None leaves it to the model. ``learned``, if given, is the dataset that
+    views are trained on instead of ``dataset`` (``learning_from``).
     """
 
     dataset: Dataset
@@ -78,11 +78,11 @@ class Run:
         return str(self.parameters["device"])
 
     def other(self, seed: int) -> int:
-        """Return the seed that serves as the null of ``seed``: the next, of the last the first."""
+        """Return the seed that is the null of ``seed``: the next, or of the last the first."""
         return seed + 1 if seed != self.seeds[-1] or len(self.seeds) == 1 else self.seeds[0]
 
     def fewer(self, most: int) -> Run:
-        """Return the same run with at most so many training seeds, at least one."""
+        """Return this run limited to at most ``most`` training seeds."""
         check_bounds("others", most, 1)
         return replace(self, parameters={**self.parameters, "seeds": min(most, len(self.seeds))})
 
@@ -95,7 +95,7 @@ class Run:
         return replace(self, learned=dataset)
 
     def view(self, model: str, seed: int, **settings: Any) -> View:
-        """Return a view of this run's encoder, device and epochs, unless ``settings`` say else."""
+        """Return a view of this run's encoder, device and epochs, unless ``settings`` differ."""
         given = {"encoder": self.encoder} | settings
         if self.epochs is not None and model in views.TRAINED:
             given = {"epochs": self.epochs} | given
@@ -116,7 +116,7 @@ class Run:
     ) -> Lists:
         """Return a model's lists of length ``k``, by default the run's.
 
-        A shorter list is the start of a longer one, so that a view is ranked once for all lengths.
+        Shorter lists are prefixes of longer ones, so that a view is ranked once for all lengths.
         """
         length = self.k if k is None else k
         key = ("lists", model, seed, part, *sorted(settings.items()))
@@ -134,7 +134,7 @@ class Run:
         return [self.lists(model, seed, k) for seed in seeds]
 
     def lists_of(self, view: View, k: int | None = None, part: Part = "test") -> Lists:
-        """Return the lists of a view that is no model's own, such as a concatenation."""
+        """Return the lists of a view that no single model gives, such as a concatenation."""
         return views.lists(view, self.dataset, self.k if k is None else k, part=part)
 
     def validation(self, view: View) -> float:

@@ -2,8 +2,8 @@
 
 ``MEASURES`` names the function of each finding. F1 to F5 and F9 are measures of ``Rankings``, the
 lists of both views; the others take what their chapter computes. A function returns the measures
-that its claim names, the headline first: a score (``lib.probes.scores``), which keeps what it is
-made of, so that two protocols can be compared on the same resamples, or an estimate.
+that its claim names, the headline first. Each is an estimate, or a score (``lib.probes.scores``),
+which keeps its values per user or item so that two protocols share their resamples.
 
 Shapes: a list of lists has one array a training seed, n_users × K.
 """
@@ -44,7 +44,7 @@ class Rankings:
     ``nulls``: "seeds" and "semantic seeds" are the views' other seeds, "other" truncated SVD,
     "popularity" the most popular items, "longer" and "semantic longer" the views' lists of 2K.
     ``fused`` is norm-concat of both views, ``control`` of two collaborative seeds, and
-    ``semantic_leads`` says which view validates better; only F9 needs these.
+    ``semantic_leads`` says which view validates better; only F9 and ``fusion_gain`` need these.
     """
 
     semantic: Sequence[Lists]
@@ -72,7 +72,7 @@ class Rankings:
 
     @property
     def prefix(self) -> str:
-        """How nulls of the view of higher test recall begin: "semantic " or nothing."""
+        """Prefix of the nulls of the view with higher test recall: "semantic " or nothing."""
         means = [np.nanmean(self.recalls(of)) for of in (self.semantic, self.collaborative)]
         return "semantic " if means[0] >= means[1] else ""
 
@@ -96,7 +96,7 @@ def rankings(run: Run, *nulls: str) -> Rankings:
 
 
 def leads(semantic: Sequence[View], collaborative: Sequence[View]) -> bool:
-    """Return whether the semantic views, one a seed, validate better; of equal views they do."""
+    """Return whether the semantic views, one a seed, validate better or as well."""
     return better({"semantic": semantic, "collaborative": collaborative}) == "semantic"
 
 
@@ -111,7 +111,7 @@ def mean_jaccard(groups: Iterable[Group]) -> Floats:
 
 
 def overlap(groups: Iterable[Group]) -> Totals:
-    """Return the mean Jaccard of two lists over users, of each user the mean over the seeds."""
+    """Return the Jaccard of two lists, averaged over seeds per user and then over users."""
     return mean(mean_jaccard(groups))
 
 
@@ -154,7 +154,7 @@ def popularity_gap(groups: Sequence[Group], relevant: sp.csr_matrix, counts: Flo
 
 
 def popularity_gap_size(groups: Sequence[Group], relevant: sp.csr_matrix, counts: Floats) -> Totals:
-    """Return the mean over seeds of the gap without its sign: seeds would cancel out otherwise."""
+    """Return the mean over seeds of the absolute gap: signed gaps would cancel."""
     columns = [x for a, b in groups for x in popularity_totals(a, b, relevant, counts)[2:]]
 
     def mean_size(*t: Floats) -> Floats:
@@ -164,7 +164,7 @@ def popularity_gap_size(groups: Sequence[Group], relevant: sp.csr_matrix, counts
 
 
 def mean_of(*values: Floats) -> Floats:
-    """Return the mean of values of scores: a ``combine`` for ``lib.probes.scores.estimate``."""
+    """Return the mean of several scores: a ``combine`` for ``lib.probes.scores.estimate``."""
     return sum(values[1:], values[0]) / len(values)
 
 
@@ -179,7 +179,7 @@ def union_recall(groups: Sequence[Group], relevant: sp.csr_matrix) -> Floats:
 
 
 def better_recall(groups: Sequence[Group], relevant: sp.csr_matrix) -> Floats:
-    """Return per-user recall of each group's list of best mean recall, the mean over seeds."""
+    """Return per-user recall of the group's list with the higher mean, averaged over seeds."""
     found = [[recall(one, relevant) for one in group] for group in groups]
     return np.mean([max(of, key=np.nanmean) for of in found], axis=0)
 
@@ -250,14 +250,15 @@ def _of_nulls(found: Rankings, of: Callable[[list[Group]], Totals]) -> dict[str,
 
 
 def fusion_gain(found: Rankings) -> Measures:
-    """Return the gain of the fusion over the collaborative view: no finding of the paper."""
+    """Return the gain of the fusion over the collaborative view, not a finding of the paper."""
     return {"gain": gain(found.recalls(found.fused), found.recalls(found.collaborative))}
 
 
 def tail_gain(found: Rankings) -> Measures:
     """Return F9: gain of the fusion over the view that validates better, cold minus hot items.
 
-    A stratum's gain is over users with a test item in it, the difference over those of either.
+    A stratum's gain is over users with a test item in it; the difference is over users with one
+    in either stratum.
     """
     leader = found.semantic if found.semantic_leads else found.collaborative
     every = (found.fused, leader, found.control)
@@ -278,8 +279,8 @@ def tail_gain(found: Rankings) -> Measures:
 def over_seeds(**by_seed: Sequence[Estimate]) -> Measures:
     """Return F6, F7 and F7b: each measure's mean over seeds, with the widest of their intervals.
 
-    The seeds share their held-out items, so intervals do not shrink by averaging. NaN where a seed
-    has none. Estimates are of R² and ``lib.probes.share_reached`` (F6, F7b), and of
+    The seeds share their held-out items, so intervals do not shrink by averaging. NaN if any seed
+    lacks the measure. Estimates are of R² and ``lib.probes.share_reached`` (F6, F7b), and of
     ``ch07_shift.differences`` (F7).
     """
     found = {}
@@ -302,7 +303,7 @@ def ratios(**pairs: tuple[Floats, Floats]) -> Measures:
 def changes(**pairs: Sequence[tuple[Score, Score]]) -> Measures:
     """Return F10: new / old − 1, the mean over a named measure's (new, old) of each seed.
 
-    Of a name that ends in "_seeds" the mean size, as seeds that change places would cancel out.
+    For a name that ends in "_seeds" the mean absolute change: swapped seeds would cancel.
     """
 
     def change(size: bool, *values: Floats) -> Floats:
@@ -323,8 +324,8 @@ def neighbours(**values: Floats) -> Measures:
 def simulated(half: Mapping[str, Estimate], whole: Mapping[str, Estimate]) -> Measures:
     """Return F12 and Q5 from worlds half and wholly shared (``ch11_worlds.pooled``).
 
-    Each is a difference of the two views' measure and that of two seeds, over the users of all
-    worlds; F12 reads overlap, oracle gain and fusion gain, Q5 fusion over fusion.
+    Each is the two views' measure minus the two seeds' measure, over the users of all worlds; F12
+    reads overlap, oracle gain and fusion gain, Q5 fusion over fusion.
     """
     names = {"overlap": "overlap", "gain": "gain", "fusion": "benefit"}
     found = {name: half[of] for name, of in names.items()}

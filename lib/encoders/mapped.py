@@ -31,7 +31,7 @@ class TwoLayers(nn.Module):
 
 
 class AlphaRec(Encoder):
-    """Items are a two-layer network over frozen text, users the same network over mean text.
+    """A two-layer network maps frozen text to items, and users' mean text to users.
 
     Both are averaged over the layers of LightGCN's propagation (Sheng et al. 2024).
     """
@@ -51,7 +51,7 @@ class AlphaRec(Encoder):
 
 
 class RLMRec(Encoder):
-    """LightGCN plus an alignment loss: each side's vector must recognise its own mapped text.
+    """LightGCN plus an alignment loss: each mapped text must recognise its own side's vector.
 
     Ranking uses the collaborative vectors alone, as in RLMRec-Con (Ren et al. 2024): text acts
     through the alignment only. The recipe's ``weight`` is the alignment's.
@@ -86,13 +86,13 @@ class CARec(Encoder):
 
     As in CARec (Wang et al. 2023), an item is its frozen text, adapted by a small network, and
     has no free vector; a user is a free vector; both go through LightGCN's propagation; training
-    aligns each user with its items by their squared distance at unit length, and keeps the side
-    that learns apart by its uniformity.
+    aligns each user with its items by their squared distance at unit length, and a uniformity
+    loss spreads out the side that is being trained.
 
-    Three things differ. CARec trains first the users towards the fixed texts, then the network
-    towards the users; here both learn in every step, and both uniformities count. CARec minimises
-    alignment and uniformity alone; here they are the auxiliary loss. CARec keeps the text's
-    dimension; here the space has the recipe's, as any model's. The network is AlphaRec's.
+    Three things differ. CARec first trains the users against fixed texts, then the network against
+    the users; here both train in every step, with both uniformity losses. CARec minimises alignment
+    and uniformity alone; here they are the auxiliary loss. CARec keeps the text's dimension; here
+    it is the recipe's, as for every model. The network is AlphaRec's.
     """
 
     def __init__(
@@ -109,6 +109,6 @@ class CARec(Encoder):
         return propagate(self.graph, self.users, self.network(self.text), self.layers)
 
     def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
-        """Return the alignment of the batch's pairs plus the uniformity of either side."""
+        """Return the alignment of the batch's pairs plus the uniformity of each side."""
         apart = [uniformity(vectors[s][distinct(ids)]) for s, ids in enumerate((users, positives))]
         return alignment(vectors[0], vectors[1]) + apart[0] + apart[1]

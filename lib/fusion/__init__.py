@@ -1,4 +1,4 @@
-"""Fusion of any number of views: of their vectors, of their scores, of their ranks.
+"""Fusion of any number of views by vectors, scores or ranks, and weights chosen on validation.
 
 Vectors come as (users, items) pairs, n_users × d and n_items × d. Lists come as one n_users × K
 array of items per view, best first, −1 where there is no item, no item twice in a row, with scores
