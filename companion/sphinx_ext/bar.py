@@ -26,8 +26,8 @@ ASSETS = Path(__file__).parent / "assets"
 COLAB = "pages/howto/colab.ipynb"
 HOWTO = "pages/howto/rerun"  # what the command on each page needs
 EARLIER = (
-    "Executed by an earlier edition of this code (see Changelog); its numbers stand, its code "
-    "cells name older modules."
+    "Executed by an earlier edition of this code (see Changelog); its code cells name older "
+    "modules."
 )
 
 

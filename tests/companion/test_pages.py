@@ -89,7 +89,7 @@ def test_a_chapter_of_one_part_leads_nowhere_else(html):
 
 
 def test_a_page_of_other_code_than_its_chapters_says_so(html):
-    words = "Executed by an earlier edition of this code (see Changelog); its numbers stand"
+    words = "Executed by an earlier edition of this code (see Changelog); its code cells"
     assert words in bar(html, "ml-100k/04-complementarity").get_text()
     assert not [part for part in PARTS if words in bar(html, f"{part}/03-agreement").get_text()]
 
