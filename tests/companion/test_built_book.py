@@ -138,7 +138,7 @@ def test_folded_code_unfolds(visit):
 
 
 def test_math_is_set(visit):
-    page = visit("notation.html")
+    page = visit("pages/notation.html")
     page.wait_for_selector("mjx-container mjx-math")
 
 
