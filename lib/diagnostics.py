@@ -261,7 +261,7 @@ def neighbours(x: ArrayLike, k: int) -> NDArray[np.int32]:
     vectors = unit(x).astype(np.float32)
     if not 1 <= k < len(vectors):
         raise InputError(
-            f"k = {k} neighbours of {len(vectors)} vectors were asked; give 1 to {len(vectors) - 1}"
+            f"k = {k} neighbours were asked of {len(vectors)} vectors; give 1 to {len(vectors) - 1}"
         )
     itself = sp.identity(len(vectors), dtype=np.float32, format="csr")
     found: NDArray[np.int32] = topk(vectors, vectors, k, exclude=itself).items.numpy()
