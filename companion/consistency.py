@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from companion.execute import code_cells, records_of
+from companion.execute import code_cells, own_code, records_of
 from companion.scoreboard import records_in
 
 PROTOCOL = "application/vnd.companion.protocol+json"
@@ -51,16 +51,12 @@ def contradictions(executed: Path, chapters: Path) -> list[str]:
 def _current(page: Path, chapters: Path) -> bool:
     """Return whether an executed page has the code cells of its chapter."""
     chapter = chapters / page.name
-    return chapter.is_file() and _code(page) == _code(chapter)
-
-
-def _code(notebook: Path) -> list[str]:
-    return [s.strip() for s, tags in code_cells(notebook) if "injected-parameters" not in tags]
+    return chapter.is_file() and own_code(code_cells(page)) == own_code(code_cells(chapter))
 
 
 def _audit(page: Path) -> dict[str, Any] | None:
     """Return the audit's record with the most epochs that its views were trained for by default."""
-    default = re.search(r"^epochs = (\d+)", "\n".join(_code(page)), re.MULTILINE)
+    default = re.search(r"^epochs = (\d+)", "\n".join(own_code(code_cells(page))), re.MULTILINE)
     epochs = int(default[1]) if default else None
     return next(({**record, "epochs": epochs} for record in records_of(page, PROTOCOL)), None)
 

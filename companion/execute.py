@@ -39,6 +39,11 @@ def code_cells(notebook: Path) -> list[tuple[str, list[str]]]:
     return [("".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in code]
 
 
+def own_code(cells: list[tuple[str, list[str]]]) -> list[str]:
+    """Return the source of a chapter's own code cells, without the parameters of one run."""
+    return [source.strip() for source, tags in cells if "injected-parameters" not in tags]
+
+
 def records_of(notebook: Path, kind: str) -> list[Any]:
     """Return what a notebook's outputs of one media type hold, in their order."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]

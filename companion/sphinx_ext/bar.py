@@ -19,7 +19,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from companion.execute import code_cells
+from companion.execute import code_cells, own_code
 from companion.sphinx_ext.tables import clone_of
 
 ASSETS = Path(__file__).parent / "assets"
@@ -83,8 +83,7 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
 
 def is_earlier_edition(cells: list[tuple[str, list[str]]], chapter: Path) -> bool:
     """Say whether the chapter exists and its code differs from that of an executed page."""
-    ran = [source for source, tags in cells if "injected-parameters" not in tags]
-    return chapter.is_file() and ran != [source for source, _ in code_cells(chapter)]
+    return chapter.is_file() and own_code(cells) != own_code(code_cells(chapter))
 
 
 def command_of(cells: list[tuple[str, list[str]]], chapter: str) -> str:
