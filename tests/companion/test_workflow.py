@@ -106,7 +106,7 @@ def make(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         ["make", "chapters", "VENV=venv", *words],
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if name != "MAKEFLAGS"},
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
