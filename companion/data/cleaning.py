@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,12 +30,14 @@ class RawTables(NamedTuple):
     ``interactions`` has the columns ``user``, ``item`` (the original keys, as text) and, where
     known, ``time`` (seconds). ``items`` has a row per described item: ``key``, ``text`` ("" where
     missing) and what else the source has (``title``, ``genres``, ``year``). ``faults`` counts
-    what could not be read, by its reason.
+    what could not be read, by its reason. ``notes`` say in sentences what was read otherwise than
+    it is written.
     """
 
     interactions: pd.DataFrame
     items: pd.DataFrame
     faults: dict[str, int]
+    notes: Sequence[str] = ()
 
 
 def clean_text(text: str) -> str:
@@ -87,6 +90,7 @@ def clean_interactions(raw: RawTables, k_core: int, *, need_text: bool) -> cache
     indptr = np.concatenate([[0], np.cumsum(np.bincount(user_ids))]).astype(np.int32)
     about = _described(raw.items, item_keys[left])
     value = counted(indptr, item_ids.astype(np.int32), about, before, removed, k_core)
+    value["notes"] = list(raw.notes)
     return value if times is None else value | {"times": times[core]}
 
 
@@ -128,6 +132,11 @@ def split_dataset(
     train_times = None if times is None else only(interactions, part == 0, times)
     card = facts | {line: cleaned["counts"][line] for line in COUNTS}
     card |= {"split": split, "seed": int(seed)}
+    if times is not None:
+        ends = np.array([times.min(), times.max()]).astype("M8[s]").astype("M8[D]")
+        card.setdefault("times", " to ".join(map(str, ends)))
+    if cleaned.get("notes"):
+        card["notes"] = cleaned["notes"]
     return Dataset(facts["name"], train, valid, test, items, card, train_times, vectors)
 
 

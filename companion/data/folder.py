@@ -2,18 +2,28 @@
 
 ``interactions.EXT`` has a user, an item and, optionally, a time (seconds or milliseconds since
 1970, or ISO 8601). ``items.EXT`` has the item and any text columns, which are joined in the order
-of the file; numbers, addresses and further ids are not text. EXT is parquet, csv or tsv, or one of
-RecBole's atomic files (``.inter``, ``.item``), whose types in the header are understood.
+of the file. EXT is parquet, csv or tsv, or one of RecBole's (``.inter``, ``.item``); the same table
+gives the same dataset in each:
+
+- a value is missing if it is empty or one of ``MISSING``, in capitals or not, with blanks or not;
+- ids are text without blanks around it, in Unicode's form NFC; of a column of numbers, 7.0 is 7;
+- a column is no text if none of its values has words (numbers, dates, true or false, addresses),
+  or if its name is that of further ids.
+
+What is read otherwise than it is written, or left out, is counted in a note.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from companion.data.cleaning import RawTables, clean_texts
 from companion.data.tables import Table, read_table
@@ -28,8 +38,21 @@ USER = ("user", "user_id")
 ITEM = ("item", "item_id", "parent_asin")
 TIME = ("timestamp", "time")
 TITLE = ("title", "movie_title", "name")
-_NUMBER = r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*"
-_ADDRESS = r"\s*https?://.*"
+MISSING = frozenset("nan nat na n/a #n/a <na> null none - – —".split()) | {""}
+LATEST = 4_102_444_800.0  # the start of 2100, in seconds since 1970
+UNITS = {"seconds": 1e0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+_BLANK = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + "\u200b\u2060\ufeff"
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE]\+\d+)?")
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_NO_WORDS = re.compile(
+    # numbers, prices, dates, times of day, and lists of these
+    r"(?:[\W\d_]|(?<=[\d.])e(?=[-+]?\d)|\b(?:inf|nan)\b)*"
+    r"|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[-+ ][\d:]+| ?UTC)?|-?\d+ days?\b[-+ \d:.]*"
+    rf"|(?:\d{{1,2}}\W+)?{_MONTH}\W+\d[\d\W]*"
+    r"|true|false|yes|no|[tfyn]"
+    r"|(?:https?://|www\.)\S*",
+    re.IGNORECASE,
+)
 
 
 class _Sentences(NamedTuple):
@@ -93,6 +116,7 @@ def _inspect(directory: Path) -> tuple[RawTables | None, pd.DataFrame | None, _S
             found[stem] = read_table(_table_path(directory, stem))
         except InputError as fault:
             said.fatal.append(str(fault))
+    said.notes.extend(f"{of.path.name}: {note}" for of in found.values() for note in of.notes)
     interactions = _interactions(found["interactions"], said) if "interactions" in found else None
     items = _items(found["items"], said) if "items" in found else None
     if interactions is not None and items is not None:
@@ -101,7 +125,7 @@ def _inspect(directory: Path) -> tuple[RawTables | None, pd.DataFrame | None, _S
         return None, interactions, said
     rows = sum(len(table.broken) + len(table.columns) for table in found.values())
     broken = rows - len(interactions) - len(items)
-    return RawTables(interactions, items, {"broken rows": broken}), interactions, said
+    return RawTables(interactions, items, {"broken rows": broken}, said.notes), interactions, said
 
 
 def _table_path(directory: Path, stem: str) -> Path:
@@ -122,10 +146,11 @@ def _column(table: Table, accepted: tuple[str, ...], said: _Sentences | None = N
     """Return the name of the first accepted column; none is fatal where faults are collected."""
     name = next((name for name in table.columns if name.lower() in accepted), None)
     if name is None and said is not None:
-        there = ", ".join(map(str, table.columns)) or "none"
+        unread = [f"{other} of type {kind}" for other, kind in table.unread.items()]
+        there = ", ".join([*table.columns, *unread]) or "none"
         said.fatal.append(
-            f"{table.path} has no column {' or '.join(accepted)} (its columns: {there}): "
-            "rename or add it"
+            f"{table.path} has no column {' or '.join(accepted)} of text or numbers (its columns: "
+            f"{there}): rename or add it"
         )
     return name
 
@@ -133,10 +158,12 @@ def _column(table: Table, accepted: tuple[str, ...], said: _Sentences | None = N
 def _interactions(table: Table, said: _Sentences) -> pd.DataFrame | None:
     user, item = _column(table, USER, said), _column(table, ITEM, said)
     time = _column(table, TIME)
-    columns = {"user": table.columns[user]} if user else {}
-    columns |= {"item": table.columns[item]} if item else {}
-    if time:
+    columns = {"user": _ids(table, user, said)} if user else {}
+    columns |= {"item": _ids(table, item, said)} if item else {}
+    if time and (_known(table.columns[time])[0] != "").any():
         columns["time"] = _seconds(table, time, said)
+    elif time:
+        said.notes.append(f"{table.path.name}: {time} is empty, so there are no times")
     if not item:
         return None
     keys = ["user", "item"] if user else ["item"]
@@ -144,30 +171,86 @@ def _interactions(table: Table, said: _Sentences) -> pd.DataFrame | None:
     # without users the items can still be looked for in the other table
     if user and (duplicates := int(rows.duplicated(keys).sum())):
         said.notes.append(
-            f"{table.path} has {duplicates} pairs of user and item more than once: the earliest "
-            "is kept"
+            f"{table.path.name} has {duplicates:,} pairs of user and item more than once: the "
+            "earliest is kept"
         )
     return rows
 
 
+def _ids(table: Table, name: str, said: _Sentences) -> pd.Series:
+    """Return a column of ids in their one form, with "" for a missing one."""
+    codes, words = pd.factorize(table.columns[name])
+    trimmed = [_value(word) and word.strip(_BLANK) for word in words]
+    composed = [unicodedata.normalize("NFC", word) for word in trimmed]
+    numbers = all(map(_NUMBER.fullmatch, filter(None, composed)))
+    floats = {word: float(word) for word in composed if numbers and not word.isdigit() and word}
+    whole = [str(int(floats[w])) if floats.get(w, 0.5).is_integer() else w for w in composed]
+    told, before = [], list(words)
+    for how, after in (("trimmed", trimmed), ("brought to Unicode's form NFC", composed),
+                       ("written as 1.0 read as 1", whole)):  # fmt: skip
+        if n := sum(bool(new) and old != new for old, new in zip(before, after, strict=True)):
+            told.append(f"{_number_of(n, 'id')} {how}")
+        before = after
+    if told:
+        equal = len(words) - whole.count("") - len({*whole} - {""})
+        same = f"; {_number_of(equal, 'id')} then the same as another" if equal else ""
+        said.notes.append(f"{table.path.name}, {name}: {', '.join(told)}{same}")
+    if any(abs(value) >= 2**53 for value in floats.values()):
+        said.fatal.append(
+            f"{table.path} has numbers in {name} that were saved as floats and are too long for "
+            "them, so that different ids became equal: save them as whole numbers or text"
+        )
+    if broken := [n for n, word in enumerate(whole) if set(word) & {"\r", "\n"}]:
+        row = table.row(int(np.argmax(np.isin(codes, broken))))
+        said.fatal.append(
+            f"{table.path} has a line break inside {name} in data row {row}: close the quotation "
+            "mark before it, or remove it"
+        )
+    return _per_row(codes, whole, table.columns.index)
+
+
+def _value(word: str) -> str:
+    """Return a word, or "" for a mark of a missing value."""
+    return "" if word.strip(_BLANK).casefold() in MISSING else word
+
+
+def _known(column: pd.Series) -> tuple[pd.Series, int]:
+    """Return a column with "" for each mark of a missing value, and the number of such marks."""
+    codes, words = pd.factorize(column)
+    known = [_value(word) for word in words]
+    marks = np.array([bool(word) and not left for word, left in zip(words, known, strict=True)])
+    return _per_row(codes, known, column.index), int(marks[codes].sum())
+
+
+def _per_row(codes: NDArray[np.intp], words: list[str], index: pd.Index) -> pd.Series:
+    return pd.Series(np.array(words, dtype=object)[codes], index=index, dtype="str")
+
+
 def _seconds(table: Table, name: str, said: _Sentences) -> pd.Series:
-    column = table.columns[name]
-    seconds = pd.to_numeric(column, errors="coerce").astype(np.float64)
-    if seconds.abs().median() > 1e11:  # as seconds, after the year 5000
-        seconds /= 1000
-    other = seconds.isna()
+    """Return a column of times in seconds since 1970, all of which must be in one unit."""
+    column = _known(table.columns[name])[0]
+    number = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    unit = np.searchsorted([1e11, 1e14, 1e17], np.abs(number))  # of seconds: after the year 5000
+    seconds = pd.Series(number / np.array([*UNITS.values()])[unit], index=column.index)
+    other = np.isnan(number)
     dates = pd.to_datetime(column[other], errors="coerce", utc=True, format="ISO8601")
     seconds[other] = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    unit = np.where(other, len(UNITS), unit)
+    kinds = np.bincount(unit[number != 0], minlength=len(UNITS) + 1)
+    told = [f"{n:,} in {kind}" for kind, n in zip([*UNITS, "dates"], kinds, strict=True) if n]
     bad = ~np.isfinite(seconds.to_numpy())
-    if bad.any():
-        first = int(np.argmax(bad))
-        row = first + 1
-        for skipped in table.broken:  # in the order of the file
-            row += skipped <= row
-        said.fatal.append(
-            f"{table.path} has {int(bad.sum())} values of {name} that are no time, first "
-            f"{column.iloc[first]!r} in data row {row}: give seconds since 1970 or ISO 8601"
-        )
+    outside = ~bad & ~seconds.between(0, LATEST, inclusive="left").to_numpy()
+    for fault, what in ((bad, "no time"), (outside, "before 1970 or after 2099")):
+        if fault.any():
+            first = int(np.argmax(fault))
+            said.fatal.append(
+                f"{table.path} has {int(fault.sum()):,} values of {name} that are {what}, first "
+                f"{column.iloc[first]!r} in data row {table.row(first)}: give seconds since "
+                "1970 or ISO 8601"
+            )
+    if len(told) > 1 and not bad.any():
+        said.fatal.append(f"{table.path} has times of several units in {name} ({', '.join(told)}): "
+                          "give all in one")  # fmt: skip
     return seconds
 
 
@@ -175,43 +258,43 @@ def _items(table: Table, said: _Sentences) -> pd.DataFrame | None:
     key, title = _column(table, ITEM, said), _column(table, TITLE)
     if key is None:
         return None
-    columns = _with_keys(table, table.columns, [key], said)
+    known = {name: _known(table.columns[name]) for name in table.columns if name != key}
+    columns = pd.DataFrame({key: _ids(table, key, said)} | {n: of for n, (of, _) in known.items()})
+    columns = _with_keys(table, columns, [key], said)
+    texts = [name for name in known if _is_text(name, columns[name])]
+    if other := ", ".join(name for name in known if name not in texts):
+        said.notes.append(
+            f"{table.path.name}: the text is made of {', '.join(texts) or 'no column'}; without "
+            f"words, or further ids: {other}"
+        )
+    if told := ", ".join(f"{n:,} in {name}" for name, (_, n) in known.items() if n):
+        said.notes.append(f"{table.path.name} has marks of missing values, such as nan: {told}")
     text = pd.Series("", index=columns.index, dtype="str")
-    for name in columns:
-        if name != key and _is_text(table, name):
-            part = clean_texts(columns[name])
-            text = text + part.where((text == "") | (part == ""), ". " + part)
+    for name in texts:
+        part = clean_texts(columns[name])
+        text = text + part.where((text == "") | (part == ""), ". " + part)
     rows = pd.DataFrame({"key": columns[key], "text": text})
     if title:
         rows["title"] = clean_texts(columns[title])
     if duplicates := int(rows.duplicated("key").sum()):
         again = _number_of(duplicates, "item")
-        said.notes.append(f"{table.path} describes {again} again: the longest text is kept")
+        said.notes.append(f"{table.path.name} describes {again} again: the longest text is kept")
     return rows
 
 
-def _is_text(table: Table, name: str) -> bool:
-    if name in table.kinds:
-        return table.kinds[name] == "text"
-    values = table.columns[name]
-    values = values[values != ""]
-    another_id = name.lower() == "id" or name.lower().endswith(("_id", "asin"))
-    numbers = values.str.fullmatch(_NUMBER).all()
-    return not another_id and not numbers and not values.str.fullmatch(_ADDRESS).all()
+def _is_text(name: str, values: pd.Series) -> bool:
+    plain = name.lower()
+    further_id = plain in ("", "id") or plain.endswith(("_id", "asin"))
+    index = plain.startswith(("unnamed:", "__index_level_"))  # as pandas writes it
+    return not (further_id or index or all(map(_NO_WORDS.fullmatch, values.unique())))
 
 
 def _with_keys(table: Table, rows: pd.DataFrame, keys: list[str], said: _Sentences) -> pd.DataFrame:
-    """Return the rows that have their keys, and note what is left out of the table."""
+    """Return the rows that have their keys, and note how many are left out of the table."""
     complete = (rows[keys] != "").all(axis=1)
     if empty := int((~complete).sum()):
         said.notes.append(
-            f"{table.path} has {_number_of(empty, 'row')} without a user or an item: left out"
-        )
-    if table.broken:
-        row, fault = next(iter(table.broken.items()))
-        said.notes.append(
-            f"{table.path} has {_number_of(len(table.broken), 'row')} of another length, first "
-            f"data row {row} with {fault}: left out"
+            f"{table.path.name} has {_number_of(empty, 'row')} without a user or an item: left out"
         )
     return rows[complete]
 

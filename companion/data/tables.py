@@ -1,11 +1,14 @@
 """Tables in files: CSV, TSV, Parquet and RecBole's atomic files (``.inter``, ``.item``).
 
-Every column is read as text, with "" where a value is missing.
+Every column is read as text, with "" where a value is missing, so that the same table in any of
+these forms is the same table here. A row of TSV or RecBole is one line; a field of CSV may go over
+several in quotes. Quotes around a whole field of TSV, as pandas and R write them, are removed.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,20 +17,29 @@ import pandas as pd
 
 from lib.core import InputError, first_line
 
-_KINDS = {"token_seq": "text", "float": "number", "float_seq": "number"}  # of RecBole's types
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 class Table(NamedTuple):
-    """The columns of a file, as text, and the rows that could not be read.
+    """The columns of a file, as text, and what could not be read.
 
-    ``kinds`` is "text" or "number" for the columns whose type the file states. ``broken`` maps
-    the number of a data row (from 1) to what is wrong with it; such rows are left out.
+    ``broken`` maps the number of a data row (from 1) to what is wrong with it, ``unread`` the name
+    of a column to its type, which is none of text; both are left out. ``notes`` are sentences on
+    these, and on quotation marks that may not mean what they do here.
     """
 
     path: Path
     columns: pd.DataFrame
-    kinds: dict[str, str]
     broken: dict[int, str]
+    unread: dict[str, str]
+    notes: list[str]
+
+    def row(self, position: int) -> int:
+        """Return the number in the file, from 1, of the data row at a position, from 0."""
+        row = position + 1
+        for skipped in self.broken:  # in the order of the file
+            row += skipped <= row
+        return row
 
 
 def read_table(path: Path) -> Table:
@@ -59,58 +71,97 @@ def _read_text(path: Path) -> Table:
     from pyarrow import csv as arrow_csv
 
     text = decoded(path).lstrip("\r\n")  # an empty first line is no header
-    quoted = path.suffix in (".csv", ".tsv")  # RecBole's files have no quotes
-    comma = "," if path.suffix == ".csv" else "\t"
+    commas = path.suffix == ".csv"
     first = text.partition("\n")[0].rstrip("\r")
-    header = next(csv.reader([first], delimiter=comma), []) if quoted else first.split(comma)
-    names = _names(path, header)
+    header = next(csv.reader([first]), []) if commas else map(_unquoted, first.split("\t"))
+    # RecBole appends a column's type to its name
+    atomic = path.suffix in (".inter", ".item")
+    names = _names(path, (name.partition(":")[0] if atomic else name for name in header))
     broken: dict[int, str] = {}
+    swallowed: dict[int, int] = {}  # lines
 
     def skip(row: Any) -> str:
         broken[row.number - 1] = f"{row.actual_columns} fields instead of {row.expected_columns}"
+        if commas and (lines := row.text.rstrip("\r\n").count("\n")):
+            swallowed[row.number - 1] = lines
         return "skip"
 
     read = arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1)
-    parse = arrow_csv.ParseOptions(delimiter=comma, invalid_row_handler=skip)
-    parse.quote_char, parse.newlines_in_values = quoted and '"', quoted
+    parse = arrow_csv.ParseOptions(invalid_row_handler=skip, delimiter="," if commas else "\t")
+    parse.quote_char, parse.newlines_in_values = commas and '"', commas
     texts = dict.fromkeys(names, pa.string())
     convert = arrow_csv.ConvertOptions(column_types=texts, strings_can_be_null=False)
-    table = arrow_csv.read_csv(pa.BufferReader(text.encode()), read, parse, convert)
-    types = (name.partition(":")[2] for name in header)
-    kinds = {name: _KINDS[t] for name, t in zip(names, types, strict=True) if t in _KINDS}
-    return Table(path, table.to_pandas(), kinds, broken)
+    columns = arrow_csv.read_csv(pa.BufferReader(text.encode()), read, parse, convert).to_pandas()
+    if swallowed:
+        row, lines = next(iter(swallowed.items()))
+        raise InputError(
+            f"{path} has a quotation mark in data row {row} that is not closed, so that it would "
+            f"swallow {lines:,} line{'' if lines == 1 else 's'}: close it, or double it"
+        )
+    notes = []
+    if broken:
+        row, fault = next(iter(broken.items()))
+        many = f"{len(broken):,} row{'' if len(broken) == 1 else 's'}"
+        notes.append(f"{many} of another length, first data row {row} with {fault}: left out")
+    table = Table(path, columns, broken, {}, notes)
+    if '"' not in text:
+        return table
+    if commas:
+        odd, what = _has_line_break, "over several lines: see that quotation marks are closed"
+    else:
+        odd, what = _has_open_quote, "with a quotation mark that is not closed: kept, as one line"
+    rows = columns.map(odd).any(axis=1).to_numpy(bool)
+    if rows.any():
+        notes.append(f"{rows.sum():,} rows, first data row {table.row(int(rows.argmax()))}, {what}")
+    return table if commas else table._replace(columns=columns.map(_unquoted))
+
+
+def _has_line_break(field: str) -> bool:
+    return "\n" in field
+
+
+def _has_open_quote(field: str) -> bool:
+    return field.startswith('"') and not _QUOTED.fullmatch(field)
+
+
+def _unquoted(field: str) -> str:
+    return field[1:-1].replace('""', '"') if _QUOTED.fullmatch(field) else field
 
 
 def _read_parquet(path: Path) -> Table:
     import pyarrow as pa
-    import pyarrow.compute as pc
     from pyarrow import parquet
 
-    table = parquet.read_table(path)
-    columns, kinds = {}, {}
-    for name, column in zip(_names(path, table.column_names), table.columns, strict=True):
+    whole = parquet.read_table(path)
+    table = Table(path, pd.DataFrame(index=range(whole.num_rows)), {}, {}, [])
+    for name, column in zip(_names(path, whole.column_names), whole.columns, strict=True):
         kind = column.type
-        if pa.types.is_list(kind) and _is_string(kind.value_type):
-            column = pc.binary_join(column.cast(pa.list_(pa.string())), ", ")
-        elif pa.types.is_nested(kind) or pa.types.is_binary(kind):
-            continue
-        elif not _is_string(kind):
-            kinds[name] = "number"
-        columns[name] = column.cast(pa.string()).fill_null("").to_pandas()
-    return Table(path, pd.DataFrame(columns), kinds, {})
+        try:
+            if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+                values = pd.Series(map(_joined, column.to_pylist()), dtype="str")
+            else:
+                values = column.cast(pa.string()).fill_null("").to_pandas()
+            table.columns[name] = values
+        except (ValueError, NotImplementedError):  # pyarrow's too: bytes, structs, maps
+            table.unread[name] = str(kind)
+            table.notes.append(f"column {name} of type {kind}, which is no text: left out")
+    return table
 
 
-def _is_string(kind: Any) -> bool:
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+def _joined(value: object) -> str:
+    """Return a value of a nested column as text, that of a list with commas."""
+    if isinstance(value, dict | tuple):
+        raise ValueError("a struct or a map is no text")
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(_joined, value)))
+    if isinstance(value, bytes):
+        return value.decode()
+    return "" if value is None else str(value)
 
 
 def _names(path: Path, header: Iterable[str]) -> list[str]:
-    """Return the names of columns, without the types that RecBole appends to them."""
-    names = [name.partition(":")[0].strip() for name in header]
+    """Return the names of columns without the blanks around them; each must be there once."""
+    names = [name.strip() for name in header]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{path} has the column {min(twice)!r} twice: rename one of them")
     return names

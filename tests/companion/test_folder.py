@@ -1,17 +1,21 @@
 """A directory of one's own: every format gives the same dataset, and every fault is named."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from companion import data
 from companion.__main__ import main
 from companion.data import folder
 from lib.core import InputError
+from lib.dataset import Dataset
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -33,6 +37,10 @@ ITEMS = pd.DataFrame(
         "poster": "https://example.org/x.jpg",
         "imdb_id": [f"tt{n}" for n in range(N_ITEMS)],
     }
+)
+LEFT_OUT = (
+    "note: items.csv: the text is made of title, genres; without words, or further ids: year, "
+    "poster, imdb_id"
 )
 ATOMIC = {
     "user_id": "user_id:token",
@@ -61,7 +69,8 @@ def write(
         elif form == "atomic":
             suffix = "inter" if stem == "interactions" else "item"
             path = place / f"{stem}.{suffix}"
-            table.rename(columns=ATOMIC).to_csv(path, sep="\t", index=False)
+            typed = {name: ATOMIC.get(name, f"{name}:token") for name in table}
+            table.rename(columns=typed).to_csv(path, sep="\t", index=False)
         else:
             comma = "\t" if form == "tsv" else ","
             table.to_csv(place / f"{stem}.{form}", sep=comma, index=False)
@@ -70,7 +79,7 @@ def write(
 
 def test_a_folder_in_order(tmp_path: Path) -> None:
     place = write(tmp_path / "mine")
-    assert folder.validate(place) == []
+    assert folder.validate(place) == [LEFT_OUT]
     dataset = data.load(str(place))
     assert dataset.name == "mine"
     assert dataset.items["key"].tolist() == [str(n) for n in range(95, 95 + N_ITEMS)]
@@ -222,16 +231,18 @@ def test_two_formats_a_doubled_column_and_no_folder_are_named(tmp_path: Path) ->
 
 def test_text_with_commas_quotes_and_lines_survives(tmp_path: Path) -> None:
     items = ITEMS[["item_id"]].assign(title='A "quoted", long\nstory\t7"')
-    for form in ("csv", "tsv", "parquet"):
-        dataset = data.load(str(write(tmp_path / form, items=items, form=form)))
-        assert dataset.items["text"][0] == 'A "quoted", long story 7"'
+    for form in ("csv", "parquet"):
+        place = write(tmp_path / form, items=items, form=form)
+        assert data.load(str(place)).items["text"][0] == 'A "quoted", long story 7"'
+    (note,) = folder.validate(tmp_path / "csv")
+    assert "9 rows, first data row 1, over several lines" in note
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     place = write(tmp_path / "a")
     path = place / "interactions.csv"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert folder.validate(place) == []
+    assert folder.validate(place) == [LEFT_OUT]
 
 
 @pytest.mark.parametrize("form", ["csv", "atomic"])
@@ -258,12 +269,12 @@ def test_a_column_without_its_name_hides_no_other_fault(tmp_path: Path) -> None:
         for word in ("no column user", "first 'yesterday'", "2 items of the interactions")
         if not any(word in problem for problem in problems)
     ] == []
-    assert len(problems) == 3
+    assert len(problems) == 4 and problems[-1] == LEFT_OUT
 
 
 def test_too_few_interactions_are_told_beside_other_faults(tmp_path: Path) -> None:
     problems = folder.validate(write(tmp_path / "a", INTERACTIONS.iloc[:20], ITEMS.iloc[1:]))
-    assert len(problems) == 2
+    assert len(problems) == 3 and problems[-1] == LEFT_OUT
     assert "no user is left" in problems[1]
 
 
@@ -283,3 +294,209 @@ def test_a_parquet_column_whose_name_is_no_text_is_refused(tmp_path, capsys):
     (tmp_path / "interactions.parquet").write_bytes(spoilt)
     assert main(["validate", str(tmp_path)]) == 2
     assert "cannot be read as parquet ('utf-8' codec" in capsys.readouterr().err
+
+
+def loaded(place: Path, interactions: pd.DataFrame = INTERACTIONS, **written: Any) -> Dataset:
+    return data.load(str(write(place, interactions, **written)))
+
+
+# what a TSV can hold: no line feed or tab
+WORDS = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=8)
+ODD = st.sampled_from(
+    ["", "nan", "N/A", " — ", "u1 ", "u1", "e\u0301", "\u00e9", "1.0", "1", '"', '""']
+)
+NAMED = WORDS | ODD
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.DataFrame]:
+    n = draw(st.integers(2, 6))
+    ids = draw(st.lists(NAMED, min_size=n, max_size=n) | st.just([f"{x}.0" for x in range(n)]))
+
+    def column(values: st.SearchStrategy[Any]) -> list[Any]:
+        return draw(st.lists(values, min_size=n, max_size=n))
+
+    days = st.datetimes(pd.Timestamp("1900").to_pydatetime(), pd.Timestamp("2200").to_pydatetime())
+    items = pd.DataFrame({
+        "item_id": ids, "title": column(NAMED), "price": column(st.floats(width=32)),
+        "year": column(st.integers(-9, 9999)), "adult": column(st.booleans()),
+        "released": pd.Series(column(days)).astype("datetime64[ms]"), "words": column(NAMED),
+    })  # fmt: skip
+    pairs = draw(st.lists(st.tuples(NAMED, st.sampled_from(ids), st.integers(0, 4 * 10**9)),
+                          min_size=1, max_size=12))  # fmt: skip
+    return pd.DataFrame(pairs, columns=["user_id", "item_id", "timestamp"]), items
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(tables())
+def test_a_random_table_is_the_same_dataset_in_every_form(
+    tmp_path_factory: pytest.TempPathFactory, written: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    place = tmp_path_factory.mktemp("forms")
+    found = {}
+    for form in ("csv", "tsv", "parquet", "atomic"):
+        write(place / form, *written, form)
+        try:
+            dataset = data.load(place / form, k_core=0, split="temporal")
+            found[form] = (dataset.digest, dataset.card["before"], dataset.card["removed"])
+        except InputError as fault:
+            found[form] = str(fault).replace(str(place / form), "")
+    assert len(set(map(str, found.values()))) == 1, found
+
+
+@pytest.mark.parametrize("mark", ["nan", "NaN", " N/A", "None", "—", "-", "<NA>", "null", ""])
+def test_a_mark_of_a_missing_value_is_no_text_and_no_id(tmp_path: Path, mark: str) -> None:
+    titles = ITEMS.assign(title=[mark, *ITEMS["title"][1:]], genres=mark, year=[mark, *range(8)])
+    users = INTERACTIONS["user_id"].astype(str).where(INTERACTIONS["user_id"] > 1, mark)
+    place = write(tmp_path / "a", INTERACTIONS.assign(user_id=users), titles)
+    dataset = data.load(place)
+    assert dataset.items["text"][:2].tolist() == ["", "Film 1 & more"]
+    assert (dataset.n_users, dataset.card["removed"]["broken rows"]) == (N_USERS - 1, 6)
+    told = " ".join(folder.validate(place))
+    assert "6 rows without a user or an item" in told and "1 item without text" in told
+    marks = "such as nan: 1 in title, 1 in year, 9 in genres"
+    assert (marks in told) == bool(mark)
+
+
+def test_ids_are_trimmed_composed_and_whole_and_the_notes_count_them(tmp_path: Path) -> None:
+    names = INTERACTIONS["user_id"].map("é{}".format)
+    expected = loaded(tmp_path / "a", INTERACTIONS.assign(user_id=names))
+    odd = names.where(np.arange(len(names)) % 6 != 1, " " + names + "\u00a0")
+    odd = odd.where(np.arange(len(names)) % 6 != 2, names.str.normalize("NFD"))
+    floats = INTERACTIONS.assign(user_id=odd, item_id=INTERACTIONS["item_id"].astype(float))
+    assert loaded(tmp_path / "b", floats).digest == expected.digest
+    assert folder.validate(tmp_path / "b")[:2] == [
+        "note: interactions.csv, user_id: 12 ids trimmed, 12 ids brought to Unicode's form NFC; "
+        "24 ids then the same as another",
+        "note: interactions.csv, item_id: 9 ids written as 1.0 read as 1",
+    ]
+    assert loaded(tmp_path / "c", floats, form="parquet").digest == expected.digest
+
+
+def test_a_number_among_other_ids_stays_as_it_is_written(tmp_path: Path) -> None:
+    table = INTERACTIONS.assign(user_id=INTERACTIONS["user_id"].map("v{}.0".format))
+    table.loc[:5, "user_id"] = "1.0"
+    assert loaded(tmp_path / "a", table).n_users == N_USERS
+    assert folder.validate(tmp_path / "a") == [LEFT_OUT]
+
+
+def test_long_ids_that_were_floats_are_refused(tmp_path: Path) -> None:
+    table = INTERACTIONS.assign(user_id=INTERACTIONS["user_id"] * 1.0e17 + 12345.0)
+    for form in ("csv", "parquet"):
+        with pytest.raises(InputError, match="saved as floats"):
+            loaded(tmp_path / form, table, form=form)
+    whole = INTERACTIONS.assign(user_id=INTERACTIONS["user_id"] + 10**17)
+    assert loaded(tmp_path / "whole", whole).n_users == N_USERS
+
+
+@pytest.mark.parametrize(
+    ("values", "is_text"),
+    [
+        (["—", "1.99", "$2", "1,000.50 €", "12%", "nan"], False),
+        (["2001-01-31", "2001-01-31T10:00:00Z", "31/01/2001", "01-Jan-1995", "10:30"], False),
+        (["True", "false", "yes", "N"], False),
+        (["http://a.b/c", "", "www.a.b"], False),
+        (["[1, 2]", "0.5 1e-05 inf"], False),
+        (["1.99", "free"], True),
+        (["May be", "1 May", "2001: A Space Odyssey"], True),
+        (["七人の侍", "8½"], True),
+    ],
+)
+def test_a_column_without_words_is_no_text(
+    tmp_path: Path, values: list[str], is_text: bool
+) -> None:
+    items = ITEMS[["item_id", "title"]].assign(more=(values * N_ITEMS)[:N_ITEMS])
+    text = loaded(tmp_path / "a", items=items).items["text"]
+    assert text.str.contains(". ", regex=False).any() == is_text
+    left_out = "items.csv: the text is made of title; without words, or further ids: more"
+    assert (f"note: {left_out}" in folder.validate(tmp_path / "a")) != is_text
+
+
+def test_no_quotation_mark_swallows_rows(tmp_path: Path) -> None:
+    expected = loaded(tmp_path / "tsv", form="tsv")
+    path = tmp_path / "tsv" / "interactions.tsv"
+    lines = path.read_text().splitlines()
+    lines[1:7] = ['"' + line for line in lines[1:7]]  # the user "1 instead of 1
+    path.write_text("\n".join(lines))
+    dataset = data.load(tmp_path / "tsv")
+    assert dataset.card["after"] == expected.card["after"]
+    assert "6 rows, first data row 1, with a quotation" in " ".join(folder.validate(path.parent))
+    write(tmp_path / "csv")
+    path = tmp_path / "csv" / "interactions.csv"
+    whole = path.read_text()
+    for row, told in ((70, "in data row 70 that is not closed, so that it would swallow 2 lines"),
+                      (10, "line break inside item_id in data row 10")):  # fmt: skip
+        lines = whole.splitlines()
+        lines[row] = lines[row].replace(",", ',"', 1)
+        if row == 10:
+            lines[row + 1] = '",'.join(lines[row + 1].rsplit(",", 1))
+        path.write_text("\n".join(lines))
+        with pytest.raises(InputError, match=told):
+            data.load(path.parent)
+
+
+def test_times_have_one_unit_and_lie_between_1970_and_2100(tmp_path: Path) -> None:
+    whole = INTERACTIONS["timestamp"].round().astype(int)
+    dataset = loaded(tmp_path / "a", INTERACTIONS.assign(timestamp=whole))
+    assert dataset.card["times"] == "2014-05-13 to 2014-05-13"
+    for unit in (10**3, 10**6, 10**9):
+        table = INTERACTIONS.assign(timestamp=whole * unit)
+        assert loaded(tmp_path / str(unit), table).digest == dataset.digest
+    mixed = whole.where(whole.index >= 20, whole * 1000)
+    dates = whole.astype(str).where(whole.index >= 20, "2014-05-13")
+    for name, times, told in (
+        ("b", mixed, "52 in seconds, 20 in milliseconds"),
+        ("c", dates, "52 in seconds, 20 in dates"),
+        ("d", whole.where(whole.index != 3, -1), "1 values of timestamp that are before 1970"),
+        ("e", whole.where(whole.index != 3, 5 * 10**9), "in data row 4: give seconds since 1970"),
+    ):
+        with pytest.raises(InputError, match=told):
+            loaded(tmp_path / name, INTERACTIONS.assign(timestamp=times))
+    assert loaded(tmp_path / "f", INTERACTIONS.assign(timestamp="nan")).times is None
+    assert "there are no times" in folder.validate(tmp_path / "f")[0]
+
+
+def test_a_colon_is_part_of_a_name_but_in_recboles_files(tmp_path: Path) -> None:
+    items = pd.DataFrame({"item_id": ITEMS["item_id"], "title:en": "hello", "title:fr": "salut"})
+    for form in ("csv", "tsv", "parquet"):
+        assert loaded(tmp_path / form, items=items, form=form).items["text"][0] == "hello. salut"
+
+
+PARQUET = {
+    "string_view": pa.array(["a", None, *"cdefghi"], pa.string_view()),
+    "large_string": pa.array(["a", None, *"cdefghi"], pa.large_string()),
+    "bytes": pa.array([b"a", None, *(c.encode() for c in "cdefghi")]),
+    "list": pa.array([["a", None], None, *([c] for c in "cdefghi")]),
+    "large_list": pa.array([["a"], [], *([c] for c in "cdefghi")], pa.large_list(pa.string())),
+    "fixed": pa.array([["a"], None, *([c] for c in "cdefghi")], pa.list_(pa.string(), 1)),
+    "lists of lists": pa.array([[["a"], []], None, *([[c]] for c in "cdefghi")]),
+    "category": pa.array(["a", None, *"cdefghi"]).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("kind", PARQUET)
+def test_every_kind_of_text_in_parquet_is_read(tmp_path: Path, kind: str) -> None:
+    place = write(tmp_path / "a", items=None)
+    ids = pa.array(ITEMS["item_id"])
+    parquet.write_table(pa.table({"item_id": ids, "title": PARQUET[kind]}), place / "items.parquet")
+    assert data.load(place).items["text"].tolist() == ["a", "", *"cdefghi"]
+
+
+def test_what_parquet_holds_that_is_no_text_is_named(tmp_path: Path) -> None:
+    place = write(tmp_path / "a", items=None)
+    ids, struct = pa.array(ITEMS["item_id"]), pa.array([{"x": 1}] * N_ITEMS)
+    image = pa.array([b"\xff\xd8"] * N_ITEMS)
+    columns = {"item_id": ids, "title": pa.array(list("abcdefghi")), "image": image, "more": struct}
+    parquet.write_table(pa.table(columns), place / "items.parquet")
+    assert folder.validate(place) == [
+        "note: items.parquet: column image of type binary, which is no text: left out",
+        "note: items.parquet: column more of type struct<x: int64>, which is no text: left out",
+    ]
+    parquet.write_table(pa.table(columns | {"item_id": struct}), place / "items.parquet")
+    with pytest.raises(InputError, match="item_id of type struct"):
+        data.load(place)
+
+
+def test_the_notes_stand_on_the_card(tmp_path: Path) -> None:
+    place = write(tmp_path / "a")
+    assert data.load(place).card["notes"] == [LEFT_OUT.removeprefix("note: ")]
