@@ -87,17 +87,26 @@ def _values(parameters: list[str] | None) -> dict[str, Any]:
 @app.command("validate")
 def _validate(
     directory: Annotated[str, typer.Argument(help="a folder with your own data")],
+    k: Annotated[int, typer.Option(min=1, help="length of the lists of the verdicts")] = 20,
 ) -> None:
-    """Name every fault of your own dataset."""
+    """Name every fault of your own dataset, what is read otherwise, and what it cannot tell."""
+    from companion import data, testable
     from companion.data import folder
 
     said = folder.validate(directory)
     faults = [sentence for sentence in said if not sentence.startswith("note")]
-    for sentence in said:
-        if sentence not in faults:
-            print(sentence)
+    for note in said[len(faults) :]:
+        print(note)
     if faults:
         raise InputError("\n".join(faults))
+    dataset = data.load(directory)
+    times, cut = dataset.card.get("times"), testable.cut_texts(dataset)
+    notes = [f"removed: {rows:,} {why}" for why, rows in dataset.card["removed"].items() if rows]
+    notes += [f"times from {times}"] if times else []
+    notes += [cut] if cut else []
+    for why, findings in testable.reasons(dataset, k).items():
+        notes.append(f"not testable here: {', '.join(findings)}: {why}")
+    print(*(f"note: {note}\n" for note in notes), sep="", end="")
     print(f"{directory} can be used: make book DATASETS={shlex.quote(directory)}")
 
 

@@ -12,8 +12,9 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
+from companion import testable
 from companion.data import load
 from companion.execute import refuse_unknown
 from companion.scoreboard import MARKS, RECORD
@@ -33,6 +35,7 @@ STANDARD: dict[str, type] = {
     "dataset": str, "split": str, "seed": int, "seeds": int, "k": int, "encoder": str,
     "device": str,
 }  # fmt: skip
+USUAL_K = 20  # of workflow.yml
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
 
 
@@ -49,9 +52,17 @@ class Page:
         """The dataset, loaded once."""
         return load(self.parameters["dataset"], split=self.parameters["split"])
 
+    def untestable(self, finding: str) -> str | None:
+        """Return why a finding cannot be judged on this page, None where it can."""
+        return testable.untestable(
+            self.dataset, self.parameters["k"], finding, self.parameters["encoder"]
+        )
+
     def judge(self, claim_id: str, measures: Mapping[str, Estimate]) -> claims.Verdict:
         """Judge a claim, show its measures, and leave a record in the notebook."""
         verdict = claims.judge(claim_id, measures)
+        if reason := self.untestable(claim_id):
+            verdict = replace(verdict, word=claims.UNTESTABLE, reason=reason)
         # lists, not a dictionary: two measures may be described in the same words
         words = [verdict.claim.measures[name] for name in measures]
         values = [interval(value) for value in measures.values()]
@@ -79,7 +90,8 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
     """Check a notebook's parameters and return its page.
 
     ``chapter`` is the notebook's name, such as "03-agreement"; ``namespace`` its ``globals()``, in
-    the first cell after the parameters; ``extra`` further parameters by name and type.
+    the first cell after the parameters; ``extra`` further parameters by name and type. Where none
+    of the chapter's findings can be judged on the data, the page says so and ends here.
     """
     accepted = STANDARD | extra
     refuse_unknown(chapter, _assigned(namespace), accepted)
@@ -94,12 +106,31 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
             "from 1 to 100"
         )
     page = Page(chapter, p)
-    if not 1 <= p["k"] <= page.dataset.n_items:
+    # the usual k is accepted on any data: what it is too long for is not testable there
+    if not 1 <= p["k"] <= max(page.dataset.n_items, USUAL_K):
         raise InputError(
             f"k = {p['k']} was given; dataset {page.dataset.name!r} accepts 1 to "
             f"{page.dataset.n_items} (its number of items)"
         )
+    wanted = testable.findings(chapter)
+    if wanted and all(map(page.untestable, wanted)):
+        _end(page, wanted)
     return page
+
+
+def _end(page: Page, wanted: Sequence[str]) -> None:
+    """Show why none of the findings can be judged, and end the notebook without a failure."""
+    why = html.escape(str(page.untestable(wanted[0])))
+    shown = [stands_for(page), HTML(f"<p>Nothing on this page can be computed here: {why}.</p>")]
+    for claim in (claims.load()[finding] for finding in wanted):
+        display(*shown, claim_box(claim.id))  # type: ignore[no-untyped-call]
+        shown = []
+        if claim.chapter == page.chapter:
+            nothing = Estimate(math.nan, math.nan, math.nan, 0)
+            shown = [verdict_box(page.judge(claim.id, dict.fromkeys(claim.measures, nothing)))]
+    display(*shown, colophon(page))  # type: ignore[no-untyped-call]
+    warnings.filterwarnings("ignore", message="To exit: use")  # IPython's
+    raise SystemExit(0)  # which papermill takes for the end of a notebook
 
 
 def _assigned(namespace: Mapping[str, Any]) -> set[str]:
@@ -193,8 +224,13 @@ def stands_for(page: Page) -> HTML:
     return HTML(f"<p>{' '.join(notes)}</p>")
 
 
-def card_table(card: Mapping[str, Any]) -> str:
-    """Return a dataset's card as an HTML table: origin, licence, counts, digests."""
+def card_table(page: Page) -> str:
+    """Return a dataset's card as an HTML table: origin, licence, counts, digests, what is cut."""
+    p, card = page.parameters, dict(page.dataset.card)
+    if cut := testable.cut_texts(page.dataset, p["encoder"]):
+        card["encoder"] = cut
+    if left_out := testable.reasons(page.dataset, p["k"], p["encoder"]):
+        card["not_testable_here"] = {", ".join(ids): why for why, ids in left_out.items()}
     return _table("Data card", {name.replace("_", " "): _text(v) for name, v in card.items()})
 
 

@@ -241,8 +241,12 @@ def normalise(notebook: NotebookNode, name: str) -> None:
         for tag in FOLDED.keys() & set(tags):
             cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = FOLDED[tag]
         if cell.cell_type == "code":
-            # Progress bars and their seconds were shown while the chapter ran.
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            # Progress bars and their seconds were shown while the chapter ran; a chapter without a
+            # finding that can be judged ends itself.
+            cell.outputs = [
+                output for output in cell.outputs
+                if output.get("name") != "stderr" and output.get("ename") != "SystemExit"
+            ]  # fmt: skip
             for data in (output.get("data", {}) for output in cell.outputs):
                 texts = {kind: text for kind, text in data.items() if kind.startswith("text/")}
                 data.update({kind: _stable(text, number) for kind, text in texts.items()})

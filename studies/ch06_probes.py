@@ -105,13 +105,14 @@ def probe_table(
     audience = Audience(v.users, data.test, data.seen) if users else None
     ordered = three[0].split
     arrays = (v.target, *(one.predicted for one in three), ordered.train, ordered.test)
+    k = min(run.k, len(ordered.test) - 1)  # neighbours among few held-out items
     key = {
-        "dataset": data.name, "model": name, "seed": v.seed, "split": split.name, "k": run.k,
+        "dataset": data.name, "model": name, "seed": v.seed, "split": split.name, "k": k,
         "data": cache.digest(*arrays, *(audience or ())), "code": cache.code_version(probes),
     }  # fmt: skip
 
     def make() -> cache.Value:
-        return {"rows": probes.bounded(*three, audience=audience, k=run.k, seed=v.seed)}
+        return {"rows": probes.bounded(*three, audience=audience, k=k, seed=v.seed)}
 
     table: pd.DataFrame = cache.cached("probe", key, make)["rows"]
     table.insert(0, "seed", v.seed)

@@ -15,7 +15,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from companion import chapter, scoreboard
+from companion import chapter, execute, scoreboard
 from companion.execute import parameters
 from companion.site import ROOT
 from lib import claims
@@ -151,9 +151,42 @@ def test_the_data_of_a_figure_comes_back_from_its_link() -> None:
     assert body and base64.b64decode(body[1]).decode() == table.to_csv(index=False)
 
 
-def test_a_card_is_shown_as_text() -> None:
-    shown = chapter.card_table({"origin": "<script>alert(1)</script>", "before": {"users": 1234}})
-    assert "<script>" not in shown and "1,234" in shown
+def test_a_card_is_shown_as_text_with_what_cannot_be_judged(page: chapter.Page) -> None:
+    card = {"origin": "<script>alert(1)</script>", "before": {"users": 1234}, "notes": ["3 ids"]}
+    page.__dict__["dataset"] = replace(page.dataset, card=card)
+    shown = chapter.card_table(page)
+    assert "<script>" not in shown and "1,234" in shown and "3 ids" in shown
+    assert "F6, F7, F7b: a fifth of the 40 items is held out" in shown
+
+
+def test_a_finding_that_cannot_be_judged_says_why_whatever_its_measures(
+    page: chapter.Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.parameters["k"] = 20
+    low, high = Estimate(0.1, 0.09, 0.11, 60), Estimate(0.5, 0.4, 0.6, 60)
+    verdict = page.judge("F2", {"jaccard": low, "seeds": high, "other": high})
+    assert verdict.word == claims.UNTESTABLE and "give a smaller k" in verdict.reason
+
+
+def test_a_chapter_without_a_finding_that_can_be_judged_ends_without_a_failure(
+    tmp_path: Path,
+) -> None:
+    rows = [f"u{u},i{(u + n) % 12},{10**9 + n}" for u in range(20) for n in range(7)]
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "interactions.csv").write_text(
+        "\n".join(["user_id,item_id,timestamp", *rows])
+    )
+    titles = [f"i{n},Film {n}" for n in range(12)]
+    (tmp_path / "few" / "items.csv").write_text("\n".join(["item_id,title", *titles]))
+    for name, found in (("01-data", []), ("04-complementarity", ["F3", "F3b", "F4"])):
+        path = ROOT / "chapters" / f"{name}.ipynb"
+        out = execute.execute(path, str(tmp_path / "few"), {}, tmp_path / "out.ipynb")
+        records = execute.records_of(out, chapter.RECORD)
+        assert [record["claim"] for record in records] == found
+        assert {record["verdict"] for record in records} <= {claims.UNTESTABLE}
+        outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
+        assert not any(o.output_type == "error" for o in outputs)
+        assert "How this page was made" in str(outputs)
 
 
 def test_a_name_is_shown_as_text(page: chapter.Page) -> None:

@@ -6,7 +6,7 @@ import make_template
 import pandas as pd
 import pytest
 
-from companion import data
+from companion import chapter, data, testable
 from companion.__main__ import main
 from companion.data import folder
 from lib.core import InputError
@@ -17,11 +17,12 @@ def test_the_example_passes_the_check_and_loses_nothing(tmp_path: Path, cache_fo
     assert paths == [tmp_path / "mine" / "interactions.csv", tmp_path / "mine" / "items.csv"]
     assert folder.validate(tmp_path / "mine") == []
     loaded = data.load(tmp_path / "mine", split="temporal")
-    assert (loaded.n_users, loaded.n_items) == (60, 40)
+    assert (loaded.n_users, loaded.n_items) == (120, 100)
     rows = make_template.tables()["interactions.csv"]
     assert loaded.train.nnz + loaded.valid.nnz + loaded.test.nnz == len(rows)
     assert loaded.card["text_coverage"] == 1
     assert loaded.items["text"].is_unique
+    assert testable.reasons(loaded, chapter.USUAL_K) == {}
 
 
 def test_the_committed_files_are_those_of_the_script() -> None:

@@ -1,7 +1,8 @@
 """Write the example dataset of ``companion template``: python tests/helpers/make_template.py.
 
-Sixty users choose among forty films, four of each kind and mood. A user likes two kinds and one
-mood, so that both the interactions and the texts tell who likes what.
+A hundred and twenty users choose among a hundred films, four of each kind and mood, some of which
+are better known. A user likes two kinds and one mood, so that both the interactions and the texts
+tell who likes what.
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 FOLDER = Path(__file__).parents[2] / "companion" / "data" / "template"
-USERS, START, DAY = 60, 1_600_000_000, 86_400  # times in seconds
+USERS, START, DAY = 120, 1_600_000_000, 86_400  # times in seconds
 KINDS = {
     "drama": ("family", "a letter that was never sent"),
     "comedy": ("wedding", "two guests who are in the wrong room"),
@@ -18,7 +19,7 @@ KINDS = {
     "mystery": ("lighthouse", "a keeper whose diary ends too early"),
     "science fiction": ("station", "a crew that wakes a year too soon"),
 }
-MOODS = ("quiet", "bright")
+MOODS = ("quiet", "bright", "tender", "restless", "odd")
 SEASONS = ("spring", "summer", "autumn", "winter")
 
 
@@ -37,16 +38,18 @@ def tables() -> dict[str, pd.DataFrame]:
             ],
         }
     )
+    known = rng.lognormal(0, 0.25, len(films))
     rows = []
     for user in range(USERS):
         liked = rng.choice(list(KINDS), 2, replace=False)
         mood = rng.choice(MOODS)
-        weights = np.array([8.0 * (kind in liked) + 4.0 * (m == mood) + 1 for kind, m, _ in films])
+        liking = [8.0 * (kind in liked) + 4.0 * (m == mood) + 1 for kind, m, _ in films]
+        weights = known * liking
         count = int(rng.integers(10, 19))
         chosen = rng.choice(len(films), count, replace=False, p=weights / weights.sum())
         days = np.sort(rng.choice(365, count, replace=False))
         rows += [
-            (f"user-{user:02}", f"film-{film:02}", START + DAY * int(day) + user)
+            (f"user-{user:03}", f"film-{film:02}", START + DAY * int(day) + user)
             for film, day in zip(chosen, days, strict=True)
         ]
     interactions = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])

