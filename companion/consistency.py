@@ -26,19 +26,21 @@ def contradictions(executed: Path, chapters: Path) -> list[str]:
     """Return a sentence for each measure that the audit and a chapter give differently.
 
     Compared are the findings of every dataset's folder under ``executed``, where both pages have
-    the code of ``chapters`` and were asked the same.
+    the code of ``chapters``, trained for as long as that says, and were asked the same.
     """
     found = []
     records = records_in(executed)
     for page in sorted(executed.glob(f"*/{AUDIT}.ipynb")):
-        audit = _audit(page)
-        if audit is None or not _current(page, chapters):
+        audit = next(iter(records_of(page, PROTOCOL)), None)
+        if audit is None or not _as_written(page, audit, chapters):
             continue
         for finding, ours in audit["measures"].items():
             record, other = records.get((finding, page.parent.name), (None, page))
-            if not record or not _current(other, chapters) or not _same_question(audit, record):
+            if not record or not _as_written(other, record, chapters):
                 continue
-            theirs = record["measures"]
+            asked, theirs = record["parameters"], record["measures"]
+            if any(audit["parameters"].get(name) != asked.get(name) for name in ASKED):
+                continue
             found += [
                 f"{finding} on {page.parent.name}: {name} is {ours.get(name)} in {page.stem} and "
                 f"{theirs.get(name)} in {other.stem}; execute both again with the same code."
@@ -48,22 +50,10 @@ def contradictions(executed: Path, chapters: Path) -> list[str]:
     return found
 
 
-def _current(page: Path, chapters: Path) -> bool:
-    """Return whether an executed page has the code cells of its chapter."""
+def _as_written(page: Path, record: dict[str, Any], chapters: Path) -> bool:
+    """Return whether an executed page has its chapter's code, and its number of epochs if any."""
     chapter = chapters / page.name
-    return chapter.is_file() and own_code(code_cells(page)) == own_code(code_cells(chapter))
-
-
-def _audit(page: Path) -> dict[str, Any] | None:
-    """Return the audit's record with the most epochs that its views were trained for by default."""
-    default = re.search(r"^epochs = (\d+)", "\n".join(own_code(code_cells(page))), re.MULTILINE)
-    epochs = int(default[1]) if default else None
-    return next(({**record, "epochs": epochs} for record in records_of(page, PROTOCOL)), None)
-
-
-def _same_question(audit: dict[str, Any], record: dict[str, Any]) -> bool:
-    """Return whether both pages were asked the same, and their views trained for as long."""
-    ours, theirs = audit["parameters"], record["parameters"]
-    views_of = theirs if record["chapter"] == "09-long-tail" else {}  # 06 counts a map's epochs
-    same_epochs = ours.get("epochs") == views_of.get("epochs", audit["epochs"])
-    return same_epochs and all(ours.get(name) == theirs.get(name) for name in ASKED)
+    code = own_code(code_cells(page))
+    default = re.search(r"^epochs = (\d+)", "\n".join(code), re.MULTILINE)
+    same = record["parameters"].get("epochs") == (int(default[1]) if default else None)
+    return same and chapter.is_file() and code == own_code(code_cells(chapter))
