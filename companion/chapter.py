@@ -160,6 +160,13 @@ def interval(value: Estimate) -> str:
     return "–" if math.isnan(value.mean) else f"{value.mean:.4f} {bounds}"
 
 
+def intervals(table: pd.DataFrame, name: str = "mean") -> list[str]:
+    """Return each row's ``interval``, of mean, low and high or of a column and its _low, _high."""
+    bounds = ("low", "high") if f"{name}_low" not in table else (f"{name}_low", f"{name}_high")
+    rows = table[[name, *bounds]].itertuples(index=False)
+    return [interval(Estimate(mean, low, high, 0)) for mean, low, high in rows]
+
+
 def estimates(
     rows: Mapping[str, np.ndarray], k: int, seed: int = 0, **columns: Any
 ) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from companion.chapter import interval
 from lib import cache, probes
-from lib.core import Floats, device_of, matrix
+from lib.core import Floats, at_least_one, device_of, matrix
 from lib.encoders import text
 from lib.probes import Audience, ItemSplit, Recovery, networks
 from lib.stats import Estimate
@@ -39,7 +39,7 @@ LABELS = {"procrustes": "Procrustes", "cca": "CCA"}
 
 def check(run: Run) -> None:
     """Refuse a run whose ``epochs`` or ``wide_items`` are out of bounds."""
-    check_bounds("epochs", run.parameters["epochs"], 1)
+    at_least_one("epochs", run.parameters["epochs"])
     check_bounds("wide_items", run.parameters["wide_items"], 0)
 
 
@@ -62,7 +62,7 @@ class ProbeVectors(NamedTuple):
 def vectors(run: Run, seed: int) -> ProbeVectors:
     """Return the vectors of a training seed of a run."""
     raw = normalize(text.encode(run.dataset, run.encoder), dim=1)
-    view, second = run.view("lightgcn", seed), run.view("lightgcn", run.other(seed))
+    view, second = run.view("lightgcn", seed), run.view("lightgcn", run.second(seed))
     every = (run.view("linear", seed).items, raw, view.items, second.items, view.users)
     projected, raw_text, target, other, users = (matrix(one.numpy()) for one in every)
     return ProbeVectors(seed, {PROJECTED: projected, RAW: raw_text}, target, other, users)

@@ -43,14 +43,14 @@ class TooLargeError(InputError):
 
 
 class ViewSpec(NamedTuple):
-    """A view that methods use: a model and its settings, of a seed or of the run's other seed.
+    """A view that methods use: a model and its settings, of a seed or of its second seed.
 
     ``tuned``: the weight of its auxiliary loss is chosen from ``AUXILIARY_WEIGHTS``.
     """
 
     model: str
     settings: tuple[tuple[str, Any], ...] = ()
-    other: bool = False
+    second: bool = False
     tuned: bool = False
 
 
@@ -134,7 +134,7 @@ SCALES: dict[str, Callable[[Any], np.ndarray]] = {
 
 def methods() -> list[Method]:
     """Return the methods that are compared at one budget."""
-    seeds = (LIGHTGCN, LIGHTGCN._replace(other=True))
+    seeds = (LIGHTGCN, LIGHTGCN._replace(second=True))
     narrow = tuple(spec._replace(settings=(("dimension", 32),)) for spec in seeds)
     three, every = (*BOTH, ViewSpec("svd")), tuple(SINGLES.values())
     return [
@@ -197,7 +197,7 @@ def fitted(run: Run, seed: int, spec: ViewSpec) -> View:
     settings = dict(spec.settings)
     if spec.tuned:
         settings["weight"] = auxiliary_weight(run, spec)
-    return run.view(spec.model, run.other(seed) if spec.other else seed, **settings)
+    return run.view(spec.model, run.second(seed) if spec.second else seed, **settings)
 
 
 def candidates(run: Run, seed: int, spec: ViewSpec, part: Part) -> TopK:

@@ -20,7 +20,7 @@ from lib.metrics import Floats, ndcg, recall
 from lib.views import View
 from studies import ch08_methods
 from studies.ch08_methods import BOTH, LIGHTGCN, TEXT, Method, TooLargeError, ViewSpec, fitted
-from studies.context import Run, check_bounds
+from studies.context import Run
 
 EVERY_SEED = (TEXT, LIGHTGCN, ViewSpec("joint"))
 """Views that every training seed has, as closed forms have, however few the others have."""
@@ -59,11 +59,6 @@ class MethodScores:
         return self.recall[k]
 
 
-def check_epochs(epochs: int) -> None:
-    """Refuse a limit of epochs that trains nothing or for ever."""
-    check_bounds("epochs", epochs, 1, 1000)
-
-
 def lengths(run: Run) -> list[int]:
     """Return the list lengths of the tables: 10, 20 and the run's own."""
     return sorted({k for k in (10, 20, run.k) if k <= run.dataset.n_items})
@@ -97,7 +92,7 @@ def score(
 
 
 def _has_every_seed(method: Method) -> bool:
-    specs = [spec._replace(other=False) for spec in method.views]
+    specs = [spec._replace(second=False) for spec in method.views]
     return all(spec in EVERY_SEED or spec.model in views.SOLVED for spec in specs)
 
 

@@ -3,30 +3,32 @@
 The alignment loss of RLMRec-Con is given more and more weight; weight 0 is the same model without
 alignment. Every measure is a score (``lib.probes.scores``), so that any combination of them has an
 interval: over users for measures of lists, over items for measures of vectors.
-
-A measure of all lists together (coverage, Gini index, overlap) comes as one value per user, too
-(``…_by_user``, n_users): the pseudo-values of the jackknife (Efron and Tibshirani, 1993, ch. 11),
-moved so that their mean is the measure itself. Users resampled with replacement would never cover
-as many items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import entr
-from scipy.stats import rankdata
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from lib import cache
 from lib.core import Floats, generator, matrix
-from lib.diagnostics import effective_rank, gini, intra_list_distance, jaccard, neighbours, novelty
+from lib.diagnostics import (
+    coverage,
+    effective_rank,
+    gini,
+    intra_list_distance,
+    jaccard,
+    neighbours,
+    novelty,
+)
 from lib.encoders import text
-from lib.metrics import Lists, check_items, checked_lists, filled, recall
+from lib.metrics import Lists, recall
 from lib.probes import maps
 from lib.probes.scores import DRAWS, Resampled, Score, estimate, mean, r2
 from lib.probes.splits import random as random_items
@@ -53,76 +55,19 @@ REFERENCES = {
 
 MEASURES = {
     "test recall": "Recall@K, test items",
-    "validation recall": "Recall@20, validation items",
-    "coverage": "share of the items in some list",
-    "Gini index": "0 even, 1 one item only",
     "novelty": "bits",
     "distance in the text": "1 − cosine, text",
-    "distance in the unaligned space": "1 − cosine, weight 0",
-    "overlap of users": "share of K items",
     "effective rank": "dimensions",
-    "neighbours of the text kept": "Jaccard",
     "neighbours of weight 0 kept": "Jaccard",
     "predicted from the text": "held-out R²",
 }
-"""Every measure and its unit: the first eight are of lists, with intervals over users."""
+"""Every measure and its unit: the first three are of lists, with intervals over users."""
 
 _BLOCK = 1 << 22
 """Products of two vector entries held at once, 32 MiB."""
 
 Scores = dict[tuple[str, str, int], Score]
 """By measure, what is measured (a weight as text, or a reference), and training seed."""
-
-
-def coverage_by_user(lists: ArrayLike, n_items: int) -> Floats:
-    """Return the share of the catalogue in some list; a user counts by what no other user has."""
-    checked, exposure = _exposure(lists, n_items)
-    alone = _summed(checked, (exposure == 1) / n_items)
-    return _around(np.count_nonzero(exposure) / n_items, len(checked) * alone)
-
-
-def gini_by_user(lists: ArrayLike, n_items: int) -> Floats:
-    """Return the Gini index of the items' exposure; NaN where nothing is recommended.
-
-    The index is G = Σ (2r − n − 1) x / (n Σ x) over counts x of rank r; a user counts by how much
-    one more of each of its items would move it, ∂G/∂x = (2r − n − 1) / (n Σ x) − G / Σ x, items
-    of equal count sharing the mean of their ranks.
-    """
-    checked, exposure = _exposure(lists, n_items)
-    index, total = gini(checked, n_items), max(int(exposure.sum()), 1)
-    slope = (2 * rankdata(exposure) - n_items - 1) / (n_items * total) - index / total
-    return _around(index, len(checked) * _summed(checked, slope))
-
-
-def overlap_by_user(lists: ArrayLike, n_items: int) -> Floats:
-    """Return how much of a list another user's list holds: the mean |a ∩ b| / |a| over all pairs.
-
-    One minus it is the personalisation of Zhou et al. (PNAS 107(10), 2010). An item that x users
-    have is met x − 1 times in the others' lists, so no pair is formed. Each user is on both sides
-    of a pair: its value stands twice as far from the mean. NaN for an empty list or a single user.
-    """
-    checked, exposure = _exposure(lists, n_items)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        met = _summed(checked, exposure - 1.0) / filled(checked) / (len(checked) - 1.0)
-    return 2 * met - np.nanmean(met) if np.isfinite(met).any() else met
-
-
-def _exposure(lists: ArrayLike, n_items: int) -> tuple[Lists, Floats]:
-    """Return checked lists and how many of them hold each item (n_items)."""
-    checked = checked_lists(lists)
-    check_items(checked, n_items)
-    return checked, np.bincount(checked[checked >= 0], minlength=n_items).astype(np.float64)
-
-
-def _summed(lists: Lists, of_items: Floats) -> Floats:
-    """Return each user's sum of a value of its items (n_users)."""
-    # position −1, where absent items point, is the appended 0
-    summed: Floats = np.append(of_items, 0.0)[lists].sum(axis=1)
-    return summed
-
-
-def _around(value: float, influence: Floats) -> Floats:
-    return value + influence - influence.mean()
 
 
 def effective_ranks(spaces: Sequence[ArrayLike], *, seed: int = 0) -> list[Resampled]:
@@ -168,42 +113,57 @@ def swept_views(run: Run) -> dict[tuple[str, int], View]:
     found: dict[tuple[str, int], View] = {}
     for seed in run.seeds:
         found |= {(str(w), seed): run.view("rlmrec", seed, weight=w) for w in WEIGHTS}
-        found[SECOND, seed] = run.view("rlmrec", run.other(seed), weight=0)
+        found[SECOND, seed] = run.view("rlmrec", run.second(seed), weight=0)
         found[TEXT, seed] = run.view("linear", seed)
         found[FUSED, seed] = even_concat([found[TEXT, seed], found["0", seed]])
     return found
 
 
-def trainings(run: Run) -> pd.DataFrame:
-    """Return the epochs to the best one and its validation score by weight, means over seeds."""
-    names = {"epochs": "epochs to the best", "validation": "validation Recall@20"}
-    infos = {str(w): [view.info for view in run.views("rlmrec", weight=w)] for w in WEIGHTS}
-    means = {w: pd.DataFrame(of)[list(names)].mean() for w, of in infos.items()}
-    return pd.DataFrame(means).T.rename(columns=names).rename_axis("weight").reset_index()
+def catalogue(run: Run, views: dict[tuple[str, int], View]) -> pd.DataFrame:
+    """Return how much of the catalogue lists cover and how long was trained: means over seeds.
+
+    By what is measured: coverage, Gini index, epochs to the best one and its validation score.
+    """
+    rows = []
+    for (what, _), view in views.items():
+        lists, n_items = run.lists_of(view), run.dataset.n_items
+        rows.append({
+            "": what, "coverage": coverage(lists, n_items), "Gini index": gini(lists, n_items),
+            "epochs to the best": view.info.get("epochs"),
+            "validation Recall@20": view.info.get("validation"),
+        })  # fmt: skip
+    return pd.DataFrame(rows).groupby("", sort=False).mean()
 
 
 def scores(run: Run, views: dict[tuple[str, int], View]) -> Scores:
     """Return every measure of every view, and those of lists of the most popular items."""
     raw = normalize(text.encode(run.dataset, run.encoder), dim=1).numpy()
     k = n_neighbours(run.dataset.n_items)
-    near_text = neighbours(raw, k)
-    near = {seed: (near_text, neighbours(views["0", seed].items, k)) for seed in run.seeds}
-    items = [view.items.numpy() for view in views.values()]
-    code = cache.code_version(effective_ranks)
-    ranks = measures.cached_scores(
-        {"dataset": run.dataset.name, "data": cache.digest(*items), "code": code},
-        lambda: {str(i): rank for i, rank in enumerate(effective_ranks(items))},
-    )
+    near = {seed: neighbours(views["0", seed].items, k) for seed in run.seeds}
     popular = {(POPULAR, seed): run.view("popularity", 0) for seed in run.seeds}
     out: Scores = {}
     bar = tqdm((views | popular).items(), desc="measures", unit="view", delay=3, disable=None)
     for (what, seed), view in bar:
-        measured = _of_lists(run, view, raw, views["0", seed].items.numpy())
+        measured = _of_lists(run, view, raw)
         if what != POPULAR:  # its vectors are one number long
             measured |= _of_vectors(view.items.numpy(), raw, near[seed])
         out |= {(measure, what, seed): score for measure, score in measured.items()}
-    by_view = zip(views, ranks.values(), strict=True)
-    return out | {("effective rank", what, seed): rank for (what, seed), rank in by_view}
+    ranks = zip(views, _cached_ranks(run, views.values()), strict=True)
+    return out | {("effective rank", what, seed): rank for (what, seed), rank in ranks}
+
+
+def _cached_ranks(run: Run, views: Iterable[View]) -> list[Resampled]:
+    items = [view.items.numpy() for view in views]
+    key = {"dataset": run.dataset.name, "data": cache.digest(*items),
+           "code": cache.code_version(effective_ranks)}  # fmt: skip
+
+    def make() -> cache.Value:
+        ranks = effective_ranks(items)
+        return {"values": [x.value for x in ranks], "drawn": np.stack([x.drawn for x in ranks])}
+
+    found = cache.cached("score", key, make)
+    pairs = zip(found["values"], found["drawn"], strict=True)
+    return [Resampled(value, drawn, len(items[0])) for value, drawn in pairs]
 
 
 def n_neighbours(n_items: int) -> int:
@@ -211,30 +171,22 @@ def n_neighbours(n_items: int) -> int:
     return max(1, min(20, (n_items - 1) // 10))
 
 
-def _of_lists(run: Run, view: View, raw: np.ndarray, unaligned: np.ndarray) -> dict[str, Score]:
-    """Return the measures of a view's lists; distances by text and by item vectors at weight 0."""
-    data, n_items = run.dataset, run.dataset.n_items
-    test, valid = run.lists_of(view), run.lists_of(view, min(20, n_items), "valid")
-    values = {
-        "test recall": recall(test, data.test),
-        "validation recall": recall(valid, data.valid),
-        "coverage": coverage_by_user(test, n_items),
-        "Gini index": gini_by_user(test, n_items),
-        "novelty": novelty(test, data.train.getnnz(axis=0)),
-        "distance in the text": intra_list_distance(test, raw),
-        "distance in the unaligned space": intra_list_distance(test, unaligned),
-        "overlap of users": overlap_by_user(test, n_items),
+def _of_lists(run: Run, view: View, raw: np.ndarray) -> dict[str, Score]:
+    """Return the measures of a view's lists."""
+    data, lists = run.dataset, run.lists_of(view)
+    return {
+        "test recall": mean(recall(lists, data.test)),
+        "novelty": mean(novelty(lists, data.train.getnnz(axis=0))),
+        "distance in the text": mean(intra_list_distance(lists, raw)),
     }
-    return {name: mean(per_user) for name, per_user in values.items()}
 
 
-def _of_vectors(items: np.ndarray, raw: np.ndarray, near: Sequence[Lists]) -> dict[str, Score]:
-    """Return the measures of item vectors; ``near``: neighbours in the text and at weight 0."""
-    own, split = neighbours(items, near[0].shape[1]), random_items(len(items))
+def _of_vectors(items: np.ndarray, raw: np.ndarray, near: Lists) -> dict[str, Score]:
+    """Return the measures of item vectors; ``near`` are the neighbours at weight 0."""
+    own, split = neighbours(items, near.shape[1]), random_items(len(items))
     fitted = maps.fit_ridge(maps.PairedVectors.of(raw, items, split.train, split.valid))
     return {
-        "neighbours of the text kept": mean(jaccard(own, near[0])),
-        "neighbours of weight 0 kept": mean(jaccard(own, near[1])),
+        "neighbours of weight 0 kept": mean(jaccard(own, near)),
         "predicted from the text": r2(items[split.test], fitted.predict(raw[split.test])),
     }
 

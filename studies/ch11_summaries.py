@@ -1,4 +1,4 @@
-"""What chapter 11 says of its simulated worlds, and of a dataset compared with them."""
+"""What chapter 11 says of its simulated worlds."""
 
 from __future__ import annotations
 
@@ -10,18 +10,11 @@ import pandas as pd
 from scipy.stats import t
 
 from lib.stats import Estimate
-from studies.ch11_shared_fraction import SharedFraction
 from studies.ch11_worlds import LEVELS, measures_of
 from studies.context import check_bounds
 
 HALF, WHOLE = 0.5, 1.0
 """The two shared fractions that the claims are about."""
-
-VARIATIONS: dict[str, dict[str, float]] = {
-    "half the interactions": {"interactions": 10.0},
-    "twice the text noise": {"noise": 1.0},
-}
-"""Arguments of ``companion.data.synthetic.world`` that differ from its defaults."""
 
 
 def worlds_per_level(worlds: int) -> dict[float, int]:
@@ -46,17 +39,6 @@ def mean_over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
     return Estimate(mean, mean - half, mean + half, n)
 
 
-def mean_over_seeds(found: Sequence[Estimate]) -> Estimate:
-    """Return the mean of several seeds' estimates, with the widest of their intervals."""
-    mean = float(np.mean([one.mean for one in found]))
-    return Estimate(mean, min(x.low for x in found), max(x.high for x in found), found[0].n)
-
-
-def null_quantile(found: Sequence[SharedFraction]) -> float:
-    """Return the largest 97.5 % quantile of several seeds' permutation nulls, NaN without any."""
-    return max((float(np.quantile(x.null, 0.975)) if x.null.size else np.nan) for x in found)
-
-
 def break_even(gains: Mapping[float, Estimate]) -> float:
     """Return the shared fraction from which on no gain's interval is above 0, NaN if there is none.
 
@@ -64,15 +46,3 @@ def break_even(gains: Mapping[float, Estimate]) -> float:
     """
     idle = takewhile(lambda level: not gains[level].low > 0, sorted(gains, reverse=True))
     return min(idle, default=np.nan)
-
-
-def matching_level(share: Estimate, shares: Mapping[float, float]) -> Estimate:
-    """Return the shared fraction of the worlds whose mean share is ``share``.
-
-    ``shares``, the mean share by shared fraction, is made to rise by a running maximum and
-    interpolated linearly; what lies outside gets the nearest level.
-    """
-    levels = sorted(shares)
-    rising = np.maximum.accumulate([shares[level] for level in levels])
-    mean, low, high = (float(np.interp(x, rising, levels)) for x in share[:3])
-    return Estimate(mean, low, high, share.n)

@@ -88,15 +88,6 @@ def variances(shared: float) -> tuple[float, float]:
     return float(np.sqrt(shared / FACTORS)), float(np.sqrt((1 - shared) / 2 / FACTORS))
 
 
-def shared_of(share: float) -> float:
-    """Return the shared fraction of the utility from that of an ideal view's vectors.
-
-    Solves share = √shared / (√shared + √((1 − shared) / 2)), ``share`` being clipped to 0 to 1.
-    """
-    part = min(max(share, 0.0), 1.0)
-    return part**2 / (part**2 + 2 * (1 - part) ** 2)
-
-
 def reachable_share(shared: float, noise: float = 0.5, *, all_seen: bool = False) -> float:
     """Return the R² of the best linear map from a world's text to an ideal collaborative view.
 

@@ -27,12 +27,12 @@ from lib.core import Floats, generator
 from lib.dataset import Dataset
 from lib.probes import maps
 from lib.probes import splits as item_splits
-from lib.probes.scores import Totals, estimate, mean
+from lib.probes.scores import Totals, estimate, mean, r2_weighted
 from lib.stats import Estimate, summary
 from lib.topk import topk
 from studies import ch11_shared_fraction, ch11_theory
 from studies.ch11_theory import Setting
-from studies.concatenation import Pair
+from studies.concatenation import Vectors
 
 LEVELS = tuple(round(0.1 * step, 1) for step in range(11))
 """The shared fractions of the simulated worlds."""
@@ -41,23 +41,26 @@ _COMPARED = {"": ("semantic", "collaborative"), "_seeds": ("collaborative", "rep
 
 
 def world_table(
-    dataset: Dataset, pairs: Mapping[str, Pair], k: int, fuse: Callable[[Sequence[Pair]], Pair]
+    dataset: Dataset,
+    vectors: Mapping[str, Vectors],
+    k: int,
+    fuse: Callable[[Sequence[Vectors]], Vectors],
 ) -> pd.DataFrame:
     """Return a world's table, as described at the top of this module.
 
-    ``pairs`` has the vectors of ``semantic``, ``collaborative`` and ``replicate``; ``fuse`` gives
-    those of the fusion of two of them.
+    ``vectors`` are those of ``semantic``, ``collaborative`` and ``replicate``; ``fuse`` gives those
+    of the fusion of two of them.
     """
 
-    def lists(pair: Pair) -> metrics.Lists:
-        return np.asarray(topk(*pair, k, exclude=dataset.seen).items)
+    def lists(of: Vectors) -> metrics.Lists:
+        return np.asarray(topk(*of, k, exclude=dataset.seen).items)
 
-    single = {name: lists(pair) for name, pair in pairs.items()}
+    single = {name: lists(of) for name, of in vectors.items()}
     recalls = {name: metrics.recall(one, dataset.test) for name, one in single.items()}
     table: dict[str, Floats] = {}
     for mark, names in _COMPARED.items():
         both = [single[name] for name in names]
-        fused = lists(fuse([pairs[name] for name in names]))
+        fused = lists(fuse([vectors[name] for name in names]))
         table |= {
             f"jaccard{mark}": diagnostics.jaccard(*both),
             f"better{mark}": max((recalls[name] for name in names), key=np.nanmean),
@@ -122,18 +125,18 @@ def noisy_table(setting: Setting, seed: int) -> pd.DataFrame:
     text, data, first, second = noise
     fresh = np.sqrt(1 - setting.common)
     users, items = collaborative.users, collaborative.items + np.sqrt(setting.common) * data
-    pairs = {
+    vectors = {
         "semantic": (semantic.users, semantic.items + text),
         "collaborative": (users, items + fresh * first),
         "replicate": (users, items + fresh * second),
     }
-    return world_table(world.dataset, pairs, setting.k, _sum_of_standard_scores)
+    return world_table(world.dataset, vectors, setting.k, _sum_of_standard_scores)
 
 
-def _sum_of_standard_scores(pairs: Sequence[Pair]) -> Pair:
+def _sum_of_standard_scores(vectors: Sequence[Vectors]) -> Vectors:
     """Return vectors that rank by the sum of each user's scores over their standard deviation."""
-    users = [u / (u @ i.T).std(axis=1, keepdims=True) for u, i in pairs]
-    return np.hstack(users), np.hstack([items for _, items in pairs])
+    users = [u / (u @ i.T).std(axis=1, keepdims=True) for u, i in vectors]
+    return np.hstack(users), np.hstack([items for _, items in vectors])
 
 
 def _cached_table(
@@ -187,14 +190,14 @@ def trained_world(
 
     def make() -> cache.Value:
         made = synthetic.world(shared=shared, seed=index, **world)
-        pairs = {}
+        vectors = {}
         for name, (model, own) in models.items():
             view = views.fit(made.dataset, model, seed=own, device="cpu")
-            pairs[name] = (view.users.numpy(), view.items.numpy())
+            vectors[name] = (view.users.numpy(), view.items.numpy())
         share = ch11_shared_fraction.estimate(
-            made.vectors, pairs["collaborative"][1], pairs["replicate"][1], permutations=0
+            made.vectors, vectors["collaborative"][1], vectors["replicate"][1], permutations=0
         ).share
-        return {"table": world_table(made.dataset, pairs, k, fusion.concat), "share": list(share)}
+        return {"table": world_table(made.dataset, vectors, k, fusion.concat), "share": list(share)}
 
     key = {"shared": shared, "index": index, "seed": seed, "k": k, "world": world}
     value = cache.cached("worlds", key | {"code": cache.code_version(world_table)}, make)
@@ -213,9 +216,7 @@ def map_r2(worlds: int) -> pd.DataFrame:
         x, y = world.vectors, world.ideal("collaborative").items
         split = item_splits.random(len(x))
         found = maps.fit_ridge(maps.PairedVectors.of(x, y, split.train, split.valid))
-        true = y[split.test]
-        error = np.square(true - found.predict(x[split.test])).sum()
-        return float(1 - error / np.square(true - true.mean(axis=0)).sum())
+        return r2_weighted(y[split.test], found.predict(x[split.test])).value
 
     def row(level: float) -> dict[str, Any]:
         found = summary([held_out_r2(level, seed) for seed in range(worlds)])

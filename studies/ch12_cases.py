@@ -83,16 +83,16 @@ def agreement(run: Run) -> Agreement:
     """Return how far items have the same neighbours in two spaces, averaged over the seeds."""
     k = n_neighbours(run.dataset.n_items)
 
-    def near(model: str, *, other: bool = False) -> list[Lists]:
-        return [neighbours(view.items, k) for view in run.views(model, other=other)]
+    def near(model: str, *, second: bool = False) -> list[Lists]:
+        return [neighbours(view.items, k) for view in run.views(model, second=second)]
 
     semantic, collaborative = near("linear"), near("lightgcn")
     raw = neighbours(text.encode(run.dataset, run.encoder), k)
     pairs = {
         "semantic and collaborative": (semantic, collaborative),
-        "collaborative, two seeds": (near("lightgcn", other=True), collaborative),
+        "collaborative, two seeds": (near("lightgcn", second=True), collaborative),
         "SVD and collaborative": (near("svd"), collaborative),
-        "semantic, two seeds": (near("linear", other=True), semantic),
+        "semantic, two seeds": (near("linear", second=True), semantic),
         "raw text and collaborative": ([raw] * len(run.seeds), collaborative),
     }
     values = {name: mean_jaccard(zip(*of, strict=True)) for name, of in pairs.items()}

@@ -60,21 +60,15 @@ class Choice:
     how: str
     findings: tuple[str, ...] = FINDINGS
     retrains: bool = False
-    one_seed: bool = False
     linear: Mapping[str, Any] = field(default_factory=dict)
     lightgcn: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _choices() -> tuple[Choice, ...]:
-    rows = yaml.safe_load(Path(__file__).with_name("ch13_choices.yml").read_text(encoding="utf-8"))
-    groups = {"all": FINDINGS, "lists": LISTS}
-    return tuple(
-        Choice(**row | {"findings": groups.get(str(row["findings"]), tuple(row["findings"]))})
-        for row in rows
-    )
-
-
-CHOICES = _choices()
+GROUPS = {"all": FINDINGS, "lists": LISTS}
+CHOICES = tuple(
+    Choice(**row | {"findings": GROUPS.get(str(row["findings"]), tuple(row["findings"]))})
+    for row in yaml.safe_load(Path(__file__).with_name("ch13_choices.yml").read_text("utf-8"))
+)
 """The choices in the order of their numbers, which begin with 1."""
 
 Views = tuple[View, View]
@@ -160,7 +154,7 @@ class Audit:
     @cached_property
     def plain(self) -> Rankings:
         """Our protocol, all seeds, with the nulls and controls of the chapters."""
-        twins = (self.run.views("lightgcn", other=other) for other in (False, True))
+        twins = (self.run.views("lightgcn", second=second) for second in (False, True))
         return replace(
             self.rankings([self.views(seed) for seed in self.run.seeds]),
             nulls=measures.rankings(self.run, *NULLS).nulls,
@@ -183,7 +177,9 @@ class Audit:
         """Return the probe of a seed: maps from text and from a second seed to ``model``."""
         source, _ = self.views(seed, choice)
         settings = choice.lightgcn if choice else {}
-        target, second = (self.run.view(model, s, **settings) for s in (seed, self.run.other(seed)))
+        target, second = (
+            self.run.view(model, s, **settings) for s in (seed, self.run.second(seed))
+        )
         ways = ((source, False), (source, True), (second, False))
         maps = [self.mapped(start, target, fit, seed, shuffled=of) for start, of in ways]
         test = maps[0].split.test
@@ -275,7 +271,7 @@ def compare(
     *, ours: Rankings | None = None,
 ) -> Comparisons:  # fmt: skip
     """Return what a choice touches: lists, ours by default, and probes of the first seed."""
-    default = audit.seeds[0] if choice.one_seed else audit.plain
+    default = audit.seeds[0] if choice.retrains else audit.plain
     found = {
         name: Comparison(of_lists(name, ours or default), of_lists(name, reference))
         for name in choice.findings
@@ -322,15 +318,10 @@ def unequal_budgets(audit: Audit, choice: Choice) -> Comparisons:
 
 def counting_all(audit: Audit, choice: Choice) -> Comparisons:
     """Count test and validation interactions as popularity, and cut strata at its quantiles."""
-    counts = all_counts(audit.run)
+    data = audit.run.dataset
+    counts = (data.seen + data.test).getnnz(axis=0).astype(np.float64)
     other = replace(audit.plain, counts=counts, strata=quantile_strata(counts))
     return compare(audit, choice, other)
-
-
-def all_counts(run: Run) -> Floats:
-    """Return the number of all interactions of each item, test included (n_items)."""
-    data = run.dataset
-    return np.asarray((data.seen + data.test).getnnz(axis=0), dtype=np.float64)
 
 
 def quantile_strata(counts: Floats) -> Ints:
@@ -366,44 +357,33 @@ def split_joint(joint: View) -> Views:
 
 def mean_or_concat(audit: Audit, choice: Choice) -> Comparisons:
     """Rank by the weighted mean of the two cosines, and by norm-concat-norm."""
-    lists, _ = mean_of_cosines(audit)
-    ours = replace(audit.seeds[0], fused=[lists])
-    return compare(audit, choice, audit.seeds[0], ours=ours)
+    lists = [mean_of_cosines(audit, seed) for seed in audit.run.seeds]
+    return compare(audit, choice, audit.plain, ours=replace(audit.plain, fused=lists))
 
 
-def mean_of_cosines(audit: Audit) -> tuple[Lists, float]:
-    """Return the first seed's lists by the weighted mean of cosines, and how far norm-concat is.
-
-    Equal means are broken by the smaller id. The second is the largest difference of two scores.
-    """
-    views, exclude = audit.views(audit.first), audit.run.dataset.seen
-    whole = best_concat(audit.run.dataset, views)
+def mean_of_cosines(audit: Audit, seed: int) -> Lists:
+    """Return a seed's lists by the weighted mean of cosines, equal means by the smaller id."""
+    views, exclude = audit.views(seed), audit.run.dataset.seen
+    weights = best_concat(audit.run.dataset, views).info["weights"]
     sides = [(normalize(view.users, dim=1), normalize(view.items, dim=1)) for view in views]
-    lists, largest = [], 0.0
+    lists = []
     for start in range(0, exclude.shape[0], _BLOCK):
         at = slice(start, start + _BLOCK)
         cosines = [(users[at] @ items.T).numpy() for users, items in sides]
-        mean = np.average(cosines, axis=0, weights=whole.info["weights"]).astype(np.float32)
-        apart = np.abs(mean - (whole.users[at] @ whole.items.T).numpy())
-        largest = max(largest, float(apart.max()))
+        mean = np.average(cosines, axis=0, weights=weights).astype(np.float32)
         mean[exclude[at].nonzero()] = -np.inf
         values = torch.from_numpy(mean)
         chosen = best(values, audit.run.k)
         lists.append(chosen.masked_fill(values.gather(1, chosen) == -torch.inf, -1).numpy())
-    return np.concatenate(lists), largest
+    return np.concatenate(lists)
 
 
 def longer_lists(audit: Audit, choice: Choice) -> Comparisons:
     """Compare the union with the better view's lists of 2K, and with those of K."""
     found = audit.plain
-    union = measures.union_recall(found.pairs, found.relevant)
-    gain = measures.gain(union, recall_of_longer(found))
+    longer = found.recalls(found.nulls[f"{found.prefix}longer"])
+    gain = measures.gain(measures.union_recall(found.pairs, found.relevant), longer)
     return {"F5": Comparison(Side({"gain": gain}, gain), of_lists("F5", found))}
-
-
-def recall_of_longer(found: Rankings) -> Floats:
-    """Return per-user recall of the better view with lists of 2K (n_users)."""
-    return found.recalls(found.nulls[f"{found.prefix}longer"])
 
 
 def without_null(audit: Audit, choice: Choice) -> Comparisons:
@@ -470,7 +450,7 @@ def effects(audit: Audit, *, retrain: bool = True) -> pd.DataFrame:
     for number, choice in enumerate(choices, 1):
         if choice.retrains and not retrain:
             continue
-        seeds = len(audit.run.seeds) if not choice.one_seed else 1
+        seeds = 1 if choice.retrains else len(audit.run.seeds)
         for name, found in EFFECTS[choice.name](audit, choice).items():
             head = {"number": number, "choice": choice.name, "finding": name}
             rows.append(head | _row(name, found) | {"seeds": seeds})

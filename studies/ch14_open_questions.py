@@ -27,7 +27,7 @@ from lib.views import View
 from studies import measures
 from studies.ch09_long_tail import positions
 from studies.concatenation import best_concat, even_concat
-from studies.context import Run, check_bounds
+from studies.context import Run
 
 SHARES = (1.0, 0.1, 0.5, 0.25)  # of the training interactions; the rule needs the first two
 COLLABORATIVE, TEXT = "LightGCN", "text"
@@ -37,12 +37,6 @@ OVER_BETTER = "over the better view"
 CONTROLS = ("over two LightGCN seeds", "over two seeds of the better view")
 SeedViews = Sequence[View]
 """A view of each of the run's training seeds."""
-
-
-def check_parameters(shares: int, epochs: int) -> None:
-    """Refuse a number of shares that is not 2 to 4, or of epochs below 1."""
-    check_bounds("shares", shares, 2, len(SHARES))
-    check_bounds("epochs", epochs, 1)
 
 
 def mean_recall(run: Run, views: SeedViews) -> Floats:
@@ -71,7 +65,7 @@ def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.Dat
     item's vector, multiplications those of one item's score for one user.
     """
     half = dimension // 2
-    of_halves = [run.views("lightgcn", other=other, dimension=half) for other in (False, True)]
+    of_halves = [run.views("lightgcn", second=second, dimension=half) for second in (False, True)]
     parts: dict[str, Sequence[SeedViews]] = {
         "joint: text and LightGCN": [run.views("joint", dimension=dimension)],
         "LightGCN": [run.views("lightgcn", dimension=dimension)],
@@ -106,7 +100,7 @@ class Comparison(NamedTuple):
 def compare_fusion(run: Run) -> Comparison:
     """Return norm-concat of the two views, and what it is compared with."""
     views = {name: run.views(model) for name, model in MODELS.items()}
-    others = {name: run.views(model, other=True) for name, model in MODELS.items()}
+    others = {name: run.views(model, second=True) for name, model in MODELS.items()}
     better = max(views, key=lambda name: np.mean([run.validation(view) for view in views[name]]))
     seeds = {n: fused_recall(run, (views[n], others[n])) for n in {COLLABORATIVE, better}}
     return Comparison(
@@ -200,7 +194,7 @@ def recall_of_combinations(run: Run) -> dict[str, Floats]:
     if len(views) > len(first):
         grid = fusion.simplex(len(views), 5)
         found[" + ".join(views)] = fused_recall(run, list(views.values()), grid)
-    control = [*(views[name] for name in first[:2]), run.views("lightgcn", other=True)]
+    control = [*(views[name] for name in first[:2]), run.views("lightgcn", second=True)]
     return found | {" + ".join([*first[:2], SECOND]): fused_recall(run, control)}
 
 
@@ -223,7 +217,7 @@ def hits_by_lists(run: Run) -> pd.DataFrame:
     Of the first three views, and of the first two and a second collaborative seed; pooled over
     users and seeds.
     """
-    views = views_by_name(run) | {SECOND: run.views("lightgcn", other=True)}
+    views = views_by_name(run) | {SECOND: run.views("lightgcn", second=True)}
     names, shares = list(views), {}
     for three in dict.fromkeys([tuple(names[:3]), (*names[:2], SECOND)]):
         of_seeds = zip(*(views[name] for name in three), strict=True)

@@ -20,13 +20,13 @@ from lib.dataset import Dataset
 from lib.encoders.training import validation_score, validation_users
 from lib.views import View
 
-Pair = tuple[np.ndarray, np.ndarray]
+Vectors = tuple[np.ndarray, np.ndarray]
 """User and item vectors of a view: n_users × d and n_items × d."""
 
 
 def even_concat(views: Sequence[View]) -> View:
     """Return the views side by side with equal weights (n_users × Σ d and n_items × Σ d)."""
-    return _view(fusion.concat(_pairs(views)), {"weights": [1 / len(views)] * len(views)})
+    return _view(fusion.concat(_vectors(views)), {"weights": [1 / len(views)] * len(views)})
 
 
 def best_concat(dataset: Dataset, views: Sequence[View], grid: ArrayLike | None = None) -> View:
@@ -36,26 +36,26 @@ def best_concat(dataset: Dataset, views: Sequence[View], grid: ArrayLike | None 
     ``info`` has ``weights`` (one per view, sum 1), ``trials`` (how many were tried) and
     ``validation``, their Recall@20. Of equally good weights the evenest are taken.
     """
-    pairs = _pairs(views)
+    vectors = _vectors(views)
     key = {
         "dataset": dataset.name,
         "data": dataset.digest,
-        "views": cache.digest(*chain.from_iterable(pairs)),
+        "views": cache.digest(*chain.from_iterable(vectors)),
         "grid": None if grid is None else cache.digest(np.asarray(grid)),
         "code": cache.code_version(_chosen),
     }
-    info = cache.cached("weights", key, lambda: _chosen(dataset, pairs, grid))
-    return _view(fusion.concat(pairs, info["weights"]), info)
+    info = cache.cached("weights", key, lambda: _chosen(dataset, vectors, grid))
+    return _view(fusion.concat(vectors, info["weights"]), info)
 
 
-def _chosen(dataset: Dataset, pairs: Sequence[Pair], grid: ArrayLike | None) -> cache.Value:
+def _chosen(dataset: Dataset, vectors: Sequence[Vectors], grid: ArrayLike | None) -> cache.Value:
     subset = validation_users(dataset)
 
     def score(found: fusion.JointVectors) -> float:
         users, items = map(torch.from_numpy, found)
         return validation_score(dataset, users, items, subset)
 
-    choice = fusion.choose_weights(pairs, score, grid)
+    choice = fusion.choose_weights(vectors, score, grid)
     trials = len(choice.tried)
     return {"weights": list(choice.weights), "validation": choice.score, "trials": trials}
 
@@ -70,7 +70,7 @@ def better(views: Mapping[str, Sequence[View]]) -> str:
     return max(views, key=lambda name: np.mean([view.info["validation"] for view in views[name]]))
 
 
-def _pairs(views: Sequence[View]) -> list[Pair]:
+def _vectors(views: Sequence[View]) -> list[Vectors]:
     return [(view.users.numpy(), view.items.numpy()) for view in views]
 
 

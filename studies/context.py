@@ -17,9 +17,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from lib import views
-from lib.core import InputError
+from lib.core import InputError, at_least_one
 from lib.dataset import Dataset
-from lib.encoders.training import VALIDATION_K
+from lib.encoders.training import VALIDATION_K, Recipe
 from lib.metrics import Lists, recall
 from lib.views import View
 
@@ -51,6 +51,10 @@ class Run:
     epochs: int | None = None
     learned: Dataset | None = None
 
+    def __post_init__(self) -> None:
+        if self.epochs is not None:
+            Recipe(epochs=self.epochs).checked()
+
     @property
     def k(self) -> int:
         """Length of the lists that the verdict is about."""
@@ -77,13 +81,13 @@ class Run:
         """The device that models are trained on: auto, cpu or cuda."""
         return str(self.parameters["device"])
 
-    def other(self, seed: int) -> int:
+    def second(self, seed: int) -> int:
         """Return the seed that is the null of ``seed``: the next, or of the last the first."""
         return seed + 1 if seed != self.seeds[-1] or len(self.seeds) == 1 else self.seeds[0]
 
     def fewer(self, most: int) -> Run:
         """Return this run limited to at most ``most`` training seeds."""
-        check_bounds("others", most, 1)
+        at_least_one("others", most)
         return replace(self, parameters={**self.parameters, "seeds": min(most, len(self.seeds))})
 
     def learning_from(self, dataset: Dataset) -> Run:
@@ -106,9 +110,9 @@ class Run:
 
         return self.once(("view", model, seed, *sorted(given.items())), make)
 
-    def views(self, model: str, *, other: bool = False, **settings: Any) -> list[View]:
-        """Return a model's view of every seed, or of every seed's ``other``."""
-        seeds = map(self.other, self.seeds) if other else self.seeds
+    def views(self, model: str, *, second: bool = False, **settings: Any) -> list[View]:
+        """Return a model's view of every seed, or of every seed's ``second``."""
+        seeds = map(self.second, self.seeds) if second else self.seeds
         return [self.view(model, seed, **settings) for seed in seeds]
 
     def lists(
@@ -127,10 +131,10 @@ class Run:
         return made[:, :length]
 
     def lists_by_seed(
-        self, model: str, k: int | None = None, *, other: bool = False
+        self, model: str, k: int | None = None, *, second: bool = False
     ) -> list[Lists]:
-        """Return a model's lists of every seed, or of every seed's ``other``."""
-        seeds = map(self.other, self.seeds) if other else self.seeds
+        """Return a model's lists of every seed, or of every seed's ``second``."""
+        seeds = map(self.second, self.seeds) if second else self.seeds
         return [self.lists(model, seed, k) for seed in seeds]
 
     def lists_of(self, view: View, k: int | None = None, part: Part = "test") -> Lists:
@@ -149,8 +153,8 @@ class Run:
         popular = [self.lists("popularity", 0, k)] * len(self.seeds)
         sides = {
             "semantic and collaborative": (semantic, collaborative),
-            "collaborative, two seeds": (every("lightgcn", k, other=True), collaborative),
-            "semantic, two seeds": (every("linear", k, other=True), semantic),
+            "collaborative, two seeds": (every("lightgcn", k, second=True), collaborative),
+            "semantic, two seeds": (every("linear", k, second=True), semantic),
             "SVD and collaborative": (every("svd", k), collaborative),
             "popularity and collaborative": (popular, collaborative),
             "random and collaborative": (every("random", k), collaborative),

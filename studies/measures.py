@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from lib import cache, claims, metrics
+from lib import claims, metrics
 from lib.diagnostics import complementary, composition, hit_popularity, jaccard, oracle
 from lib.metrics import Floats, Ints, Lists, recall
-from lib.probes.scores import Resampled, Score, Totals, estimate, mean
+from lib.probes.scores import Score, Totals, estimate, mean
 from lib.stats import Estimate
 from lib.views import View
 from studies.concatenation import better
@@ -85,7 +85,7 @@ def rankings(run: Run, *nulls: str) -> Rankings:
         if "longer" in nulls:  # the longest first: shorter ones are their start
             made[f"{prefix}longer"] = run.lists_by_seed(model, longest)
         if "seeds" in nulls:
-            made[f"{prefix}seeds"] = run.lists_by_seed(model, other=True)
+            made[f"{prefix}seeds"] = run.lists_by_seed(model, second=True)
     if "other" in nulls:
         made["other"] = run.lists_by_seed("svd")
     if "popularity" in nulls:
@@ -340,28 +340,6 @@ MEASURES: dict[str, Callable[..., Measures]] = {
     "Q1": gains, "Q2": gains, "Q3": gains, "Q4": gains, "Q5": simulated,
 }  # fmt: skip
 """The function of every finding's measures."""
-
-
-def cached_scores(
-    key: dict[str, Any], make: Callable[[], dict[str, Resampled]]
-) -> dict[str, Resampled]:
-    """Return the scores that ``make`` gives for ``key``, as ``lib.cache.cached`` does."""
-
-    def made() -> cache.Value:
-        scores = make()
-        return {
-            "names": list(scores),
-            "values": np.array([score.value for score in scores.values()]),
-            "drawn": np.stack([score.drawn for score in scores.values()]),  # scores × resamples
-            "n": [int(score.n) for score in scores.values()],
-        }
-
-    found = cache.cached("score", key, made)
-    columns = (found["values"], found["drawn"], found["n"])
-    return {
-        name: Resampled(float(value), drawn, n)
-        for name, value, drawn, n in zip(found["names"], *columns, strict=True)
-    }
 
 
 def estimates(found: Measures) -> dict[str, Estimate]:

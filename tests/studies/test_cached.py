@@ -21,7 +21,6 @@ from studies import (
     ch11_shared_fraction,
     ch13_effects,
     concatenation,
-    measures,
 )
 from studies.context import Run
 
@@ -63,19 +62,6 @@ def same(one: Resampled, other: Resampled) -> bool:
     return (one.value, one.n) == (other.value, other.n) and np.array_equal(
         one.drawn, other.drawn, equal_nan=True
     )
-
-
-def test_scores_come_back_bit_for_bit_and_in_their_order() -> None:
-    draw = np.random.default_rng(0)
-    made = {
-        "b": Resampled(1 / 3, draw.standard_normal(7), 4),
-        "a": Resampled(-0.0, np.array([np.nan, np.inf, 0, 1, 2, 3, 1e-310]), 9),
-    }
-    first = measures.cached_scores({"which": 1}, lambda: made)
-    again = measures.cached_scores({"which": 1}, dict)  # would be empty if it were made
-    for found in (first, again):
-        assert list(found) == list(made)
-        assert all(same(found[name], made[name]) for name in made)
 
 
 def test_a_map_is_fitted_once_for_each_name_seed_and_vectors(

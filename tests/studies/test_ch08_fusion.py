@@ -183,12 +183,6 @@ def test_the_reference_methods_are_recipes() -> None:
     assert joint["dimension"] == 128 and (joint["hardest"], joint["negatives"]) == (256, 512)
 
 
-@pytest.mark.parametrize("epochs", [0, -1, 1001])
-def test_a_limit_of_epochs_is_checked(epochs: int) -> None:
-    with pytest.raises(InputError, match="1 to 1000"):
-        ch08_scores.check_epochs(epochs)
-
-
 def stand_in(
     name: str, family: str, validation: float, mean: float, *dimensions: int, views: int = 1
 ) -> MethodScores:

@@ -34,18 +34,11 @@ def test_the_half_shared_world_by_hand() -> None:
     # with σ = 1/2 and d = 8 factors of each kind: v_s = √(1/16) = 1/4, v_a = √(1/32)
     common, own = ch11_theory.variances(0.5)
     assert (common, own) == (0.25, pytest.approx(0.1767767))
-    assert ch11_theory.shared_of(0.25 / 0.4267767) == pytest.approx(0.5)
     square = 0.25 * 8 * 0.4267767 / 64
     share = 2 * (0.25 / (0.25 + square)) / (8 * 0.4267767)
     assert ch11_theory.reachable_share(0.5) == pytest.approx(share, rel=1e-6)
     assert ch11_theory.reachable_share(0.0) == 0
     assert ch11_theory.reachable_share(0.0, noise=0, all_seen=True) == pytest.approx(0.5)
-
-
-@given(st.floats(0.001, 0.999))
-def test_shared_of_inverts_the_share_of_the_vectors(shared: float) -> None:
-    common, own = ch11_theory.variances(shared)
-    assert ch11_theory.shared_of(common / (common + own)) == pytest.approx(shared)
 
 
 def test_the_theory_speaks_of_the_worlds_that_are_drawn() -> None:
@@ -242,29 +235,12 @@ def test_the_shared_fraction_from_which_on_nothing_is_gained() -> None:
     assert np.isnan(ch11_summaries.break_even({0.0: not_yet, 1.0: pays}))
 
 
-def test_a_share_is_matched_with_the_worlds() -> None:
-    found = ch11_summaries.matching_level(
-        Estimate(0.3, 0.1, 0.9, 50), {0.0: 0.2, 0.5: 0.4, 1.0: 0.6}
-    )
-    assert found == pytest.approx((0.25, 0.0, 1.0, 50))
-
-
 def test_number_of_worlds() -> None:
     assert ch11_summaries.worlds_per_level(2) == {0.5: 2, 1.0: 2}
     assert ch11_summaries.worlds_per_level(10)[0.3] == 2
     for wrong in (1, 201):
         with pytest.raises(InputError, match=f"worlds = {wrong}"):
             ch11_summaries.worlds_per_level(wrong)
-
-
-def test_means_over_seeds() -> None:
-    both = [Estimate(0.2, 0.1, 0.3, 9), Estimate(0.4, 0.2, 0.5, 9)]
-    assert ch11_summaries.mean_over_seeds(both) == pytest.approx((0.3, 0.1, 0.5, 9))
-    shares = [
-        ch11_shared_fraction.SharedFraction(both[0], 0.1, 0.5, np.array(null), 0.1, 2)
-        for null in ([0.1, 0.1], [0.3, 0.3])
-    ]
-    assert ch11_summaries.null_quantile(shares) == pytest.approx(0.3)
 
 
 def test_how_results_are_shown_is_part_of_no_key(monkeypatch: pytest.MonkeyPatch) -> None:

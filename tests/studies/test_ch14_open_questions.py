@@ -268,13 +268,3 @@ def test_a_grid_limits_the_weights(small: Dataset) -> None:
     parts = [run.view("lightgcn", 0), run.view("linear", 0)]
     found = best_concat(small, parts, simplex(2, 1))
     assert found.info["weights"] in ([0, 1], [1, 0])
-
-
-@pytest.mark.parametrize(
-    ("shares", "epochs", "words"),
-    [(1, 5, "shares = 1 was given; give 2 to 4"), (5, 5, "shares = 5 was given; give 2 to 4"),
-     (2, 0, "epochs = 0 was given; give at least 1")],
-)  # fmt: skip
-def test_wrong_parameters_are_one_sentence(shares: int, epochs: int, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        ch14_open_questions.check_parameters(shares, epochs)

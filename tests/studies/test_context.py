@@ -38,12 +38,20 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def test_every_seed_has_another_as_its_null(small: Dataset, run: Run) -> None:
-    assert run.seeds == [0, 1] and [run.other(s) for s in run.seeds] == [1, 0]
+    assert run.seeds == [0, 1] and [run.second(s) for s in run.seeds] == [1, 0]
     alone = Run(small, GIVEN | {"seeds": 1, "seed": 4})
-    assert alone.seeds == [4] and alone.other(4) == 5
+    assert alone.seeds == [4] and alone.second(4) == 5
     assert run.fewer(1).seeds == [0] and run.fewer(9).seeds == [0, 1]
     with pytest.raises(InputError, match="at least 1"):
         run.fewer(0)
+
+
+def test_wrong_parameters_are_one_sentence(small: Dataset) -> None:
+    with pytest.raises(InputError, match="epochs = 0 was given"):
+        Run(small, GIVEN, epochs=0)
+    for wrong in (1, 5):
+        with pytest.raises(InputError, match=f"shares = {wrong} was given; give 2 to 4"):
+            context.check_bounds("shares", wrong, 2, 4)
 
 
 def test_views_and_lists_are_made_once(run: Run, fits: list[tuple[Any, ...]]) -> None:
@@ -62,7 +70,7 @@ def test_epochs_are_those_of_trained_models(run: Run, fits: list[tuple[Any, ...]
     assert [seed for _, _, seed, _ in fits] == [0, 1]
     run.view("svd", 0), run.view("linear", 0, epochs=1)
     assert [of.get("epochs") for *_, of in fits] == [2, 2, None, 1]
-    assert [view.info["seed"] for view in run.views("linear", other=True)] == [1, 0]
+    assert [view.info["seed"] for view in run.views("linear", second=True)] == [1, 0]
 
 
 def test_what_views_learn_from_changes_no_candidates(
