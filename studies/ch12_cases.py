@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -31,18 +30,8 @@ from studies.measures import mean_jaccard
 STRATA = metrics.ITEM_STRATA[::-1]
 VIEWS = ("semantic view", "collaborative view")
 LABEL_LENGTH = 60
-BADGES = {"both": ("●", "in both", "#0072B2"), "hit": ("✔", "hit", "#009E73")}
-"""Symbol, word and colour of what is said of an item in a table."""
-
-
-class Cell(NamedTuple):
-    """What stands in a table: a label, and the names of its ``BADGES``."""
-
-    label: str
-    badges: tuple[str, ...] = ()
-
-
-Columns = dict[str, list[Cell]]
+BOTH, HIT, MISS = "● in both", "✔ hit", "miss"
+"""What is said of an item in a table."""
 
 
 def labels(items: pd.DataFrame) -> list[str]:
@@ -111,15 +100,15 @@ def by_stratum(values: dict[str, Floats], stratum: NDArray[np.str_]) -> pd.DataF
 
 def side_by_side(
     left: ArrayLike, right: ArrayLike, names: Sequence[str], *, hits: Sequence[int] = (), most: int
-) -> Columns:
-    """Return the first ``most`` items of two lists as columns, with badges.
+) -> dict[str, list[str]]:
+    """Return the first ``most`` items of two lists as columns, each item with what is said of it.
 
     An item is in both if the other *whole* list holds it, and a hit if it is one of ``hits``.
     """
     whole = [[int(i) for i in np.asarray(one) if i >= 0] for one in (left, right)]
     return {
         title: [
-            Cell(names[item], ("both",) * (item in other) + ("hit",) * (item in hits))
+            " ".join([names[item], *[BOTH] * (item in other), *[HIT] * (item in hits)])
             for item in own[:most]
         ]
         for title, own, other in zip(VIEWS, whole, whole[::-1], strict=True)
@@ -149,13 +138,9 @@ def cold_recall(
 
 
 def cold_cases(
-    run: Run,
-    semantic: Lists,
-    collaborative: Lists,
-    stratum: NDArray[np.str_],
-    names: Sequence[str],
-    each: int = 3,
-) -> Columns:
+    run: Run, semantic: Lists, collaborative: Lists, stratum: NDArray[np.str_],
+    names: Sequence[str], each: int = 3,
+) -> dict[str, list[str]]:  # fmt: skip
     """Return the first hits and the first misses of the semantic list among cold test items.
 
     ``each`` of both, by user id and then item id; "closest" is by the raw text.
@@ -164,42 +149,23 @@ def cold_cases(
     users, counts = users_of(cold), train.getnnz(axis=0)
     ranks = [positions(of, cold) for of in (semantic, collaborative)]
     raw = unit(normalize(text.encode(run.dataset, run.encoder), dim=1))
-    names_of = ("semantic view", "user", "test item", "training interactions", "rank, semantic",
-                "rank, collaborative", "closest in the user's history")  # fmt: skip
-    columns: Columns = {name: [] for name in names_of}
     hit = ranks[0] >= 0
+    rows = []
     for pair in [*np.flatnonzero(hit)[:each], *np.flatnonzero(~hit)[:each]]:
         item, known = cold.indices[pair], train[users[pair]].indices
-        cells = (
-            Cell("", ("hit",)) if hit[pair] else Cell("miss"),
-            Cell(str(users[pair])),
-            Cell(names[item]),
-            Cell(str(counts[item])),
-            *(Cell(str(of[pair] + 1) if of[pair] >= 0 else "not in it") for of in ranks),
-            Cell(names[known[np.argmax(raw[known] @ raw[item])]] if len(known) else "–"),
-        )
-        for column, cell in zip(columns.values(), cells, strict=True):
-            column.append(cell)
-    return columns
+        own, other = (str(of[pair] + 1) if of[pair] >= 0 else "not in it" for of in ranks)
+        closest = names[known[np.argmax(raw[known] @ raw[item])]] if len(known) else "–"
+        rows.append((HIT if hit[pair] else MISS, str(users[pair]), names[item], str(counts[item]),
+                     own, other, closest))  # fmt: skip
+    columns = ("semantic view", "user", "test item", "training interactions", "rank, semantic",
+               "rank, collaborative", "closest in the user's history")  # fmt: skip
+    return {name: [row[at] for row in rows] for at, name in enumerate(columns)}
 
 
-def as_table(columns: Columns, caption: str) -> HTML:
+def as_table(columns: dict[str, list[str]], caption: str) -> HTML:
     """Return columns as a table in which every label is escaped and kept from formulas."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-    body = ""
-    for cells in zip_longest(*columns.values(), fillvalue=Cell("")):
-        body += f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in cells)}</tr>"
+    shown = pd.DataFrame({name: pd.Series(cells, dtype="str") for name, cells in columns.items()})
     # MathJax would otherwise take what stands between two dollars for a formula
-    return HTML(
-        f'<table class="tex2jax_ignore mathjax_ignore"><caption>{html.escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
-
-
-def _cell(cell: Cell) -> str:
-    said = [html.escape(cell.label)] if cell.label else []
-    for badge in cell.badges:
-        symbol, word, colour = BADGES[badge]
-        style = f"border:1px solid {colour};border-radius:3px;padding:0 .3em;white-space:nowrap"
-        said.append(f'<span style="{style}">{symbol} {word}</span>')
-    return " ".join(said)
+    body = shown.fillna("").to_html(index=False, classes="tex2jax_ignore mathjax_ignore")
+    head = f"<caption>{html.escape(caption)}</caption>"
+    return HTML(body.replace("<thead>", f"{head}<thead>", 1))
