@@ -19,8 +19,8 @@ text = "$(subst ",\",$(subst \,\\,$(value $(1))))"
 comma := ,
 given = $(if $(value $(1)),$(2): $(call text,$(1))$(comma) )
 
-# DATASETS="a b" CHAPTERS="01-data 03-agreement" SEEDS=3 SEED=0 K=20 ENCODER=minilm SPLIT=random DEVICE=auto override workflow.yml.
-PARAMETERS = $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS,seeds)$(call given,K,k)$(call given,ENCODER,encoder)$(call given,DEVICE,device)
+# DATASETS="a b" CHAPTERS="01-data 03-agreement" SEEDS=3 SEED=0 K=20 ENCODER=minilm FIELDS=title,brand SPLIT=random DEVICE=auto override workflow.yml.
+PARAMETERS = $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS,seeds)$(call given,K,k)$(call given,ENCODER,encoder)$(call given,FIELDS,fields)$(call given,DEVICE,device)
 CONFIG = $(if $(value DATASETS),$(call quoted,datasets=[$(call text,DATASETS)])) \
 	$(if $(value CHAPTERS),$(call quoted,chapters=[$(call text,CHAPTERS)])) \
 	$(if $(PARAMETERS),$(call quoted,parameters={$(PARAMETERS)}))

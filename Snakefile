@@ -169,6 +169,7 @@ rule fit:
         name=lambda wildcards: variant(DATASETS[wildcards.dataset])[0],
         split=lambda wildcards: parameters(wildcards.dataset)["split"],
         encoder=lambda wildcards: parameters(wildcards.dataset)["encoder"],
+        fields=lambda wildcards: parameters(wildcards.dataset)["fields"],
         device=lambda wildcards: parameters(wildcards.dataset)["device"],
         model=lambda wildcards: wildcards.model.partition("@")[0],
         settings=lambda wildcards: options(variant(wildcards.model)[1]),
@@ -179,8 +180,8 @@ rule fit:
         gpu=FIT["gpu"],
     shell:
         "python -m companion fit {params.name:q} {params.model:q} --seed {wildcards.seed:q}"
-        " {params.settings:q} --split {params.split:q} -p encoder {params.encoder:q}"
-        " -p device {params.device:q} --out {output:q}"
+        " {params.settings:q} --split {params.split:q} --fields {params.fields:q}"
+        " -p encoder {params.encoder:q} -p device {params.device:q} --out {output:q}"
 
 
 rule chapter:

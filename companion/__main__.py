@@ -32,6 +32,7 @@ Name = Annotated[str, typer.Argument(help="a known dataset, or a folder with you
 Names = Annotated[list[str] | None, typer.Argument(help="datasets; by default all there are")]
 Model = Annotated[str, typer.Argument(help="such as lightgcn")]
 Split = Annotated[str, typer.Option(help="random or temporal")]
+Fields = Annotated[str, typer.Option(help="what makes an item's text: all, or title,brand")]
 Seed = Annotated[int, typer.Option(min=0, help="of the model, not of the split")]
 Out = Annotated[Path | None, typer.Option(dir_okay=False, help="the file to write")]
 Parameters = Annotated[
@@ -136,11 +137,11 @@ def _execute(
 
 @app.command("fit")
 def _fit(
-    dataset: Name, model: Model, split: Split = "random", seed: Seed = 0, out: Out = None,
-    parameters: Parameters = None,
+    dataset: Name, model: Model, split: Split = "random", fields: Fields = "all", seed: Seed = 0,
+    out: Out = None, parameters: Parameters = None,
 ) -> None:  # fmt: skip
     """Train a model on a dataset, cache its vectors, and print or write its record."""
-    _, view = _fitted(dataset, model, split, seed, parameters)
+    _, view = _fitted(dataset, model, split, fields, seed, parameters)
     text = json.dumps(view.info, indent=1, sort_keys=True, default=str)
     if out is None:
         print(text)
@@ -155,7 +156,7 @@ def _fit(
 def _export(
     dataset: Name, model: Model,
     out: Annotated[Path, typer.Option(dir_okay=False, help="the run to write")],
-    split: Split = "random", seed: Seed = 0,
+    split: Split = "random", fields: Fields = "all", seed: Seed = 0,
     k: Annotated[int, typer.Option(min=1, help="length of the lists")] = 100,
     parameters: Parameters = None,
 ) -> None:  # fmt: skip
@@ -165,7 +166,7 @@ def _export(
 
     if out.suffix == ".qrels":
         raise InputError(f"--out {out} is where the qrels go; give the run another suffix: .trec")
-    data, view = _fitted(dataset, model, split, seed, parameters)
+    data, view = _fitted(dataset, model, split, fields, seed, parameters)
     found = topk(view.users, view.items, k, exclude=data.seen)
     keys = list(data.items["key"])
     run = trec.run_table(found.items.numpy(), found.scores.numpy(), keys, f"{model}-{seed}")
@@ -177,12 +178,12 @@ def _export(
 
 
 def _fitted(
-    name: str, model: str, split: str, seed: int, parameters: list[str] | None
+    name: str, model: str, split: str, fields: str, seed: int, parameters: list[str] | None
 ) -> tuple[Dataset, View]:
     from companion import data
     from lib import views
 
-    dataset = data.load(name, split=split)
+    dataset = data.load(name, split=split, fields=fields)
     return dataset, views.fit(dataset, model, seed=seed, **_values(parameters))
 
 

@@ -25,7 +25,7 @@ from IPython.display import HTML, display
 from companion import testable
 from companion.data import load
 from companion.execute import refuse_unknown
-from companion.scoreboard import MARKS, RECORD
+from companion.scoreboard import MARKS, OLDER, RECORD
 from lib import claims
 from lib.core import InputError, device_of
 from lib.dataset import Dataset
@@ -33,7 +33,7 @@ from lib.stats import Estimate, summary
 
 STANDARD: dict[str, type] = {
     "dataset": str, "split": str, "seed": int, "seeds": int, "k": int, "encoder": str,
-    "device": str,
+    "fields": str, "device": str,
 }  # fmt: skip
 USUAL_K = 20  # of workflow.yml
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
@@ -50,7 +50,8 @@ class Page:
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset, loaded once."""
-        return load(self.parameters["dataset"], split=self.parameters["split"])
+        p = self.parameters
+        return load(p["dataset"], split=p["split"], fields=p["fields"])
 
     def untestable(self, finding: str) -> str | None:
         """Return why a finding cannot be judged on this page, None where it can."""
@@ -95,7 +96,7 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
     """
     accepted = STANDARD | extra
     refuse_unknown(chapter, _assigned(namespace), accepted)
-    p: dict[str, Any] = {name: namespace.get(name) for name in accepted}
+    p: dict[str, Any] = {name: namespace.get(name, OLDER.get(name)) for name in accepted}
     for name, kind in accepted.items():
         if type(p[name]) is not kind:
             raise InputError(f"{name} = {p[name]!r} was given; it must be of type {kind.__name__}")
@@ -227,6 +228,8 @@ def stands_for(page: Page) -> HTML:
         notes.append("It stands in for the paper's Amazon 2023 data.")
     if p["encoder"] != "BAAI/bge-m3":
         notes.append(f"The text encoder {html.escape(p['encoder'])} stands in for BGE-M3.")
+    if p["fields"] != "all":
+        notes.append(f"The text of an item is its {html.escape(card['fields'])}.")
     notes.append("The paper's numbers are therefore a direction to compare with, not a target.")
     return HTML(f"<p>{' '.join(notes)}</p>")
 

@@ -18,7 +18,7 @@ PROTOCOL = "application/vnd.companion.protocol+json"
 """The output of chapter 13 that has its own side: dataset, parameters, and by finding measures."""
 
 AUDIT = "13-protocol"
-ASKED = ("dataset", "split", "seed", "seeds", "k", "encoder")
+ASKED = ("dataset", "split", "seed", "seeds", "k", "encoder", "fields")
 """Parameters of which two pages must have the same values to be compared."""
 
 

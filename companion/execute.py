@@ -119,7 +119,8 @@ def variant(name: str) -> tuple[str, dict[str, Any]]:
     A directory that exists is a dataset whatever its name.
     """
     dataset, _, settings = (name, "", "") if os.path.isdir(name) else name.partition("@")
-    pairs = [pair.partition("=") for pair in settings.split(",") if settings]
+    # a comma may also stand in a value, as in fields=title,brand
+    pairs = [p.partition("=") for p in re.split(",(?=$|,|[^,=]*=)", settings) if settings]
     for parameter, _, value in pairs:
         if not parameter or not value:
             raise InputError(

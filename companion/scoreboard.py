@@ -43,6 +43,7 @@ COLUMNS = [
 VERDICTS = ["published verdict", "verdict now"]
 COMPARED = ["dataset", "finding", *VERDICTS, "measure", "published", "now", "apart"]
 IGNORED = "device"  # may differ: results should not depend on where a chapter ran
+OLDER = {"fields": "all"}  # what pages were made with before they had the parameter
 
 
 def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
@@ -216,7 +217,7 @@ def compare(
         if (claim, dataset) not in new or (datasets and dataset not in datasets):
             continue
         now, _ = new[claim, dataset]
-        if changes := _changes(before["parameters"], now["parameters"]):
+        if changes := _changes(OLDER | before["parameters"], OLDER | now["parameters"]):
             others.append(f"{claim} on {dataset} ({changes})")
             continue
         ours, theirs = now["measures"], before["measures"]

@@ -17,7 +17,7 @@ import pandas as pd
 
 from companion.data import load
 from lib import fusion
-from lib.core import generator
+from lib.core import InputError, generator
 from lib.dataset import Dataset, only
 from lib.diagnostics import hits_by_count
 from lib.encoders import text
@@ -164,9 +164,11 @@ def subsample(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
 
 def on_split(run: Run, split: str) -> Comparison | None:
     """Return the comparison on a split of the run's data; None where it needs times unknown."""
-    if split == "temporal" and run.dataset.times is None:
+    p = run.parameters
+    try:
+        data = load(p["dataset"], split=split, fields=p["fields"])
+    except InputError:
         return None
-    data = load(run.parameters["dataset"], split=split)
     return compare_fusion(Run(data, {**run.parameters, "split": split}, epochs=run.epochs))
 
 

@@ -16,23 +16,25 @@ from lib.dataset import Dataset, check_split
 
 
 class KnownDataset(NamedTuple):
-    """A dataset of ``datasets.yml``: its files, their reader, and further lines of its card."""
+    """A dataset of ``datasets.yml``: its files, their reader, items' fields, lines of its card."""
 
     files: list[downloads.RemoteFile]
     read: Callable[..., cleaning.RawTables]
+    fields: tuple[str, ...]
     facts: dict[str, Any]
 
 
-_READERS: dict[str, Callable[..., cleaning.RawTables]] = {
-    "movielens": readers.movielens,
-    "movietweetings": readers.movietweetings,
-    "seqrec": readers.seqrec,
-    "amazon-2023": amazon.read,
+_READERS: dict[str, tuple[Callable[..., cleaning.RawTables], tuple[str, ...]]] = {
+    "movielens": (readers.movielens, readers.FILM),
+    "movietweetings": (readers.movietweetings, readers.FILM),
+    "seqrec": (readers.seqrec, readers.TITLED),
+    "scientific": (readers.scientific, readers.PRODUCT),
+    "amazon-2023": (amazon.read, amazon.FIELDS),
 }
 _STATED = yaml.safe_load(Path(__file__).with_name("datasets.yml").read_text(encoding="utf-8"))
 DATASETS = {
     name: KnownDataset(
-        [downloads.RemoteFile(**file) for file in of["files"]], _READERS[of["reader"]], of["facts"]
+        [downloads.RemoteFile(**file) for file in of["files"]], *_READERS[of["reader"]], of["facts"]
     )
     for name, of in _STATED.items()
 }
@@ -48,8 +50,9 @@ def names() -> list[str]:
 
 
 def load(
-    name: str | os.PathLike[str], *, seed: int = 2020, split: str = "random", k_core: int = 5
-) -> Dataset:
+    name: str | os.PathLike[str], *, seed: int = 2020, split: str = "random", k_core: int = 5,
+    fields: str = "all",
+) -> Dataset:  # fmt: skip
     """Load a dataset, clean it, and split it.
 
     ``name`` is one of ``names()``, or a directory with two tables, ``interactions`` and ``items``
@@ -57,18 +60,21 @@ def load(
     is kept once, at its earliest; then users and items with fewer than ``k_core`` interactions are
     removed until none is left (0 keeps all; "synthetic" always does); then each user's interactions
     are split 8:1:1, at random by ``seed`` or, with ``split="temporal"``, the latest for test. Ids
-    are numbered in the order of the original keys. The cleaned form is cached.
+    are numbered in the order of the original keys. ``fields`` are what makes an item's text,
+    "all" or names with commas between them, such as "title,brand"; they change no interaction.
+    The cleaned form is cached.
     """
     check_split(split, seed)  # before anything is downloaded
     if not isinstance(k_core, int) or isinstance(k_core, bool) or k_core < 0:
         raise InputError(f"k_core must be a whole number from 0, such as 5, got {k_core!r}")
     name = os.fspath(name)
     if name == "synthetic":
+        cleaning.chosen_fields(fields, [], name)
         return synthetic.world(split=split, split_seed=seed).dataset
     if name in DATASETS:
-        facts, read = _known(name)
+        facts, read = _known(name, fields)
     elif os.path.isdir(name):  # not pathlib's, which raises for some names
-        facts, read = _own(Path(name))
+        facts, read = _own(Path(name), fields)
     else:
         raise InputError(
             f"dataset {name!r} is unknown: give one of {', '.join(names())}, or a directory with "
@@ -81,6 +87,7 @@ def load(
     key = {
         "dataset": facts["name"],
         "sources": facts["sha256"],
+        "fields": facts["fields"],
         "k_core": k_core,
         "code": cache.code_version(readers, amazon, folder, cleaning),
     }
@@ -88,24 +95,27 @@ def load(
     return cleaning.split_dataset(cleaned, facts, split=split, seed=seed)
 
 
-def _known(name: str) -> _Source:
+def _known(name: str, fields: str) -> _Source:
     """Return a known dataset; only files whose hash is not known are fetched yet."""
     known = DATASETS[name]
+    chosen = cleaning.chosen_fields(fields, known.fields, name)
     for file in known.files:
         if downloads.known_hash(file) is None:
             downloads.fetch(file)
     hashes = {file.path: downloads.known_hash(file) for file in known.files}
     facts = {"name": name, "url": [file.url for file in known.files]} | known.facts
-    return facts | {"sha256": hashes}, lambda: known.read(*map(downloads.fetch, known.files))
+    facts |= {"fields": ", ".join(chosen), "sha256": hashes}
+    return facts, lambda: known.read(*map(downloads.fetch, known.files), fields=chosen)
 
 
-def _own(directory: Path) -> _Source:
+def _own(directory: Path, fields: str) -> _Source:
     facts = {
         "name": directory.resolve().name,
         "origin": "a directory of the reader's own",
         "licence": "none stated",
         "text": "the text columns of its items",
+        "fields": fields,
         "stand_in": False,
         "sha256": {path.name: downloads.file_hash(path) for path in folder.tables(directory)},
     }
-    return facts, lambda: folder.read(directory)
+    return facts, lambda: folder.read(directory, fields)

@@ -11,7 +11,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,14 @@ _KEY = re.compile(rb'"parent_asin"\s*:\s*"([^"\\]+)"')
 _COLUMNS = ("user_id", "parent_asin", "timestamp")
 
 
-def read(ratings: Path, metadata: Path) -> RawTables:
-    """Read one category: every rating is an interaction, the text is title and description."""
+def read(ratings: Path, metadata: Path, fields: Sequence[str] = FIELDS) -> RawTables:
+    """Read one category: every rating is an interaction, the text is made of the ``fields``.
+
+    Items of which all ``FIELDS`` are empty are left out.
+    """
     interactions, faults = _interactions(ratings)
-    items, item_faults = _items(metadata, frozenset(interactions["item"].cat.categories))
+    wanted = frozenset(interactions["item"].cat.categories)
+    items, item_faults = _items(metadata, wanted, fields)
     return RawTables(interactions, items, faults | item_faults)
 
 
@@ -70,7 +74,9 @@ def _interactions(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     return rows[valid], {"broken rows": skipped + int((~valid).sum())}
 
 
-def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, int]]:
+def _items(
+    path: Path, wanted: frozenset[str], fields: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, int]]:
     import pyarrow as pa
 
     batches, rows, broken = [], [], 0
@@ -82,7 +88,9 @@ def _items(path: Path, wanted: frozenset[str]) -> tuple[pd.DataFrame, dict[str, 
             about = json.loads(line)
             key = about["parent_asin"]
             if key in wanted:
-                rows.append((key, clean_text(_flat(about.get("title"))), _text(about)))
+                texts = {name: clean_text(_flat(about.get(name))) for name in FIELDS}
+                if any(texts.values()):
+                    rows.append((key, texts["title"], _text(texts[name] for name in fields)))
         except (ValueError, KeyError, TypeError, AttributeError):
             broken += 1
         if len(rows) == ROWS:
@@ -114,8 +122,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise InputError(f"{path.name} is damaged ({fault}): get the file again") from None
 
 
-def _text(about: dict[str, Any]) -> str:
-    parts = [clean_text(_flat(about.get(field))) for field in FIELDS]
+def _text(parts: Iterable[str]) -> str:
     return ". ".join(part for part in parts if part)[:LENGTH].strip()
 
 

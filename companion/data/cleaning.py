@@ -29,9 +29,9 @@ class RawTables(NamedTuple):
 
     ``interactions`` has the columns ``user``, ``item`` (the original keys, as text) and, where
     known, ``time`` (seconds). ``items`` has a row per described item: ``key``, ``text`` ("" where
-    missing) and what else the source has (``title``, ``genres``, ``year``). ``faults`` counts
-    what could not be read, by its reason. ``notes`` say in sentences what was read otherwise than
-    it is written.
+    the chosen fields are empty) and what else the source has (``title``, ``genres``, ``year``).
+    ``faults`` counts what could not be read, by its reason. ``notes`` say in sentences what was
+    read otherwise than it is written.
     """
 
     interactions: pd.DataFrame
@@ -57,12 +57,36 @@ def clean_texts(texts: pd.Series) -> pd.Series:
     return pd.Series([clean_text(text) for text in texts], index=texts.index, dtype="str")
 
 
+def chosen_fields(given: str, known: Sequence[str], name: str) -> list[str]:
+    """Return the fields of a dataset that "all" or names with commas between them choose."""
+    chosen = list(known) if given == "all" else [word.strip() for word in str(given).split(",")]
+    if len(set(chosen)) < len(chosen) or not set(chosen) <= set(known):
+        accepted = "some of these, with commas between them, or all" if known else "all"
+        raise InputError(
+            f"fields = {given!r} was given for {name}, whose items have "
+            f"{', '.join(known) or 'no text fields'}: give {accepted}"
+        )
+    return chosen
+
+
+def joined(items: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
+    """Return each item's text: its fields that are not empty, in order, a year in parentheses."""
+    text = pd.Series("", index=items.index, dtype="str")
+    for name in fields:
+        part = items[name].astype("string").fillna("").astype("str")
+        before, after = (" (", ")") if name == "year" else (". ", "")
+        added = (before + part + after).where(part != "", "")
+        text = text + (added if name == "year" else added.where(text != "", part))
+    return text.str.strip()
+
+
 def clean_interactions(raw: RawTables, k_core: int, *, need_text: bool) -> cache.Value:
     """Keep each pair once, take the k-core, and number users and items in the order of keys.
 
-    ``need_text`` leaves out interactions with items that have no text before all else. Returned is
-    what ``split_dataset`` takes: ``indptr`` and ``indices`` of the interactions (n_users × n_items,
-    sorted), their ``times`` (seconds) where known, ``items`` (row = id), and ``counts``.
+    ``need_text`` leaves out interactions with items that are not described before all else; that
+    their text is empty leaves none out. Returned is what ``split_dataset`` takes: ``indptr`` and
+    ``indices`` of the interactions (n_users × n_items, sorted), their ``times`` (seconds) where
+    known, ``items`` (row = id), and ``counts``.
     """
     table = raw.interactions
     users, user_keys = _numbered(table["user"])
@@ -70,8 +94,7 @@ def clean_interactions(raw: RawTables, k_core: int, *, need_text: bool) -> cache
     times = table["time"].to_numpy(np.float64) if "time" in table else None
     rows = np.arange(len(table))
     if need_text:
-        described = raw.items.loc[raw.items["text"] != "", "key"]
-        rows = rows[table["item"].isin(described).to_numpy()]
+        rows = rows[table["item"].isin(raw.items["key"]).to_numpy()]
     once = rows[earliest(users[rows], items[rows], None if times is None else times[rows])]
     core = once[in_k_core(users[once], items[once], k_core)]
     if not len(core):
@@ -116,7 +139,8 @@ def split_dataset(
 ) -> Dataset:  # fmt: skip
     """Split what ``clean_interactions`` returns, and return the dataset with its card.
 
-    ``facts`` are the name and further lines of the card; ``vectors`` (n_items × d) replace texts.
+    ``facts`` are the name and further lines of the card, with a line ``times`` where these are no
+    times but each user's order; ``vectors`` (n_items × d) replace texts.
     """
     times, items = cleaned.get("times"), cleaned["items"]
     if split == "temporal" and times is None:
@@ -129,7 +153,8 @@ def split_dataset(
     interactions = sp.csr_matrix(stored, shape=(len(cleaned["indptr"]) - 1, len(items)))
     part = assign(interactions, split, seed)
     train, valid, test = (only(interactions, part == p, ones) for p in range(3))
-    train_times = None if times is None else only(interactions, part == 0, times)
+    known = None if "times" in facts else times
+    train_times = None if known is None else only(interactions, part == 0, known)
     card = facts | {line: cleaned["counts"][line] for line in COUNTS}
     card |= {"split": split, "seed": int(seed)}
     if times is not None:

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from companion.data.cleaning import RawTables, clean_texts
+from companion.data.cleaning import RawTables, chosen_fields, clean_texts, joined
 from companion.data.tables import Table, read_table
 from lib import dataset
 from lib.core import InputError
@@ -67,9 +67,12 @@ def tables(directory: Path) -> tuple[Path, Path]:
     return _table_path(directory, "interactions"), _table_path(directory, "items")
 
 
-def read(directory: Path) -> RawTables:
-    """Read a directory's two tables, or raise the first fatal sentence of ``validate``."""
-    raw, _, said = _inspect(directory)
+def read(directory: Path, fields: str = "all") -> RawTables:
+    """Read a directory's two tables, or raise the first fatal sentence of ``validate``.
+
+    ``fields`` are the columns that make an item's text (``companion.data.load``).
+    """
+    raw, _, said = _inspect(directory, fields)
     if raw is None:
         raise InputError(said.fatal[0])
     return raw
@@ -107,7 +110,9 @@ def write_template(directory: Path) -> list[Path]:
     return [shutil.copyfile(example / name, directory / name) for name in names]
 
 
-def _inspect(directory: Path) -> tuple[RawTables | None, pd.DataFrame | None, _Sentences]:
+def _inspect(
+    directory: Path, fields: str = "all"
+) -> tuple[RawTables | None, pd.DataFrame | None, _Sentences]:
     """Return the tables unless something is fatal, the interactions if readable, every fault."""
     said = _Sentences([], [])
     found: dict[str, Table] = {}
@@ -118,7 +123,7 @@ def _inspect(directory: Path) -> tuple[RawTables | None, pd.DataFrame | None, _S
             said.fatal.append(str(fault))
     said.notes.extend(f"{of.path.name}: {note}" for of in found.values() for note in of.notes)
     interactions = _interactions(found["interactions"], said) if "interactions" in found else None
-    items = _items(found["items"], said) if "items" in found else None
+    items = _items(found["items"], said, fields) if "items" in found else None
     if interactions is not None and items is not None:
         _compare(directory, interactions, items, said)
     if said.fatal or interactions is None or items is None:
@@ -254,7 +259,7 @@ def _seconds(table: Table, name: str, said: _Sentences) -> pd.Series:
     return seconds
 
 
-def _items(table: Table, said: _Sentences) -> pd.DataFrame | None:
+def _items(table: Table, said: _Sentences, fields: str) -> pd.DataFrame | None:
     key, title = _column(table, ITEM, said), _column(table, TITLE)
     if key is None:
         return None
@@ -262,17 +267,19 @@ def _items(table: Table, said: _Sentences) -> pd.DataFrame | None:
     columns = pd.DataFrame({key: _ids(table, key, said)} | {n: of for n, (of, _) in known.items()})
     columns = _with_keys(table, columns, [key], said)
     texts = [name for name in known if _is_text(name, columns[name])]
+    try:
+        chosen = chosen_fields(fields, texts, table.path.name)
+    except InputError as fault:
+        said.fatal.append(str(fault))
+        return None
     if other := ", ".join(name for name in known if name not in texts):
         said.notes.append(
-            f"{table.path.name}: the text is made of {', '.join(texts) or 'no column'}; without "
+            f"{table.path.name}: the text is made of {', '.join(chosen) or 'no column'}; without "
             f"words, or further ids: {other}"
         )
     if told := ", ".join(f"{n:,} in {name}" for name, (_, n) in known.items() if n):
         said.notes.append(f"{table.path.name} has marks of missing values, such as nan: {told}")
-    text = pd.Series("", index=columns.index, dtype="str")
-    for name in texts:
-        part = clean_texts(columns[name])
-        text = text + part.where((text == "") | (part == ""), ". " + part)
+    text = joined(columns[chosen].apply(clean_texts), chosen)
     rows = pd.DataFrame({"key": columns[key], "text": text})
     if title:
         rows["title"] = clean_texts(columns[title])

@@ -1,26 +1,33 @@
 """Readers of the known datasets' files, each of which returns ``RawTables``.
 
-Nothing in a file is executed; of a zip, only the members that are needed are read. A file that is
-damaged, or has other columns, is an ``InputError``.
+Each takes its files and the ``fields`` that make an item's text; items without a title are left
+out. Nothing in a file is executed; of a zip, only the members that are needed are read. A file
+that is damaged, or has other columns, is an ``InputError``.
 """
 
 from __future__ import annotations
 
+import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from companion.data import pickles
-from companion.data.cleaning import RawTables, clean_texts
+from companion.data.cleaning import RawTables, clean_texts, joined
 from companion.data.tables import decoded, read_table
-from lib.core import InputError
+from lib.core import InputError, first_line
 
 MEMBER_LIMIT = 2**28  # bytes that a member of a zip may unpack to
+TITLED = ("title",)
+FILM = ("title", "year", "genres")
+PRODUCT = ("title", "categories", "brand", "description")
 
 
-def seqrec(path: Path) -> RawTables:
+def seqrec(path: Path, fields: Sequence[str] = TITLED) -> RawTables:
     """Read a ``proc.zip`` of SeqRecBenchmark: a pickle of users' item lists, one of titles."""
     by_user = pickles.unpickle_table(zip_member(path, "user2item.pkl"), "user2item.pkl")
     titles = pickles.unpickle_table(zip_member(path, "item2title.pkl"), "item2title.pkl")
@@ -32,12 +39,38 @@ def seqrec(path: Path) -> RawTables:
             "time": by_user["Timestamp"].to_numpy(np.float64),
         }
     )
-    text = clean_texts(titles["Title"].astype(str)).array
-    items = pd.DataFrame({"key": titles["ItemID"].astype(str).array, "text": text, "title": text})
-    return RawTables(interactions, items, {})
+    items = {
+        "key": titles["ItemID"].astype(str).array,
+        "title": clean_texts(titles["Title"].astype(str)).array,
+    }
+    return RawTables(interactions, _with_text(pd.DataFrame(items), fields), {})
 
 
-def movielens(interactions: Path, items: Path) -> RawTables:
+def scientific(interactions: Path, items: Path, fields: Sequence[str] = PRODUCT) -> RawTables:
+    """Read two JSON objects: of each user the items in order of time, of each item its fields.
+
+    ``time`` is the position in the user's own order: it says nothing about two users. The makers
+    end every title and description, also an empty one, with a full stop.
+    """
+    by_user, about = _json_object(interactions), _json_object(items)
+    try:
+        triples = [(u, str(i), float(t)) for u, own in by_user.items() for t, i in enumerate(own)]
+        columns = {name: [of[name] for of in about.values()] for name in PRODUCT}
+        cleaned = {name: clean_texts(pd.Series(texts)) for name, texts in columns.items()}
+    except (TypeError, KeyError):
+        raise InputError(
+            f"{interactions} and {items} are not lists of items by user and fields by item: get "
+            "the files again"
+        ) from None
+    table = pd.DataFrame({"key": list(about)} | cleaned)
+    table["categories"] = table["categories"].str.replace(",(?! )", ", ", regex=True)
+    for name in ("title", "description"):
+        table[name] = table[name].str.rstrip(".")
+    pairs = pd.DataFrame(triples, columns=["user", "item", "time"])
+    return RawTables(pairs, _with_text(table, fields), {})
+
+
+def movielens(interactions: Path, items: Path, fields: Sequence[str] = FILM) -> RawTables:
     """Read MovieLens in RecBole's atomic files: every rating is an interaction."""
     rated, rows_lost = _columns(interactions, "user_id", "item_id", "timestamp")
     films, films_lost = _columns(items, "item_id", "movie_title", "release_year", "class")
@@ -48,12 +81,12 @@ def movielens(interactions: Path, items: Path) -> RawTables:
     genres = clean_texts(films["class"]).str.replace(" ", ", ")
     return RawTables(
         pd.DataFrame(pairs)[valid],
-        _films(films["item_id"], films["movie_title"], years, genres),
+        _films(films["item_id"], films["movie_title"], years, genres, fields),
         {"broken rows": rows_lost + films_lost + int((~valid).sum())},
     )
 
 
-def movietweetings(ratings: Path, movies: Path) -> RawTables:
+def movietweetings(ratings: Path, movies: Path, fields: Sequence[str] = FILM) -> RawTables:
     """Read MovieTweetings' ``::`` files: every rating is an interaction."""
     rated = _lines(ratings).str.extract(r"^(\d+)::(\d+)::\d+::(\d+)$")
     films = _lines(movies).str.extract(r"^(\d+)::(.*?)(?: \((\d{4})\))?::([^:]*)$")
@@ -62,7 +95,7 @@ def movietweetings(ratings: Path, movies: Path) -> RawTables:
     genres = clean_texts(films[3]).str.replace("|", ", ")
     return RawTables(
         pd.DataFrame({"user": rated[0], "item": rated[1], "time": rated[2].astype(np.float64)}),
-        _films(films[0], films[1], films[2], genres),
+        _films(films[0], films[1], films[2], genres, fields),
         {"broken rows": int((~valid).sum() + (~known).sum())},
     )
 
@@ -97,13 +130,27 @@ def _lines(path: Path) -> pd.Series:
     return pd.Series(decoded(path).split("\n"), dtype="str").loc[lambda line: line != ""]
 
 
-def _films(keys: pd.Series, titles: pd.Series, years: pd.Series, genres: pd.Series) -> pd.DataFrame:
-    """Return films with the text "title (year). genre, genre", without the parts they lack."""
-    titles = clean_texts(titles)
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(decoded(path))
+    except (ValueError, RecursionError) as fault:
+        raise InputError(
+            f"{path} cannot be read as JSON ({first_line(fault)}): get the file again"
+        ) from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no JSON object: get the file again")
+    return found
+
+
+def _films(
+    keys: pd.Series, titles: pd.Series, years: pd.Series, genres: pd.Series, fields: Sequence[str]
+) -> pd.DataFrame:
     years = pd.to_numeric(years, errors="coerce").astype("Int64")
-    when = (" (" + years.astype("string") + ")").fillna("")
-    what = (". " + genres).where(genres != "", "")
-    text = list((titles + when + what).where(titles != "", ""))
-    return pd.DataFrame(
-        {"key": keys, "text": text, "title": titles, "genres": genres, "year": years}
-    )
+    columns = {"key": keys, "title": clean_texts(titles), "genres": genres, "year": years}
+    return _with_text(pd.DataFrame(columns), fields)
+
+
+def _with_text(items: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
+    """Return the items that have a title, with the text that the fields make."""
+    items = items[items["title"] != ""]
+    return items.assign(text=joined(items, fields))

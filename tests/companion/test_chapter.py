@@ -26,7 +26,7 @@ from lib.stats import Estimate
 pytestmark = pytest.mark.usefixtures("cache_folder")
 GIVEN = {
     "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 5,
-    "encoder": "minilm", "device": "cpu",
+    "encoder": "minilm", "fields": "all", "device": "cpu",
 }  # fmt: skip
 
 
@@ -57,6 +57,18 @@ def test_a_wrong_parameter_is_one_sentence(change: dict[str, Any], word: str) ->
         chapter.begin("03-agreement", GIVEN | change)
     assert "\n" not in str(fault.value)
     assert fault.value._render_traceback_() == [f"InputError: {fault.value}"]
+
+
+def test_fields_are_a_parameter_that_older_pages_lack_and_newer_ones_state() -> None:
+    older = {name: value for name, value in GIVEN.items() if name != "fields"}
+    page = chapter.begin("03-agreement", older)
+    assert page.parameters == GIVEN and "The text of an item" not in chapter.stands_for(page).data
+    page = chapter.begin("03-agreement", GIVEN | {"dataset": "ml-100k", "fields": "title,year"})
+    assert page.dataset.items["text"][0] == "Toy Story (1995)"
+    assert "The text of an item is its title, year." in chapter.stands_for(page).data
+    assert "<th>fields</th><td>title,year</td>" in chapter.colophon(page).data
+    with pytest.raises(InputError, match="fields = 'brand' was given for ml-100k"):
+        chapter.begin("03-agreement", GIVEN | {"dataset": "ml-100k", "fields": "brand"})
 
 
 def test_results_of_an_earlier_run_in_the_kernel_are_no_parameters() -> None:

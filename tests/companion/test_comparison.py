@@ -79,6 +79,19 @@ def test_other_parameters_are_told_and_not_compared(folders: tuple[Path, Path]) 
     assert scoreboard.agreement(table) == "Nothing was compared."
 
 
+def test_a_page_from_before_a_parameter_was_made_with_its_default(
+    folders: tuple[Path, Path],
+) -> None:
+    old, new = folders
+    page(old, "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
+    page(old, "F3", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
+    page(new, "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]}, fields="all")
+    page(new, "F3", "holds", {"a": [0.5, 0.4, 0.6, 9.0]}, fields="title")
+    table, others = scoreboard.compare(*folders)
+    assert list(table["finding"]) == ["F2"]
+    assert others == ["F3 on ml-100k (fields all and now title)"]
+
+
 def test_another_verdict_is_a_failure_of_the_command(
     folders: tuple[Path, Path],
     tmp_path: Path,

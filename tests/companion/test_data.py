@@ -25,7 +25,7 @@ from lib.dataset import KINDS, part_sizes
 pytestmark = pytest.mark.usefixtures("cache_folder")
 MIRROR = os.environ.get("COMPANION_MIRROR", "")
 LINES = {
-    "name", "origin", "url", "licence", "citation", "text", "sha256", "before", "removed",
+    "name", "origin", "url", "licence", "citation", "text", "fields", "sha256", "before", "removed",
     "after", "k_core", "sparsity", "text_coverage", "split", "seed", "stand_in",
 }  # fmt: skip
 SIZES = {
@@ -33,7 +33,20 @@ SIZES = {
     "movietweetings": (5973, 3119, 102461),
     "games-2018": (50546, 16859, 452989),
     "books-2014": (38234, 38519, 517167),
+    "scientific-2018": (8317, 4344, 58492),
+    "toys-2014": (19124, 11758, 165247),
+    "clothing-2014": (39230, 22948, 277534),
+    "beauty-2014": (22332, 12086, 198215),
+    "electronics-2014": (28566, 15743, 241198),
+    "electronics-2018": (43357, 23073, 373471),
+    "health-2014": (38329, 18427, 343831),
+    "food": (17813, 41240, 555618),
+    "steam": (10360, 3592, 124150),
+    "ml-1m": (6040, 3416, 999611),
 }
+needs_mirror = pytest.mark.skipif(
+    not MIRROR, reason="set COMPANION_MIRROR to a folder with the datasets' files"
+)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -46,11 +59,64 @@ def test_counts_are_those_of_the_reference(name: str) -> None:
     assert dataset.card["after"] == dict(
         zip(("users", "items", "interactions"), SIZES[name], strict=True)
     )
-    assert set(dataset.card) == LINES
+    assert set(dataset.card) - {"times"} == LINES
     assert dataset.card["text_coverage"] == 1
     assert not dataset.items["text"].str.contains("&amp;|&quot;|&#|[\x00-\x1f]|  ").any()
     if name == "games-2018":
         assert dataset.card["removed"]["duplicate pairs"] == 390
+
+
+def test_every_dataset_that_can_be_had_is_counted() -> None:
+    assert {*SIZES, "movies", "books", "games", "synthetic"} == set(data.names())
+
+
+@needs_mirror
+def test_scientific_is_split_by_the_order_of_its_items_and_has_no_times() -> None:
+    by_order = data.load("scientific-2018", split="temporal")
+    own = json.loads(downloads.fetch(data.DATASETS["scientific-2018"].files[0]).read_text())
+    keys = by_order.items["key"].astype(int).to_numpy()
+    for user in (0, 1, 8316):  # numeric keys, so that users keep their numbers
+        last = part_sizes(np.array([len(own[str(user)])]))[0, 2]
+        assert set(keys[by_order.test[user].indices]) == set(own[str(user)][-last:])
+    assert by_order.times is None and "order" in by_order.card["times"]
+
+
+@needs_mirror
+def test_fields_change_texts_and_no_interaction() -> None:
+    every = data.load("scientific-2018")
+    assert every.card["fields"] == "title, categories, brand, description"
+    assert data.load("scientific-2018", fields=every.card["fields"]).digest == every.digest
+    described = data.load("scientific-2018", fields="description")
+    assert described.card["text_coverage"] < 0.9 < every.card["text_coverage"]
+    named = data.load("scientific-2018", fields="brand,title")
+    assert named.items["text"][1] == f"Stanley. {named.items['title'][1]}"
+    assert len({one.digest for one in (every, described, named)}) == 3
+    for other in (described, named):
+        assert (other.train != every.train).nnz == (other.test != every.test).nnz == 0
+
+
+def test_fields_of_films_and_of_a_folder(tmp_path: Path) -> None:
+    films = data.load("ml-100k", fields="genres,title")
+    assert films.items["text"][0] == "Animation, Children's, Comedy. Toy Story"
+    assert data.load("ml-100k", fields="title,year").items["text"][0] == "Toy Story (1995)"
+    assert films.n_items == 1349
+    rows = [f"u{n % 7},i{n % 5}" for n in range(70)]
+    (tmp_path / "interactions.csv").write_text("\n".join(["user,item", *rows]))
+    about = [f"i{n},T{n},{n},B{n % 2}" for n in range(5)]
+    (tmp_path / "items.csv").write_text("\n".join(["item,title,price,brand", *about]))
+    own = data.load(tmp_path, fields="brand")
+    assert own.items["text"].tolist() == ["B0", "B1", "B0", "B1", "B0"]
+    assert own.card["fields"] == "brand" and own.digest != data.load(tmp_path).digest
+    for fields in ("price", "brand,brand", "brand, ", "colour"):
+        with pytest.raises(InputError, match="items.csv, whose items have title, brand: give some"):
+            data.load(tmp_path, fields=fields)
+
+
+def test_wrong_fields_write_and_fetch_nothing(cache_folder: Path) -> None:
+    for name in ("games-2018", "movies", "synthetic"):
+        with pytest.raises(InputError, match="fields = 'brand' was given"):
+            data.load(name, fields="brand")
+    assert not cache_folder.exists()
 
 
 @pytest.mark.parametrize("split", KINDS)
@@ -151,6 +217,10 @@ def test_a_damaged_package_file_is_refused(tmp_path: Path, monkeypatch: pytest.M
         ("ml-100k", {"k_core": 2.5}, "k_core"),
         ("ml-100k", {"k_core": 2000}, "smaller k_core"),
         ("synthetic", {"split": "temporal"}, "no times"),
+        ("synthetic", {"fields": "title"}, "give all"),
+        ("games-2018", {"fields": "description"}, "games-2018, whose items have title: give some"),
+        ("ml-100k", {"fields": ""}, "title, year, genres"),
+        ("ml-100k", {"fields": 3}, "title, year, genres"),
     ],
 )
 def test_wrong_input_is_one_sentence(name: str, options: dict, word: str) -> None:

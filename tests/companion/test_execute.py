@@ -170,6 +170,7 @@ def test_missing_chapter_names_those_there_are(tmp_path):
         ("ml-100k", "ml-100k"), ("a/b/My Data/", "my-data"), ("./x_1", "x_1"),
         ("ml-100k@k=50,seeds=1", "ml-100k-k-50-seeds-1"),
         ("a/b@encoder=BAAI/bge-m3", "b-encoder-baai-bge-m3"),
+        ("ml-100k@fields=title,year,k=9", "ml-100k-fields-title-year-k-9"),
     ],
 )  # fmt: skip
 def test_slug(name, expected):
@@ -186,6 +187,8 @@ def test_a_variant_is_a_dataset_with_parameters(tmp_path, monkeypatch):
     assert execution.variant("ml-100k") == ("ml-100k", {})
     found = execution.variant("ml-100k@k=50,encoder=BAAI/bge-m3")
     assert found == ("ml-100k", {"k": 50, "encoder": "BAAI/bge-m3"})
+    found = execution.variant("x@fields=title,brand,k=50,encoder=tfidf")
+    assert found == ("x", {"fields": "title,brand", "k": 50, "encoder": "tfidf"})
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine@k=3").mkdir()
     assert execution.variant("mine@k=3") == ("mine@k=3", {})

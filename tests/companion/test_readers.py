@@ -82,6 +82,65 @@ def test_movietweetings_lines(tmp_path: Path) -> None:
     assert raw.faults == {"broken rows": 2}
 
 
+def json_files(folder: Path, interactions: object, items: object) -> tuple[Path, Path]:
+    paths = folder / "x.inter.json", folder / "x.item.json"
+    for path, content in zip(paths, (interactions, items), strict=True):
+        path.write_text(json.dumps(content))
+    return paths
+
+
+def product(title: str, description: str = "") -> dict[str, str]:
+    return {
+        "title": title, "description": description, "brand": "3M &amp; Co.",
+        "categories": "Test, Measure & Inspect,Scales",
+    }  # fmt: skip
+
+
+def test_scientific_is_in_order_without_the_makers_full_stops(tmp_path: Path) -> None:
+    items = {
+        "0": product("A 1/2 scale.", "."),
+        "1": product("B.", "Heavy. Long..."),
+        "2": product(""),
+    }
+    paths = json_files(tmp_path, {"7": [1, 0], "8": [1]}, items)
+    raw = readers.scientific(*paths)
+    assert raw.interactions.to_dict("list") == {
+        "user": ["7", "7", "8"], "item": ["1", "0", "1"], "time": [0.0, 1.0, 0.0],
+    }  # fmt: skip
+    assert raw.items["text"].tolist() == [
+        "A 1/2 scale. Test, Measure & Inspect, Scales. 3M & Co.",
+        "B. Test, Measure & Inspect, Scales. 3M & Co.. Heavy. Long",
+    ]
+    chosen = readers.scientific(*paths, fields=["description", "brand"])
+    assert chosen.items["text"].tolist() == ["3M & Co.", "Heavy. Long. 3M & Co."]
+    assert chosen.items["key"].tolist() == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("interactions", "items", "words"),
+    [
+        ([1], {}, "no JSON object"),
+        ({"7": 1}, {}, "not lists of items by user"),
+        ({"7": [0]}, {"0": {"title": "A"}}, "fields by item"),
+        ({"7": [0]}, {"0": "A"}, "fields by item"),
+        ({"7": [0]}, {"0": product("A") | {"brand": 7}}, "fields by item"),
+    ],
+)
+def test_what_is_not_scientific_is_one_sentence(
+    tmp_path: Path, interactions: object, items: object, words: str
+) -> None:
+    with pytest.raises(InputError, match=words) as fault:
+        readers.scientific(*json_files(tmp_path, interactions, items))
+    assert "\n" not in str(fault.value)
+
+
+def test_json_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    for content in ("{", "", "[" * 100_000, '{"a": 1'):
+        (tmp_path / "a.json").write_text(content)
+        with pytest.raises(InputError, match="cannot be read as JSON"):
+            readers.scientific(tmp_path / "a.json", tmp_path / "a.json")
+
+
 def test_bytes_that_are_no_utf8_are_named_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     path.write_bytes("eins\nzwei\ndréi\n".encode("latin-1"))
@@ -125,6 +184,10 @@ def test_amazon_2023_form(tmp_path: Path, suffix: str) -> None:
     texts = dict(zip(raw.items["key"], raw.items["text"], strict=True))
     assert texts["B01"] == "Doom & Gloom. Video Games, PC. Fast. One., Two <br/>"
     assert texts["B02"] == "D" * amazon.LENGTH
+    paths = tuple(tmp_path / f"{stem}{suffix}" for stem in ("Games.csv", "meta_Games.jsonl"))
+    chosen = amazon.read(*paths, fields=["features", "title"]).items
+    assert chosen["text"].tolist() == ["Fast. Doom & Gloom", ""]
+    assert chosen["title"].tolist() == ["Doom & Gloom", ""]
     assert list(texts) == ["B01", "B02"]
     assert raw.faults == {"broken rows": 0, "broken lines of metadata": 0}
 

@@ -61,7 +61,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     name = slug(str(own))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMPANION_CACHE", str(place / "cache"))
-        given = {"seeds": 1, "k": 3, "device": "cpu", "encoder": "minilm"}
+        given = {"seeds": 1, "k": 3, "device": "cpu", "encoder": "minilm", "fields": "all"}
         out = root / "executed" / name / "01-data.ipynb"
         execute(ROOT / "chapters" / "01-data.ipynb", str(own), given, out)
     plan = yaml.safe_load((root / "workflow.yml").read_text())

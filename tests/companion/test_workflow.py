@@ -20,7 +20,16 @@ from companion.execute import KERNEL
 from companion.site import ROOT
 
 PARAMETERS = "\n".join(
-    ['dataset = ""', 'split = ""', "seed = 0", "seeds = 1", "k = 1", 'encoder = ""', 'device = ""']
+    [
+        'dataset = ""',
+        'split = ""',
+        "seed = 0",
+        "seeds = 1",
+        "k = 1",
+        'encoder = ""',
+        'fields = ""',
+        'device = ""',
+    ]
 )
 
 

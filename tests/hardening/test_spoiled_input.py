@@ -172,7 +172,8 @@ def _parameters(_: Path, content: bytes) -> None:
 
 def _begin(_: Path, content: bytes) -> object:
     given: dict[str, Any] = {"dataset": "synthetic", "split": "random", "seed": 0, "seeds": 1,
-                             "k": 5, "encoder": "minilm", "device": "cpu"}  # fmt: skip
+                             "k": 5, "encoder": "minilm", "fields": "all",
+                             "device": "cpu"}  # fmt: skip
     name = sorted(given)[len(content) % len(given)]
     return chapter.begin("01-data", given | {name: execute.literal(_words(content))})
 

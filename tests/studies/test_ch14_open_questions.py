@@ -145,7 +145,7 @@ def test_a_view_can_be_trained_on_a_description(films: Dataset) -> None:
 
 GIVEN: dict[str, Any] = {
     "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 5,
-    "encoder": "minilm", "device": "cpu",
+    "encoder": "minilm", "fields": "all", "device": "cpu",
 }  # fmt: skip
 
 
