@@ -17,7 +17,7 @@ def rows(machine: Machine, repeats: int) -> list[Row]:
     from sentence_transformers import SentenceTransformer
 
     texts = list(dict.fromkeys(load("ml-100k").items["text"]))[:TEXTS]
-    plain = SentenceTransformer(str(text._bundled()), device="cpu", local_files_only=True)
+    plain = SentenceTransformer(str(text._packaged("minilm")), device="cpu", local_files_only=True)
 
     def theirs() -> torch.Tensor:
         return torch.as_tensor(plain.encode(texts, show_progress_bar=False))

