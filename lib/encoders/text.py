@@ -69,7 +69,8 @@ def encode(dataset: Dataset, encoder: str) -> Tensor:
                 f"needs; give a dataset whose items have {what}, or another encoder"
             )
         key = {"dataset": dataset.name, "encoder": encoder, "of": digest_of(dataset, encoder)}
-        return torch.from_numpy(_cached(key, lambda: DESCRIPTIONS[encoder](dataset)))
+        made = cache.cached("text", key, lambda: {"vectors": DESCRIPTIONS[encoder](dataset)})
+        return torch.from_numpy(made["vectors"])
     given = _given(dataset, encoder)
     if given is not None:
         return torch.from_numpy(given)
@@ -97,17 +98,10 @@ def _given(dataset: Dataset, encoder: str) -> Matrix | None:
     return _from_file(Path(encoder), dataset.n_items) if encoder.endswith(".npy") else None
 
 
-def _cached(key: dict[str, Any], make: Callable[[], Matrix]) -> Matrix:
-    return np.asarray(cache.cached("text", key, lambda: {"vectors": make()})["vectors"])
-
-
 def _per_item(dataset: Dataset, texts: list[str], vectors: Matrix) -> Matrix:
     """Return the vector of each item's text (n_items × w) from those of the distinct texts."""
     row = pd.Series(np.arange(len(texts)), index=texts)
     return np.asarray(vectors[row[dataset.items["text"]].to_numpy()])
-
-
-# files of vectors
 
 
 def _from_file(path: Path, n_items: int) -> Matrix:
@@ -135,7 +129,10 @@ def _from_file(path: Path, n_items: int) -> Matrix:
 
 def _chunk(encoder: str, texts: list[str]) -> Matrix:
     key = {"texts": cache.digest(texts), "code": cache.code_version(_vectors)}
-    return _cached(_identity(encoder) | key, lambda: _vectors(encoder, texts))
+    made = cache.cached(
+        "text", _identity(encoder) | key, lambda: {"vectors": _vectors(encoder, texts)}
+    )
+    return np.asarray(made["vectors"])
 
 
 def _identity(encoder: str) -> dict[str, str]:

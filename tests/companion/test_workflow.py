@@ -126,7 +126,8 @@ def test_every_value_reaches_its_command_as_it_was_given(mocked: Path) -> None:
         (mocked / name).mkdir()
     encoder = "a: 'b' \"c\\ `touch hacked` #"
     datasets = "2024 '38-my data' \"it's $(touch hacked)\""
-    running = make(mocked, f"DATASETS={datasets}", f"ENCODER={encoder}", "K=7")
+    fields = "title,$(touch hacked)"
+    running = make(mocked, f"DATASETS={datasets}", f"ENCODER={encoder}", f"FIELDS={fields}", "K=7")
     _, complaint = running.communicate(timeout=120)
     assert running.returncode == 0, complaint
     called = [json.loads(line) for line in (mocked / "words").read_text().splitlines()]
@@ -139,6 +140,8 @@ def test_every_value_reaches_its_command_as_it_was_given(mocked: Path) -> None:
     )
     for words in (*fits.values(), *executed.values()):
         assert words[words.index("encoder") + 1] == encoder
+        asked = "--fields" if words[0] == "fit" else "fields"
+        assert words[words.index(asked) + 1] == fields
     assert all(words[words.index("k") + 1] == "7" for words in executed.values())
 
 
