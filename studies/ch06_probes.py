@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from torch.nn.functional import normalize
 
-from companion.chapter import interval
 from lib import cache, probes
 from lib.core import Floats, at_least_one, device_of, matrix
 from lib.encoders import text
@@ -181,11 +180,6 @@ def as_shares(found: pd.DataFrame) -> pd.DataFrame:
     names = {"mean": "reached", "low": "reached_low", "high": "reached_high"}
     shares = {name: found[reached] for name, reached in names.items()}
     return found.assign(**shares, floor=0.0, ceiling=1.0)
-
-
-def intervals(table: pd.DataFrame, column: str = "mean") -> list[str]:
-    """Return each row's estimate in the words of ``companion.chapter.interval``."""
-    return [interval(value) for value in by_seed(table, column)]
 
 
 def pick(table: pd.DataFrame, column: str = "mean", **where: str) -> Estimate:

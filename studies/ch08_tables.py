@@ -66,42 +66,24 @@ def f8_measures(compared: dict[str, MethodScores], k: int) -> dict[str, Estimate
 
 
 def leader_text(scores: Sequence[MethodScores], k: int) -> str:
-    """Say whether our best fusion, of any dimension and number of views, leads on the test items.
+    """Say in Markdown whether our best fusion, of any dimension, leads on the test items.
 
     The fusion is chosen on validation; it is compared with the method, of any family, that has
     the best test recall or, where that is the fusion, with the next one.
     """
-
-    def mean(one: MethodScores) -> float:
-        return float(np.nanmean(one.recall_at(k)))
-
-    order = sorted((one for one in scores if not one.reason), key=mean, reverse=True)
+    able = [one for one in scores if not one.reason]
+    order = sorted(able, key=lambda one: float(np.nanmean(one.recall_at(k))), reverse=True)
     ours = best_method(scores, FUSION)
-    leads = order[0] is ours
-    other = order[1] if leads else order[0]
-    gain = relative_gain(order[0].recall_at(k), (other if leads else ours).recall_at(k))
-    name = f"**{other.method.name}** ({other.method.family}, {mean(other):.4f})"
-    by = f"by {gain.mean:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}]"
-    if leads:
-        said = f"It leads the whole table; the next method, {name}, is behind it {by}"
-        unsure = "the lead may be chance"
-    else:
-        said = (
-            f"It does **not** lead the table: it has rank {order.index(ours) + 1} of {len(order)}, "
-            f"and the leader, {name}, is ahead of it {by}"
-        )
-        unsure = "the test items do not tell the two apart"
-    text = (
-        "Our best fusion by validation, of any dimension and any number of views, is "
-        f"**{ours.method.name}**, with a test Recall@{k} of {mean(ours):.4f}. {said}, an interval "
-        + ("above 0." if gain.low > 0 else f"that holds 0: {unsure}.")
+    rank = order.index(ours)
+    other, place = (order[0], "the leader") if rank else (order[1], "the next")
+    gain = relative_gain(ours.recall_at(k), other.recall_at(k))
+    chosen = f" Validation chose for it, seed by seed: {'; '.join(ours.chosen)}."
+    return (
+        f"Our best fusion by validation, **{ours.method.name}**, has rank {rank + 1} of "
+        f"{len(order)} on the test items. Its Recall@{k} over that of {place}, "
+        f"**{other.method.name}** ({other.method.family}), is {gain.mean:+.1%} "
+        f"[{gain.low:+.1%}, {gain.high:+.1%}]." + chosen * bool(ours.chosen)
     )
-    if ours.chosen:
-        text += (
-            f" What validation chose for it, seed by seed: {'; '.join(ours.chosen)} (`linear` and "
-            "`text-mean` are the views of text)."
-        )
-    return text
 
 
 def tidy_table(scores: Sequence[MethodScores], leader: MethodScores, k: int) -> pd.DataFrame:

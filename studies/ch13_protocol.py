@@ -25,16 +25,10 @@ SHORT = {
 
 def described() -> pd.DataFrame:
     """Return the choices in words: ours, the reference's, how it is reproduced, what it touches."""
-    rows = {
-        choice.name: {
-            "ours": choice.ours,
-            "the reference's": choice.reference,
-            "how it is reproduced here": choice.how,
-            "can touch": ", ".join(choice.findings),
-        }
-        for choice in CHOICES
-    }
-    return pd.DataFrame(rows).T
+    table = pd.DataFrame([vars(choice) for choice in CHOICES]).set_index("name").rename_axis(None)
+    table["can touch"] = table["findings"].map(", ".join)
+    names = {"reference": "the reference's", "how": "how it is reproduced here"}
+    return table[["ours", *names, "can touch"]].rename(columns=names)
 
 
 def units() -> pd.Series:

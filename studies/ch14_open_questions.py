@@ -19,7 +19,6 @@ from companion.data import load
 from lib import fusion
 from lib.core import InputError, generator
 from lib.dataset import Dataset, only
-from lib.diagnostics import hits_by_count
 from lib.encoders import text
 from lib.metrics import Floats, recall
 from lib.stats import Estimate
@@ -33,8 +32,9 @@ SHARES = (1.0, 0.1, 0.5, 0.25)  # of the training interactions; the rule needs t
 COLLABORATIVE, TEXT = "LightGCN", "text"
 MODELS = {COLLABORATIVE: "lightgcn", TEXT: "linear"}
 SECOND = "second LightGCN seed"
+FUSION, SEEDS, BETTER_SEEDS = "fusion", "two LightGCN seeds", "two seeds of the better view"
 OVER_BETTER = "over the better view"
-CONTROLS = ("over two LightGCN seeds", "over two seeds of the better view")
+CONTROLS = (f"over {SEEDS}", f"over {BETTER_SEEDS}")
 SeedViews = Sequence[View]
 """A view of each of the run's training seeds."""
 
@@ -49,12 +49,6 @@ def fused_recall(run: Run, parts: Sequence[SeedViews], grid: Floats | None = Non
     """Return each user's recall of norm-concat with the best weights (n_users)."""
     of_seeds = zip(*parts, strict=True)
     return mean_recall(run, [best_concat(run.dataset, views, grid) for views in of_seeds])
-
-
-def mean_jaccard(run: Run, one: SeedViews, other: SeedViews) -> Floats:
-    """Return the Jaccard of two views' test lists, the mean over the seeds (n_users)."""
-    pairs = zip(map(run.lists_of, one), map(run.lists_of, other), strict=True)
-    return measures.mean_jaccard(pairs)
 
 
 def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.DataFrame]:
@@ -86,35 +80,25 @@ def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.Dat
 
 
 class Comparison(NamedTuple):
-    """A fusion, its views and its controls: recall and Jaccard per user (n_users)."""
+    """Recall per user (n_users) of a fusion, its views and its controls, by name."""
 
-    fused: Floats
-    singles: dict[str, Floats]
-    better: str  # of the singles
-    seeds: Floats  # two LightGCN seeds side by side
-    better_seeds: Floats  # two seeds of the better view side by side
-    popular: Floats  # one list of the most popular items for everybody
-    jaccard: dict[str, Floats]
+    recalls: dict[str, Floats]
+    better: str  # the view that validates better
 
 
 def compare_fusion(run: Run) -> Comparison:
     """Return norm-concat of the two views, and what it is compared with."""
     views = {name: run.views(model) for name, model in MODELS.items()}
-    others = {name: run.views(model, second=True) for name, model in MODELS.items()}
+    twins = {name: (of, run.views(MODELS[name], second=True)) for name, of in views.items()}
     better = max(views, key=lambda name: np.mean([run.validation(view) for view in views[name]]))
-    seeds = {n: fused_recall(run, (views[n], others[n])) for n in {COLLABORATIVE, better}}
-    return Comparison(
-        fused=fused_recall(run, list(views.values())),
-        singles={name: mean_recall(run, of) for name, of in views.items()},
-        better=better,
-        seeds=seeds[COLLABORATIVE],
-        better_seeds=seeds[better],
-        popular=mean_recall(run, run.views("popularity")),
-        jaccard={
-            "LightGCN and text": mean_jaccard(run, *views.values()),
-            "LightGCN, two seeds": mean_jaccard(run, views[COLLABORATIVE], others[COLLABORATIVE]),
-        },
-    )
+    seeds = {name: fused_recall(run, twins[name]) for name in {COLLABORATIVE, better}}
+    recalls = {name: mean_recall(run, of) for name, of in views.items()} | {
+        FUSION: fused_recall(run, list(views.values())),
+        SEEDS: seeds[COLLABORATIVE],
+        BETTER_SEEDS: seeds[better],
+        "most popular items": mean_recall(run, run.views("popularity")),
+    }
+    return Comparison(recalls, better)
 
 
 def gains(found: Comparison | None) -> dict[str, Estimate]:
@@ -122,9 +106,9 @@ def gains(found: Comparison | None) -> dict[str, Estimate]:
     names = (OVER_BETTER, *CONTROLS)
     if found is None:
         return dict.fromkeys(names, measures.NONE)
-    bases = (found.singles[found.better], found.seeds, found.better_seeds)
-    pairs = {what: (found.fused, base) for what, base in zip(names, bases, strict=True)}
-    return measures.estimates(measures.gains(**pairs))
+    bases = zip(names, (found.better, SEEDS, BETTER_SEEDS), strict=True)
+    compared = {what: (found.recalls[FUSION], found.recalls[base]) for what, base in bases}
+    return measures.estimates(measures.gains(**compared))
 
 
 def by_share(run: Run, shares: int) -> dict[float, tuple[float, Comparison]]:
@@ -211,19 +195,3 @@ def third_gains(found: dict[str, Floats], names: Sequence[str]) -> tuple[Estimat
     control = found[" + ".join([*names[:2], SECOND])]
     gains_of = measures.measure("Q4", third=(three, two), seeds=(three, control))
     return gains_of["third"], gains_of["seeds"]
-
-
-def hits_by_lists(run: Run) -> pd.DataFrame:
-    """Return the shares of hits (%) that exactly one, two and three lists find.
-
-    Of the first three views, and of the first two and a second collaborative seed; pooled over
-    users and seeds.
-    """
-    views = views_by_name(run) | {SECOND: run.views("lightgcn", second=True)}
-    names, shares = list(views), {}
-    for three in dict.fromkeys([tuple(names[:3]), (*names[:2], SECOND)]):
-        of_seeds = zip(*(views[name] for name in three), strict=True)
-        counts = [hits_by_count([*map(run.lists_of, of)], run.dataset.test) for of in of_seeds]
-        hits = np.sum(counts, axis=(0, 1))[1:]
-        shares[", ".join(three)] = 100 * hits / hits.sum()
-    return pd.DataFrame(shares, index=["one list", "two lists", "three lists"]).T

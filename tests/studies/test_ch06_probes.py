@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from probed import random_vectors, run_of
 
+from companion import chapter
 from lib import probes
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -41,8 +42,8 @@ def test_seeds_are_averaged_and_the_widest_interval_is_kept() -> None:
     assert list(found["seeds"]) == [2, 2, 2]
     assert np.isnan(ch06_probes.pick(found, source="second seed")[:3]).all()
     assert ch06_probes.pick(found, source="text", map="cca").n == 0
-    assert ch06_probes.intervals(found)[0] == "1.5000 [0.5000, 2.2000]"
-    assert ch06_probes.intervals(found, "reached")[0] == "0.3750 [0.1000, 0.9000]"
+    assert chapter.intervals(found)[0] == "1.5000 [0.5000, 2.2000]"
+    assert chapter.intervals(found, "reached")[0] == "0.3750 [0.1000, 0.9000]"
 
 
 def test_bounds_stand_beside_the_text_and_shares_in_its_place() -> None:
