@@ -61,8 +61,8 @@ def f8_measures(compared: dict[str, MethodScores], k: int) -> dict[str, Estimate
     """Return F8's measures of what ``f8_methods`` gives."""
     fused = compared["fusion"].recall_at(k)
     over = {"advantage": "alignment", "single": "single", "seeds": "seeds"}
-    pairs = {name: (fused, compared[other].recall_at(k)) for name, other in over.items()}
-    return measures.measure("F8", **pairs)
+    recalls = {name: (fused, compared[other].recall_at(k)) for name, other in over.items()}
+    return measures.measure("F8", **recalls)
 
 
 def leader_text(scores: Sequence[MethodScores], k: int) -> str:

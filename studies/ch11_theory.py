@@ -107,17 +107,6 @@ def reachable_share(shared: float, noise: float = 0.5, *, all_seen: bool = False
     return recovered(common) / (common + own)
 
 
-def held_out_r2(r2: float, n: int, dimension: int) -> float:
-    """Return the expected held-out R² of least squares fitted on ``n`` items, of population ``r2``.
-
-    For normal vectors the expected squared error of a new item is the residual variance times
-    (n + 1)(n − 2) / (n (n − dimension − 2)) (Stein, 1960), which needs n > dimension + 2.
-    """
-    if n <= dimension + 2:
-        raise InputError(f"n = {n} was given; give more than dimension + 2 = {dimension + 2} items")
-    return 1 - (1 - r2) * (n + 1) * (n - 2) / (n * (n - dimension - 2))
-
-
 def both_above(first: ArrayLike, second: ArrayLike, rho: ArrayLike) -> Floats:
     """Return P(X > first and Y > second) of standard normals with correlation ``rho``.
 

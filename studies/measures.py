@@ -290,17 +290,17 @@ def over_seeds(**by_seed: Sequence[Estimate]) -> Measures:
     return found
 
 
-def gains(**pairs: tuple[Floats, Floats] | None) -> Measures:
-    """Return F8 and Q1 to Q4: Σ top / Σ base − 1 over users of each named pair of recalls."""
-    return {name: NONE if pair is None else gain(*pair) for name, pair in pairs.items()}
+def gains(**recalls: tuple[Floats, Floats] | None) -> Measures:
+    """Return F8 and Q1 to Q4: Σ top / Σ base − 1 over users of each named top and base."""
+    return {name: NONE if of is None else gain(*of) for name, of in recalls.items()}
 
 
-def ratios(**pairs: tuple[Floats, Floats]) -> Measures:
-    """Return F11: Σ top / Σ base over users of each named pair of recalls."""
-    return {name: Totals(pair, np.divide) for name, pair in pairs.items()}
+def ratios(**recalls: tuple[Floats, Floats]) -> Measures:
+    """Return F11: Σ top / Σ base over users of each named top and base."""
+    return {name: Totals(of, np.divide) for name, of in recalls.items()}
 
 
-def changes(**pairs: Sequence[tuple[Score, Score]]) -> Measures:
+def changes(**by_seed: Sequence[tuple[Score, Score]]) -> Measures:
     """Return F10: new / old − 1, the mean over a named measure's (new, old) of each seed.
 
     For a name that ends in "_seeds" the mean absolute change: swapped seeds would cancel.
@@ -312,7 +312,7 @@ def changes(**pairs: Sequence[tuple[Score, Score]]) -> Measures:
 
     return {
         name: estimate(*chain.from_iterable(of), combine=partial(change, name.endswith("_seeds")))
-        for name, of in pairs.items()
+        for name, of in by_seed.items()
     }
 
 

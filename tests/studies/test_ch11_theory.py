@@ -58,19 +58,6 @@ def test_reachable_share_is_the_r2_of_the_best_map_on_many_items() -> None:
     assert r2 == pytest.approx(ch11_theory.reachable_share(0.4, noise=1.5), abs=0.02)
 
 
-def test_held_out_r2_is_that_of_least_squares() -> None:
-    rng, n, dimension = np.random.default_rng(0), 60, 20
-    x = rng.standard_normal((1000, n + 20, dimension))
-    y = x[:, :, :1] + rng.standard_normal((1000, n + 20, 1))  # population R² 1/2
-    a, b = (np.concatenate([np.ones_like(y), x], axis=2)[:, part] for part in
-            (slice(n), slice(n, None)))  # fmt: skip
-    weights = np.linalg.solve(a.transpose(0, 2, 1) @ a, a.transpose(0, 2, 1) @ y[:, :n])
-    error = np.square(y[:, n:] - b @ weights).mean()
-    assert 1 - error / 2 == pytest.approx(ch11_theory.held_out_r2(0.5, n, dimension), abs=0.03)
-    with pytest.raises(InputError, match="n = 22"):
-        ch11_theory.held_out_r2(0.5, 22, 20)
-
-
 @pytest.mark.parametrize("setting", [Setting(0.5), Setting(0.5, 1.0, 0.5), Setting(1.0, 1.0)])
 def test_predictions_meet_simulated_views(setting: Setting) -> None:
     predicted = ch11_theory.predict(setting)._asdict()
