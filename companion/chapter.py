@@ -25,6 +25,7 @@ from IPython.display import HTML, display
 from companion import testable
 from companion.data import load
 from companion.execute import refuse_unknown
+from companion.markup import markup
 from companion.scoreboard import MARKS, OLDER, RECORD
 from lib import claims
 from lib.core import InputError, device_of
@@ -180,31 +181,13 @@ def estimates(
 
 def claim_box(*ids: str) -> HTML:
     """Return what the paper says: finding, its numbers, our rule and the null, for each claim."""
-    parts = []
-    for claim in (claims.load()[name] for name in ids):
-        text = {
-            "The paper": claim.paper,
-            "We measure": claim.unit,
-            "Holds if": f"<code>{html.escape(claim.holds)}</code>",
-            "Beyond the null if": f"<code>{html.escape(claim.beyond)}</code>",
-            "The null": claim.control,
-        }
-        rows = "".join(f"<dt>{term}</dt><dd>{words}</dd>" for term, words in text.items())
-        parts.append(_box("note", f"{claim.id} — {claim.finding}", f"<dl>{rows}</dl>"))
-    return HTML("".join(parts))
+    return HTML(markup("claim_boxes", [claims.load()[name] for name in ids]))
 
 
 def verdict_box(verdict: claims.Verdict) -> HTML:
     """Return the verdict in words; it holds no number, so it reads the same on every machine."""
-    style, mark = MARKS[verdict.word]
-    why = f"<p>Why: <code>{html.escape(verdict.reason)}</code></p>"
-    title = f"{mark} {verdict.claim.id} {verdict.word}"
-    return HTML(_box(style, title, f"<p>{verdict.claim.finding}</p>{why}"))
-
-
-def _box(style: str, title: str, body: str) -> str:
-    head = f'<p class="admonition-title">{title}</p>'
-    return f'<div class="admonition {style}">{head}{body}</div>'
+    style, mark, _ = MARKS[verdict.word]
+    return HTML(markup("verdict_box", verdict, style, mark))
 
 
 def download(table: pd.DataFrame, name: str) -> HTML:
@@ -218,20 +201,7 @@ def download(table: pd.DataFrame, name: str) -> HTML:
 
 def stands_for(page: Page) -> HTML:
     """Return one line on what data and text this page speaks of, and what they stand in for."""
-    card, p = page.dataset.card, page.parameters
-    notes = [
-        f"Dataset <b>{html.escape(page.dataset.name)}</b>: {page.dataset.n_users:,} users, "
-        f"{page.dataset.n_items:,} items, {card['split']} split, "
-        f"{p['seeds']} training seed(s), lists of {p['k']}."
-    ]
-    if card.get("stand_in"):
-        notes.append("It stands in for the paper's Amazon 2023 data.")
-    if p["encoder"] != "BAAI/bge-m3":
-        notes.append(f"The text encoder {html.escape(p['encoder'])} stands in for BGE-M3.")
-    if p["fields"] != "all":
-        notes.append(f"The text of an item is its {html.escape(card['fields'])}.")
-    notes.append("The paper's numbers are therefore a direction to compare with, not a target.")
-    return HTML(f"<p>{' '.join(notes)}</p>")
+    return HTML(markup("stands_for", page.dataset, page.parameters))
 
 
 def card_table(page: Page) -> str:
@@ -241,22 +211,7 @@ def card_table(page: Page) -> str:
         card["encoder"] = cut
     if left_out := testable.reasons(page.dataset, p["k"], p["encoder"]):
         card["not_testable_here"] = {", ".join(ids): why for why, ids in left_out.items()}
-    return _table("Data card", {name.replace("_", " "): _text(v) for name, v in card.items()})
-
-
-def _table(caption: str, rows: Mapping[str, str]) -> str:
-    body = "".join(f"<tr><th>{html.escape(n)}</th><td>{cell}</td></tr>" for n, cell in rows.items())
-    return f"<table><caption>{caption}</caption>{body}</table>"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "<br>".join(f"{html.escape(str(k))}: {_text(v)}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return "<br>".join(_text(v) for v in value)
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return html.escape(f"{value:,}" if isinstance(value, int) else str(value))
+    return markup("facts", "Data card", {n.replace("_", " "): v for n, v in card.items()})
 
 
 def colophon(page: Page) -> HTML:
@@ -273,5 +228,5 @@ def colophon(page: Page) -> HTML:
         "Python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
-    escaped = {name: html.escape(str(value)) for name, value in rows.items()}
-    return HTML(_table("How this page was made", escaped))
+    words = {name: str(value) for name, value in rows.items()}
+    return HTML(markup("facts", "How this page was made", words))

@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 TOKEN = "{dataset}"  # in markdown cells: titles and labels are unique in the book
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
-# the label on a folded parameter cell, by its tag
-FOLDED = {
-    "parameters": "Parameters of this chapter",
-    "injected-parameters": "Parameters of this run",
-}
 
 
 class ChapterError(RuntimeError):
@@ -236,11 +231,8 @@ def normalise(notebook: NotebookNode, name: str) -> None:
             cell.metadata.pop(key, None)
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace(TOKEN, name)
-        tags = cell.metadata.get("tags", [])
-        if "injected-parameters" in tags:
+        if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"] = ["injected-parameters", "hide-input"]
-        for tag in FOLDED.keys() & set(tags):
-            cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = FOLDED[tag]
         if cell.cell_type == "code":
             # Progress bars and their seconds were shown while the chapter ran; a chapter without a
             # finding that can be judged ends itself.

@@ -5,15 +5,16 @@ Functions that return HTML take ``link``, the address of a chapter's page seen f
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from companion.execute import executed, in_order, records_of
+from companion.markup import markup
 from lib import claims
 from lib.core import InputError
 
@@ -21,19 +22,13 @@ RECORD = "application/vnd.companion.claim+json"
 """The type of the output by which an executed chapter carries a verdict."""
 
 MARKS = {
-    claims.HOLDS: ("tip", "✔"),
-    claims.EXPLAINED: ("warning", "◐"),
-    claims.FAILS: ("danger", "✘"),
-    claims.UNTESTABLE: ("note", "○"),
+    claims.HOLDS: ("tip", "✔", "#0072B2"),
+    claims.EXPLAINED: ("warning", "◐", "#E69F00"),
+    claims.FAILS: ("danger", "✘", "#D55E00"),
+    claims.UNTESTABLE: ("note", "○", "#8A8A8A"),
 }
-"""A verdict's style of admonition and its sign."""
+"""A verdict's style of admonition, its sign and its colour."""
 
-COLOURS = {
-    claims.HOLDS: "#0072B2",
-    claims.EXPLAINED: "#E69F00",
-    claims.FAILS: "#D55E00",
-    claims.UNTESTABLE: "#8A8A8A",
-}
 DEPENDS = "depends on the data"  # a claim whose verdict differs between datasets
 COLUMNS = [
     "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "beside", "beside_low",
@@ -83,54 +78,10 @@ def _row(record: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
     """Return the scoreboard as HTML: a row per claim, a column per dataset, words and colours."""
-    datasets = found["dataset"].cat.categories
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in datasets)
-    head = f'<th scope="col" style="text-align:left">Finding</th>{head}'
-    body = []
-    for claim in claims.load().values():
-        cells = "".join(
-            _cell(found[(found["claim"] == claim.id) & (found["dataset"] == name)], name, link)
-            for name in datasets
-        )
-        beside = html.escape(claim.measures[claim.beside])
-        body.append(
-            f'<tr><th scope="row" style="text-align:left">{claim.id} '
-            f"{html.escape(claim.finding)}<details><summary>What is measured</summary>"
-            f"<p>Paper: {html.escape(claim.paper)}</p><p>Measured: {html.escape(claim.unit)}</p>"
-            f"<p>Beside it: {beside}</p></details></th>{cells}</tr>"
-        )
-    return f'<div style="overflow-x:auto">{_grid("scoreboard", "", head, "".join(body))}</div>'
-
-
-def _grid(name: str, caption: str, head: str, body: str) -> str:
-    inner = f"{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    return f'<table class="table {name}">{inner}</table>'
-
-
-def _cell(rows: pd.DataFrame, dataset: str, link: str) -> str:
-    label = f'data-dataset="{html.escape(dataset, quote=True)}"'
-    if rows.empty:
-        return f"<td {label}>–</td>"
-    row = rows.iloc[0]
-    numbers = "".join(
-        f"<br><small>{word}{row[name]:.3f} <span>{_bounds(row, name)}</span></small>"
-        for word, name in (("", "mean"), ("beside ", "beside"))
-        if not pd.isna(row[name])
-    )
-    colour, (_, mark) = COLOURS[row["verdict"]], MARKS[row["verdict"]]
-    return (
-        f'<td {label} style="border-left:0.4em solid {colour};text-align:left">'
-        f'<a href="{_address(row, link)}">{mark} {row["verdict"]}</a>{numbers}</td>'
-    )
-
-
-def _bounds(row: pd.Series, name: str) -> str:
-    low, high = ("low", "high") if name == "mean" else (f"{name}_low", f"{name}_high")
-    return f"[{row[low]:.3f}, {row[high]:.3f}]"
-
-
-def _address(row: pd.Series, link: str) -> str:
-    return html.escape(link.format(page=row["page"]), quote=True)
+    datasets = list(found["dataset"].cat.categories)
+    pairs = product(claims.load(), datasets)
+    rows = dict.fromkeys(pairs) | {(r["claim"], r["dataset"]): r for r in found.to_dict("records")}
+    return markup("table", claims.load().values(), datasets, rows, MARKS, link)
 
 
 def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> str:
@@ -139,32 +90,11 @@ def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> s
     Each has the finding, and for every dataset the verdict, the numbers, and what decided.
     ``verdict`` is one of the words, or ``DEPENDS`` for claims with several verdicts.
     """
-    items = [
-        _item(claims.load()[name], rows, link)
-        for name, rows in found.groupby("claim", observed=True)
-        if verdict == (rows["verdict"].iloc[0] if rows["verdict"].nunique() == 1 else DEPENDS)
-    ]
-    return f"<ul>{''.join(items)}</ul>" if items else "<p>None.</p>"
-
-
-def _item(claim: claims.Claim, rows: pd.DataFrame, link: str) -> str:
-    words = f"Measured: {claim.unit}. Beside it: {claim.measures[claim.beside]}."
-    said = "".join(f"<li>{_sentence(row, link)}</li>" for _, row in rows.iterrows())
-    return (
-        f"<li><b>{claim.id}</b> {html.escape(claim.finding)} "
-        f"<small>{html.escape(words)}</small><ul>{said}</ul></li>"
-    )
-
-
-def _sentence(row: pd.Series, link: str) -> str:
-    word = row["verdict"]
-    verb = f"is {word}" if word == claims.UNTESTABLE else word
-    dataset = html.escape(row["dataset"])
-    said = f'On <a href="{_address(row, link)}">{dataset}</a> it <i>{verb}</i>'
-    for start, name in ((": ", "mean"), ("; beside it ", "beside")):
-        if not pd.isna(row[name]):
-            said += f"{start}{row[name]:.3f} {_bounds(row, name)}"
-    return f"{said}. Decided by: <code>{html.escape(row['reason'])}</code>."
+    groups = found.groupby("claim", observed=True)
+    words = groups["verdict"].agg(lambda v: v.iloc[0] if v.nunique() == 1 else DEPENDS)
+    named = [name for name, word in words.items() if word == verdict]
+    rows = [(claims.load()[name], groups.get_group(name).to_dict("records")) for name in named]
+    return markup("sentences", rows, link)
 
 
 def panels(found: pd.DataFrame) -> pd.DataFrame:
@@ -177,21 +107,7 @@ def panels(found: pd.DataFrame) -> pd.DataFrame:
 def tally(found: pd.DataFrame) -> str:
     """Return how many claims got which verdict on each dataset, as an HTML table."""
     counted = counts(found)
-    if counted.empty:
-        return "<p>Nothing was judged yet.</p>"
-    words = [word for word in claims.VERDICTS if counted[word].any()]
-    head = '<th scope="col">Dataset</th>' + "".join(
-        f'<th scope="col" style="border-bottom:0.4em solid {COLOURS[word]}">{MARKS[word][1]} {word}'
-        "</th>"
-        for word in words
-    )
-    body = ""
-    for name, row in counted.iterrows():
-        cells = "".join(f"<td>{row[word]}</td>" for word in words)
-        body += f'<tr><th scope="row">{html.escape(str(name))}</th>{cells}</tr>'
-    number = len(claims.load())
-    caption = f"<caption>Verdicts on the {number} findings and open questions</caption>"
-    return _grid("tally", caption, head, body)
+    return markup("tally", counted.loc[:, counted.any()], MARKS, claims.load())
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:
@@ -213,24 +129,29 @@ def compare(
     """
     old, new = records_in(published), records_in(fresh)
     rows, others = [], []
-    for (claim, dataset), (before, _) in old.items():
-        if (claim, dataset) not in new or (datasets and dataset not in datasets):
+    for claim, dataset in [key for key in old if key in new]:
+        if datasets and dataset not in datasets:
             continue
-        now, _ = new[claim, dataset]
+        (before, _), (now, _) = old[claim, dataset], new[claim, dataset]
         if changes := _changes(OLDER | before["parameters"], OLDER | now["parameters"]):
             others.append(f"{claim} on {dataset} ({changes})")
             continue
-        ours, theirs = now["measures"], before["measures"]
-        apart = [(name, *_apart(theirs[name], ours[name])) for name in theirs if name in ours]
-        furthest = max(apart, key=lambda row: row[3])
-        rows.append((dataset, claim, before["verdict"], now["verdict"], *furthest))
+        verdicts = (dataset, claim, before["verdict"], now["verdict"])
+        for name in [name for name in before["measures"] if name in now["measures"]]:
+            ours, (mean, low, high, _) = now["measures"][name], before["measures"][name]
+            rows.append((*verdicts, name, mean, ours[0], low, high))
     if not rows and not others:
         raise InputError(
             f"no finding is judged both under {published} and under {fresh}"
             f"{' for ' + ', '.join(datasets) if datasets else ''}: execute chapters of a published "
             "dataset first, such as make chapters"
         )
-    return pd.DataFrame(rows, columns=COMPARED), others
+    table = pd.DataFrame(rows, columns=[*COMPARED[:-1], "low", "high"])
+    was, now, low, high = (table[x].astype(float) for x in ("published", "now", "low", "high"))
+    apart = (2 * (now - was).abs() / (high - low)).fillna(math.inf)
+    table["apart"] = apart.mask((was == now) | (was.isna() & now.isna()), 0.0)
+    furthest = table.groupby(["dataset", "finding"], sort=False)["apart"].idxmax()
+    return table.loc[furthest, COMPARED].reset_index(drop=True), others
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -239,17 +160,6 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
         for name in sorted(old.keys() | new.keys())
         if name != IGNORED and old.get(name) != new.get(name)
     )
-
-
-def _apart(old: list[float | None], new: list[float | None]) -> tuple[float, float, float]:
-    """Return both values of a measure, and how far they are apart."""
-    before, low, high, _ = (math.nan if x is None else x for x in old)
-    now = math.nan if new[0] is None else new[0]
-    half = (high - low) / 2
-    if before == now or (math.isnan(before) and math.isnan(now)):
-        return before, now, 0.0
-    apart = abs(now - before) / half if half else math.inf
-    return before, now, math.inf if math.isnan(apart) else apart
 
 
 def agreement(compared: pd.DataFrame) -> str:

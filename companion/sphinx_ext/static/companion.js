@@ -13,6 +13,23 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 });
 
+// One switch shows or hides all code of a page; without this script every cell has its own.
+document.addEventListener("DOMContentLoaded", () => {
+  const folds = document.querySelectorAll("div.cell details.hide");
+  if (!folds.length) return;
+  const button = document.createElement("button");
+  button.className = "companion-code btn btn-outline-primary btn-sm";
+  const set = (shown) => {
+    for (const fold of folds) fold.open = shown;
+    button.setAttribute("aria-pressed", shown);
+    button.textContent = shown ? "Hide the code of this page" : "Show the code of this page";
+  };
+  button.addEventListener("click", () => set(button.getAttribute("aria-pressed") === "false"));
+  set(false);
+  document.documentElement.classList.add("companion-one-switch");
+  document.querySelector("article h1").after(button);
+});
+
 // The arrow that unfolds a dataset in the sidebar has no words of its own.
 document.addEventListener("DOMContentLoaded", () => {
   for (const arrow of document.querySelectorAll("nav.bd-docs-nav li > details > summary")) {
