@@ -67,6 +67,8 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
             f"claim {claim_id} was given the measures {sorted(measures)}; its rule needs "
             f"{sorted(claim.measures)}"
         )
+    if other := [name for name, value in measures.items() if not isinstance(value, Estimate)]:
+        raise InputError(f"{other[0]} of claim {claim_id} is no Estimate; give one of lib.summary")
     empty = [claim.measures[name] for name, value in measures.items() if math.isnan(value.mean)]
     if empty:
         word, reason = UNTESTABLE, f"no value for {', '.join(empty)}"

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lib import cache
-from lib.core import Floats, InputError, generator
+from lib.core import Floats, InputError, generator, relevant_pairs, whole_number
 
 Ints = NDArray[np.integer]
 KINDS = ("random", "temporal")
@@ -24,10 +24,11 @@ class Dataset:
     """Interactions in three disjoint parts, and the items.
 
     ``train``, ``valid`` and ``test`` are CSR matrices, n_users × n_items, of float32 ones with
-    sorted int32 indices. Row i of ``items`` is item i: its ``text``, its original ``key``, and
-    ``title``, ``genres``, ``year`` where known. ``card`` records the data's origin and processing.
-    ``times``, where known, has the pattern of ``train`` and seconds (float64). ``vectors``
-    (n_items × d, float32) replace the text of datasets without text.
+    sorted indices; of any other matrix given the non-zeros are the interactions. Row i of ``items``
+    is item i: its ``text``, its original ``key``, and ``title``, ``genres``, ``year`` where known.
+    ``card`` records the data's origin and processing. ``times``, where known, has the pattern of
+    ``train`` and seconds (float64). ``vectors`` (n_items × d, float32) replace the text of datasets
+    without text.
     """
 
     name: str
@@ -38,6 +39,17 @@ class Dataset:
     card: dict[str, Any]
     times: sp.csr_matrix | None = None
     vectors: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        for part in ("train", "valid", "test"):
+            pairs = relevant_pairs(getattr(self, part), part)
+            if not sp.isspmatrix(pairs) or pairs.dtype != np.float32 or not (pairs.data == 1).all():
+                pairs = sp.csr_matrix(pairs != 0, dtype=np.float32)
+            object.__setattr__(self, part, pairs)
+        shapes = [part.shape for part in (self.train, self.valid, self.test)]
+        if len({*shapes, (self.n_users, len(self.items))}) > 1:
+            told = f"parts of shapes {shapes} were given with {len(self.items)} items"
+            raise InputError(f"{told}; give all for the same users and items")
 
     @property
     def n_users(self) -> int:
@@ -107,11 +119,10 @@ def part_sizes(counts: Ints) -> Ints:
 
 
 def check_split(kind: str, seed: int) -> None:
-    """Refuse an unknown kind of split, or a seed that is not a non-negative integer."""
+    """Refuse an unknown kind of split, or a seed that is no whole number from 0."""
     if kind not in KINDS:
         raise InputError(f"split {kind!r} is unknown: give one of {', '.join(map(repr, KINDS))}")
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise InputError(f"seed {seed!r} is not a whole number from 0: give one, such as 2020")
+    whole_number("seed", seed, least=0)
 
 
 def assign(interactions: sp.csr_matrix, kind: str, seed: int = 2020) -> NDArray[np.int8]:

@@ -14,24 +14,9 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from lib.core import InputError, matrix, same_number, unit
-from lib.metrics import (
-    Bools,
-    Floats,
-    Ints,
-    Lists,
-    check_items,
-    check_k,
-    checked_counts,
-    checked_lists,
-    count,
-    filled,
-    positions_of,
-    relevant_pairs,
-    same_users,
-    share,
-    users_of,
-)
+from lib import core, metrics
+from lib.core import Floats, InputError, Lists, Relevant, checked_lists, relevant_pairs, unit
+from lib.metrics import Bools, Ints, check_items, count, filled, positions_of, share, users_of
 
 PARTS = ("both", "a_only", "b_only")
 
@@ -41,7 +26,7 @@ _USERS = 16384
 
 def jaccard(a: ArrayLike, b: ArrayLike) -> Floats:
     """Return |a ∩ b| / |a ∪ b| of each user's two lists (n_users), NaN where both are empty."""
-    first, second = same_users(a, b)
+    first, second = metrics.same_users([a, b])
     common = _common(first, second)
     with np.errstate(invalid="ignore"):
         return common / (filled(first) + filled(second) - common)
@@ -54,7 +39,7 @@ def expected_jaccard(k: int, n_items: int) -> float:
     """
     from scipy.stats import hypergeom
 
-    check_k(k)
+    core.whole_number("k", k)
     if k > n_items:
         raise InputError(f"k = {k} was given with {n_items} items; give at most as many")
     x = np.arange(k + 1)
@@ -86,7 +71,7 @@ def _common(a: Lists, b: Lists) -> Ints:
     return common.astype(np.intp)
 
 
-def composition(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> pd.DataFrame:
+def composition(a: ArrayLike, b: ArrayLike, relevant: Relevant) -> pd.DataFrame:
     """Return which list found each user's hits: ``both``, ``a_only``, ``b_only``, ``relevant``.
 
     Counts, indexed by user; the column ``relevant`` is the number of relevant items.
@@ -102,7 +87,7 @@ def composition(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> pd.DataF
     return pd.DataFrame(counts, index=pd.RangeIndex(pairs.shape[0], name="user"))
 
 
-def complementary(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> tuple[Floats, Floats]:
+def complementary(a: ArrayLike, b: ArrayLike, relevant: Relevant) -> tuple[Floats, Floats]:
     """Return each user's hits found by one list only, and by at least one (two of n_users).
 
     For ``lib.stats.ratio``: the complementary hit ratio pools hits over users.
@@ -111,7 +96,7 @@ def complementary(a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix) -> tuple[
     return one, one + both
 
 
-def hits_by_count(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Ints:
+def hits_by_count(lists: Sequence[ArrayLike], relevant: Relevant) -> Ints:
     """Return how many of each user's relevant items exactly 0, 1, … N of the N lists hold.
 
     n_users × N + 1; rows add up to |relevant|. With two lists, columns 1 and 2 are the hits of one
@@ -124,7 +109,7 @@ def hits_by_count(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Ints:
 
 
 def hit_popularity(
-    a: ArrayLike, b: ArrayLike, relevant: sp.csr_matrix, train_counts: ArrayLike
+    a: ArrayLike, b: ArrayLike, relevant: Relevant, train_counts: ArrayLike
 ) -> pd.DataFrame:
     """Return how popular each user's hits are, by which list found them.
 
@@ -133,8 +118,8 @@ def hit_popularity(
     without one), ``n`` (hits). Every part has every user in order.
     """
     pairs, users, (in_a, in_b) = _found([a, b], relevant)
-    counts = checked_counts(np.ravel(train_counts))
-    same_number("items", len(counts), pairs.shape[1])
+    counts = metrics.checked_counts(train_counts)
+    core.same_number("items", len(counts), pairs.shape[1])
     popularity, n_users = np.log1p(counts)[pairs.indices], pairs.shape[0]
     total, n = [], []
     for chosen in (in_a & in_b, in_a & ~in_b, in_b & ~in_a):
@@ -148,15 +133,15 @@ def hit_popularity(
 
 
 def _found(
-    lists: Sequence[ArrayLike], relevant: sp.csr_matrix
+    lists: Sequence[ArrayLike], relevant: Relevant
 ) -> tuple[sp.csr_matrix, Ints, list[Bools]]:
     """Return the relevant pairs, their users, and which pairs each of the lists holds (n_pairs)."""
     pairs = relevant_pairs(relevant)
     users = users_of(pairs)
-    return pairs, users, [positions_of(one, pairs, users) >= 0 for one in same_users(*lists)]
+    return pairs, users, [positions_of(one, pairs, users) >= 0 for one in metrics.same_users(lists)]
 
 
-def oracle(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Floats:
+def oracle(lists: Sequence[ArrayLike], relevant: Relevant) -> Floats:
     """Return each user's recall of the union of N lists (n_users), NaN where nothing is relevant.
 
     The union may hold up to N · k items against a single list's k; see ``best_of_union``.
@@ -165,13 +150,13 @@ def oracle(lists: Sequence[ArrayLike], relevant: sp.csr_matrix) -> Floats:
     return share(count(np.logical_or.reduce(found), users, pairs), pairs)
 
 
-def best_of_union(lists: Sequence[ArrayLike], relevant: sp.csr_matrix, k: int) -> Floats:
+def best_of_union(lists: Sequence[ArrayLike], relevant: Relevant, k: int) -> Floats:
     """Return each user's recall of the best ``k`` items of the union of N lists (n_users).
 
     The upper bound of any fusion that picks k items from the lists: min(hits in the union, k) /
     |relevant|.
     """
-    check_k(k)
+    core.whole_number("k", k)
     pairs, users, found = _found(lists, relevant)
     return share(np.minimum(count(np.logical_or.reduce(found), users, pairs), k), pairs)
 
@@ -207,7 +192,7 @@ def novelty(lists: ArrayLike, train_counts: ArrayLike) -> Floats:
     its share of users); one is added to every count, so that unseen items stay finite.
     """
     checked = checked_lists(lists)
-    counts = checked_counts(np.ravel(train_counts))
+    counts = metrics.checked_counts(train_counts)
     check_items(checked, len(counts))
     information = np.log2(counts.sum() + len(counts)) - np.log2(counts + 1)
     with np.errstate(invalid="ignore"):
@@ -246,7 +231,7 @@ def effective_rank(x: ArrayLike) -> float:
     centred. Between 1 and min(n, d), NaN for vectors that are all zero.
     """
     # QR's triangle has the same singular values; the Gram matrix would lose half of the digits
-    triangle = np.linalg.qr(matrix(x), mode="r")
+    triangle = np.linalg.qr(core.matrix(x), mode="r")
     values = np.linalg.svd(triangle, compute_uv=False)
     if not values.any():
         return float("nan")
@@ -258,11 +243,11 @@ def neighbours(x: ArrayLike, k: int) -> NDArray[np.int32]:
     """Return the ``k`` nearest others of each vector by cosine (n × k), excluding itself."""
     from lib.topk import topk
 
+    core.whole_number("k", k)
     vectors = unit(x).astype(np.float32)
-    if not 1 <= k < len(vectors):
-        raise InputError(
-            f"k = {k} neighbours were asked of {len(vectors)} vectors; give 1 to {len(vectors) - 1}"
-        )
+    if k >= len(vectors):
+        asked = f"k = {k} neighbours were asked of {len(vectors)} vectors"
+        raise InputError(f"{asked}; give 1 to {len(vectors) - 1}")
     itself = sp.identity(len(vectors), dtype=np.float32, format="csr")
     found: NDArray[np.int32] = topk(vectors, vectors, k, exclude=itself).items.numpy()
     return found

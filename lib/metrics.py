@@ -1,25 +1,24 @@
 """Accuracy of recommendation lists: one value per user, NaN where nothing is relevant.
 
 Lists are n_users × k integers, best first, −1 where there is no item; an item stands at most once
-in a user's list (``lib.topk`` gives such lists; this is not checked again). Relevant items are a
-sparse n_users × n_items matrix: its non-zeros are the relevant pairs, and a pair stored twice
-counts once. InputError refuses any other form, and lists and items of other users or catalogues.
-
-All metrics rest on ``positions``: where in its user's list each relevant item stands. Relevant
-pairs are far fewer than list entries, so that looking them up in the lists is fast.
+in a user's list (``lib.topk`` gives such lists; this is not checked again). Relevant items are an
+n_users × n_items matrix, sparse or dense: its non-zeros are the relevant pairs, and a pair stored
+twice counts once. Arrays, tensors, data frames and lists are taken alike. InputError refuses any
+other form, and lists and items of other users or catalogues.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from lib.core import InputError, at_least_one, generator, same_number
+from lib import core
+from lib.core import Floats, InputError, Lists, Relevant, checked_lists, relevant_pairs
 
-Lists = NDArray[np.signedinteger]
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 ENDS = (0.6, 0.8)
@@ -33,7 +32,7 @@ _BLOCK = 1 << 18
 """Comparisons made at once: they stay in cache."""
 
 
-def hits(lists: ArrayLike, relevant: sp.csr_matrix) -> Bools:
+def hits(lists: ArrayLike, relevant: Relevant) -> Bools:
     """Return which list entries are relevant to their user (n_users × k)."""
     checked, pairs = checked_lists(lists), relevant_pairs(relevant)
     users = users_of(pairs)
@@ -44,14 +43,14 @@ def hits(lists: ArrayLike, relevant: sp.csr_matrix) -> Bools:
     return out
 
 
-def recall(lists: ArrayLike, relevant: sp.csr_matrix) -> Floats:
+def recall(lists: ArrayLike, relevant: Relevant) -> Floats:
     """Return each user's recall, hits / |relevant| (n_users)."""
     pairs = relevant_pairs(relevant)
     users = users_of(pairs)
     return share(count(positions_of(checked_lists(lists), pairs, users) >= 0, users, pairs), pairs)
 
 
-def ndcg(lists: ArrayLike, relevant: sp.csr_matrix) -> Floats:
+def ndcg(lists: ArrayLike, relevant: Relevant) -> Floats:
     """Return each user's normalised discounted cumulative gain with binary gains (n_users).
 
     A hit at rank r (from 1) gains 1 / log2(r + 1); the sum is divided by that of the ideal list,
@@ -69,7 +68,7 @@ def ndcg(lists: ArrayLike, relevant: sp.csr_matrix) -> Floats:
         return gain / ideal
 
 
-def positions(lists: ArrayLike, relevant: sp.csr_matrix) -> Ints:
+def positions(lists: ArrayLike, relevant: Relevant) -> Ints:
     """Return where in its user's list each relevant item stands, from 0; −1 where it is absent.
 
     One value per pair of ``relevant_pairs(relevant)`` (n_pairs).
@@ -80,7 +79,7 @@ def positions(lists: ArrayLike, relevant: sp.csr_matrix) -> Ints:
 
 def positions_of(lists: Lists, pairs: sp.csr_matrix, users: Ints) -> Ints:
     """Return ``positions`` given checked lists, ``relevant_pairs`` and ``users_of`` of them."""
-    same_number("users", len(lists), pairs.shape[0])
+    core.same_number("users", len(lists), pairs.shape[0])
     check_items(lists, pairs.shape[1])
     k = lists.shape[1]
     out = np.full(pairs.nnz, -1, dtype=np.intp)
@@ -95,22 +94,6 @@ def positions_of(lists: Lists, pairs: sp.csr_matrix, users: Ints) -> Ints:
         pair, position = np.divmod(np.flatnonzero(same[:n]), k)
         out[start + pair] = position
     return out
-
-
-def relevant_pairs(relevant: sp.csr_matrix) -> sp.csr_matrix:
-    """Return ``relevant`` as CSR in canonical form: sorted, no pair twice, no stored zeros.
-
-    A matrix that is canonical already comes back as it is, any other is copied.
-    """
-    if not sp.issparse(relevant):
-        kind = type(relevant).__name__
-        raise InputError(f"relevant items were given as {kind}; give a SciPy sparse matrix")
-    pairs = relevant.tocsr()
-    if not pairs.has_canonical_format or not pairs.data.all():
-        pairs = pairs.copy()
-        pairs.sum_duplicates()
-        pairs.eliminate_zeros()
-    return pairs
 
 
 def users_of(pairs: sp.csr_matrix) -> Ints:
@@ -136,52 +119,28 @@ def filled(lists: Lists) -> Ints:
     return k - np.bincount(np.flatnonzero(lists < 0) // k, minlength=n_users)
 
 
-def checked_lists(lists: ArrayLike) -> Lists:
-    """Return lists as a contiguous array; ids keep their type, 64 bits included."""
-    array = np.ascontiguousarray(lists)  # a cut lists[:, :k] is slow to read over and over
-    if array.ndim != 2 or array.shape[1] < 1 or not np.issubdtype(array.dtype, np.signedinteger):
-        raise InputError(
-            f"lists of shape {array.shape} and type {array.dtype} were given; give signed "
-            "integers, one row per user and at least one column, −1 for no item"
-        )
-    if array.min(initial=-1) < -1:
-        raise InputError(
-            f"lists with the item id {array.min()} were given; ids are 0 and above, and −1 means "
-            "no item"
-        )
-    return array
-
-
-def same_users(*lists: ArrayLike) -> list[Lists]:
+def same_users(lists: Iterable[ArrayLike]) -> list[Lists]:
     """Return at least one array of lists, all of the same users, each as ``checked_lists``."""
-    arrays = [checked_lists(one) for one in lists]
-    if not arrays:
-        raise InputError("no lists were given; give at least one array of lists")
-    same_number("users", *map(len, arrays))
+    arrays = [checked_lists(one) for one in core.several(lists, "lists")]
+    core.same_number("users", *map(len, arrays))
     return arrays
 
 
 def check_items(lists: Lists, n_items: int) -> None:
     """Refuse checked lists with an item beyond the catalogue, ids 0 to n_items − 1."""
     if lists.max(initial=-1) >= n_items:
-        raise InputError(
-            f"lists with the item id {lists.max()} were given; this catalogue has ids 0 to "
-            f"{n_items - 1}: use lists of the same dataset"
-        )
-
-
-def check_k(k: int) -> None:
-    """Refuse a list length that is no whole number of at least 1."""
-    at_least_one("k", k)
+        told = f"lists with the item id {lists.max()} were given"
+        catalogue = f"this catalogue has ids 0 to {n_items - 1}"
+        raise InputError(f"{told}; {catalogue}: use lists of the same dataset")
 
 
 def checked_counts(counts: ArrayLike) -> Floats:
-    """Return counts as float64, one finite number each (n)."""
-    values = np.asarray(counts, dtype=np.float64)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise InputError(
-            f"counts of shape {values.shape} were given; give one finite number per item or user"
-        )
+    """Return counts, also those of one row or column, as float64 (n)."""
+    values = core.numbers(counts, "counts")
+    values = values.ravel() if values.ndim == 2 and 1 in values.shape else values
+    if values.ndim != 1 or not ((values >= 0) & (values < np.inf)).all():
+        told = f"counts of shape {values.shape} were given"
+        raise InputError(f"{told}; give one finite number per item or user, none negative")
     return values
 
 
@@ -194,25 +153,22 @@ def by_count(counts: ArrayLike, *, seed: int = 2024) -> Ints:
     """
     values = checked_counts(counts)
     n = len(values)
-    order = np.lexsort((generator(seed, "strata: equal counts").random(n), values))
+    order = np.lexsort((core.generator(seed, "strata: equal counts").random(n), values))
     labels = np.empty(n, dtype=np.intp)
     labels[order] = np.searchsorted([round(end * n) for end in ENDS], np.arange(n), side="right")
     return labels
 
 
-def restricted(relevant: sp.csr_matrix, items_mask: ArrayLike) -> sp.csr_matrix:
+def restricted(relevant: Relevant, items_mask: ArrayLike) -> sp.csr_matrix:
     """Return the relevant pairs whose item is chosen by ``items_mask`` (n_items), in their shape.
 
     ``recall`` of them is recall in a stratum. The lists stay those over all items: an item of
     another stratum takes its rank in them.
     """
-    mask = np.asarray(items_mask)
-    if mask.dtype != np.bool_ or mask.shape != relevant.shape[1:]:
-        raise InputError(
-            f"a mask of shape {mask.shape} and type {mask.dtype} was given for a catalogue of "
-            f"{relevant.shape[1]} items; give one truth value per item"
-        )
-    pairs = relevant_pairs(relevant).copy()
+    mask, pairs = core.array(items_mask, "masks"), relevant_pairs(relevant).copy()
+    if mask.dtype != np.bool_ or mask.shape != pairs.shape[1:]:
+        told = f"a mask of shape {mask.shape} and type {mask.dtype} was given"
+        raise InputError(f"{told} for {pairs.shape[1]} items; give one truth value per item")
     pairs.data[~mask[pairs.indices]] = 0
     pairs.eliminate_zeros()
     return pairs

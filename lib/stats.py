@@ -3,7 +3,6 @@
 Values come per user (n_users); a user with a NaN in any column, which is one without a value, is
 left out. Results do not depend on the order of the users: values are sorted before anything is
 drawn. ``seed``, ``draws`` and ``level`` are the bootstrap's seed, number of resamples and coverage.
-Columns of different lengths or of more than one dimension raise InputError.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lib.core import Floats, InputError, at_least_one, generator
+from lib.core import Floats, InputError, generator, numbers, whole_number
 
 _BLOCK = 1 << 17
 """Values drawn at once: they stay in cache, and memory stays at a few MiB for any ``draws``."""
@@ -44,7 +43,7 @@ def summary(
     values: ArrayLike, *, seed: int = 0, draws: int = 1000, level: float = 0.95
 ) -> Estimate:
     """Return the mean over users with its bootstrap interval; NaN and n = 0 where none is left."""
-    column = np.asarray(values, dtype=np.float64)
+    column = numbers(values, "values")
     return of_totals(np.divide, column, np.ones_like(column), seed=seed, draws=draws, level=level)
 
 
@@ -81,11 +80,11 @@ def of_totals(
     ``of_totals(lambda s, n, t, m: s / n - t / m, s, n, t, m)``. ``function`` takes one array of
     totals per column and returns an array of the same shape.
     """
-    if not 0 < level < 1:
+    if not isinstance(level, float | np.floating) or not 0 < level < 1:
         raise InputError(f"level = {level} was given; give one between 0 and 1, such as 0.95")
-    at_least_one("draws", draws)
+    whole_number("draws", draws)
     rows = _complete(*columns)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         drawn = function(*_resampled_totals(rows, draws, generator(seed, "bootstrap")))
     return with_percentiles(value_of_totals(function, *rows), drawn, rows.shape[1], level)
 
@@ -104,17 +103,17 @@ def with_percentiles(value: float, drawn: Floats, n: int, level: float = 0.95) -
 
 def value_of_totals(function: Callable[..., Floats], *columns: ArrayLike) -> float:
     """Return the mean of ``of_totals`` without its interval."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return float(function(*_complete(*columns).sum(axis=1)))
 
 
 def _complete(*columns: ArrayLike) -> Floats:
     """Return the columns (n_columns × n) without users that have a NaN, sorted."""
-    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    arrays = [numbers(column, "values") for column in columns]
     if any(array.ndim != 1 or len(array) != len(arrays[0]) for array in arrays):
+        shapes = ", ".join(str(array.shape) for array in arrays)
         raise InputError(
-            f"values of shapes {', '.join(str(array.shape) for array in arrays)} were given; give "
-            "one value per user, for the same users"
+            f"values of shapes {shapes} were given; give one per user, of the same users"
         )
     rows = np.stack(arrays)
     rows = rows[:, ~np.isnan(rows).any(axis=0)]
@@ -150,22 +149,21 @@ def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> 
     Cohen's d_z, mean / standard deviation of the differences (ddof 1): 0 where no user differs,
     NaN for a single user. NaN throughout and n = 0 where no user is left.
     """
-    at_least_one("draws", draws)
+    whole_number("draws", draws)
     first, second = _complete(a, b)
     with np.errstate(over="ignore", invalid="ignore"):
         difference = first - second
-        whole = np.abs(difference).sum()
-    if not np.isfinite(whole):
-        raise InputError(
-            "values whose differences are not finite or overflow when added were given; give "
-            "finite values, NaN for a user without a value"
-        )
+        largest = np.abs(difference).max(initial=0)
+        finite = np.isfinite(largest * len(difference))  # no total of a resample overflows either
+    if not finite:
+        told = "values whose differences are not finite or overflow when added were given"
+        raise InputError(f"{told}; give finite values, NaN for a user without a value")
     mean, low, high, n = summary(difference, seed=seed)
     if n == 0:
         return Paired(np.nan, np.nan, np.nan, np.nan, np.nan, 0)
     if not difference.any():
         return Paired(0.0, 0.0, 0.0, 0.0, 1.0, n)
-    spread = difference.std(ddof=1) if n > 1 else np.nan
+    spread = largest * (difference / largest).std(ddof=1) if n > 1 else np.nan
     with np.errstate(divide="ignore"):
         effect = float(np.divide(mean, spread))
     extreme = _sign_flips_beyond(difference, draws, generator(seed, "sign flips"))
@@ -197,13 +195,11 @@ def holm(p: ArrayLike) -> Floats:
     The i-th smallest of m is multiplied by m − i + 1 and is never below those before it, nor
     above 1. NaN (a comparison that could not be made) stays NaN and does not count in m.
     """
-    values = np.asarray(p, dtype=np.float64)
+    values = numbers(p, "p-values")
     made = ~np.isnan(values)
     if values.ndim != 1 or not ((values[made] >= 0) & (values[made] <= 1)).all():
-        raise InputError(
-            f"p-values {values.tolist()} were given; give a flat list of numbers from 0 to 1, "
-            "NaN for a comparison that was not made"
-        )
+        told = f"p-values {values.tolist()} were given; give a flat list of numbers from 0 to 1"
+        raise InputError(f"{told}, NaN for a comparison that was not made")
     order = np.flatnonzero(made)[np.argsort(values[made], kind="stable")]
     scaled = values[order] * np.arange(len(order), 0, -1)
     adjusted = np.full_like(values, np.nan)

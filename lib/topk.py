@@ -25,15 +25,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from lib.core import InputError, at_least_one
-from lib.metrics import relevant_pairs
+from lib.core import InputError, Relevant, array, device_of, relevant_pairs, whole_number
 
 CPU_TILE = 16  # items a tile: ranking maxima costs n_items / 16, ranking tiles 16 k
 CUDA_TILE = 32  # one exclusion word of 32 bits a tile
 DEFAULT_MEMORY = {"cpu": 2**28, "cuda": 2**30}
+_SHARED = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64)
 
 
 class TopK(NamedTuple):
@@ -44,19 +45,19 @@ class TopK(NamedTuple):
 
 
 def topk(
-    users: Tensor | np.ndarray,
-    items: Tensor | np.ndarray,
+    users: Tensor | ArrayLike,
+    items: Tensor | ArrayLike,
     k: int,
     *,
-    exclude: sp.spmatrix | sp.sparray | None = None,
+    exclude: Relevant | None = None,
     device: str | torch.device | None = None,
     memory: int | None = None,
 ) -> TopK:
     """Return the k items of largest inner product for every user, exactly, in float32.
 
     ``users`` (n_users × d) and ``items`` (n_items × d): finite tensors or arrays of real numbers,
-    used as float32. ``exclude``: sparse (n_users × n_items); items stored with a value other than
-    0 are never returned. ``k`` may exceed n_items. ``device``: "cpu", "cuda" (or one CUDA device)
+    used as float32. ``exclude`` (n_users × n_items): items with a value other than 0 are never
+    returned. ``k`` may exceed n_items. ``device``: "cpu", "cuda" (or one CUDA device)
     or "auto" (CUDA if there is one); by default where ``users`` are. ``memory``: bytes that may be
     allocated at once on that device beside the inputs, the result and an integer a user; 256 MiB
     on the CPU and 1 GiB on CUDA by default (an ``exclude`` that is not canonical CSR is copied).
@@ -64,15 +65,18 @@ def topk(
     from tqdm import tqdm  # here, so that the module needs NumPy, SciPy and torch alone
 
     users, items = _vectors(users, "users"), _vectors(items, "items")
+    where = device_of(users.device if device is None else device)
     _check_pair(users, items)
     n, m = len(users), len(items)
-    at_least_one("k", k)
-    k, seen = int(k), _exclusions(exclude, n, m)
-    where = _device(device, users)
+    whole_number("k", k)
+    k, none = int(k), sp.csr_matrix((n, m), dtype=np.int8)
+    seen = none if exclude is None else relevant_pairs(exclude, "items to exclude")
+    if seen.shape != (n, m):
+        raise InputError(f"exclude is shape {seen.shape}; give {n} users × {m} items")
     fused = where.type == "cuda" and find_spec("triton") is not None
     rank, limits = (rank_fused, FUSED) if fused else (rank_tiles, TILES)
     budget = DEFAULT_MEMORY[where.type] if memory is None else memory
-    at_least_one("memory", budget)
+    whole_number("memory", budget)
     sizes = Sizes(n, m, users.shape[1], k, int(np.diff(seen.indptr).max()))
     threads = torch.get_num_threads() if where.type == "cpu" else 1
     blocks = plan_blocks(sizes, limits, budget, threads)
@@ -363,19 +367,18 @@ def _pick(values: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
 # the checks
 
 
-def _vectors(given: Tensor | np.ndarray, name: str) -> Tensor:
+def _vectors(given: Any, name: str) -> Tensor:
     """Return ``given`` as a tensor without copying where torch can share the memory."""
-    if isinstance(given, np.ndarray) and any(stride < 0 for stride in given.strides):
-        given = given.copy()
-    try:
+    tensor = isinstance(given, Tensor) and given.layout == torch.strided
+    if tensor and given.dtype in _SHARED and given.device.type in DEFAULT_MEMORY:
+        vectors = given.detach()
+    else:
+        numbers = array(given, name)
+        if numbers.dtype.str not in ("<f4", "<f8", "<i8") or min(numbers.strides, default=0) < 0:
+            numbers = numbers.astype(np.float32)  # torch has no such type, order or stride
         with warnings.catch_warnings():  # nothing is written to, so read-only arrays are fine
             warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
-            vectors = torch.as_tensor(given).detach()
-        real = not vectors.is_complex() and vectors.layout == torch.strided
-    except (TypeError, ValueError, RuntimeError):
-        real = False
-    if not real:
-        raise InputError(f"{name} is no table of real numbers; give a tensor or array, rows × d")
+            vectors = torch.from_numpy(numbers)
     if vectors.ndim != 2 or 0 in vectors.shape:
         shape = tuple(vectors.shape)
         raise InputError(f"{name} has shape {shape}; give a table, not empty, one row per vector")
@@ -389,39 +392,11 @@ def _check_pair(users: Tensor, items: Tensor) -> None:
         raise InputError(f"{given}; give vectors of one dimension, from one view")
     if len(items) > np.iinfo(np.int32).max:
         raise InputError(f"{len(items):,} items were given; give at most 2,147,483,647 (int32)")
-    largest = 1.0
+    sizes = []
     for vectors, name in ((users, "users"), (items, "items")):
         # no temporary: aminmax passes NaN on, and an infinity is an extreme
-        size = max(abs(float(x)) for x in torch.aminmax(vectors))
-        if not math.isfinite(size):
+        sizes.append(max(abs(float(x)) for x in torch.aminmax(vectors)))
+        if not math.isfinite(sizes[-1]):
             raise InputError(f"{name} hold NaN or infinite numbers; give finite vectors")
-        largest *= size
-    if largest * users.shape[1] >= torch.finfo(torch.float32).max:
+    if max(*sizes, math.prod(sizes) * users.shape[1]) >= torch.finfo(torch.float32).max:
         raise InputError("users and items are so large that scores may overflow; scale them down")
-
-
-def _exclusions(exclude: sp.spmatrix | sp.sparray | None, n: int, m: int) -> sp.csr_matrix:
-    """Return ``exclude`` as CSR without duplicates or stored zeros; empty for None."""
-    if exclude is None:
-        return sp.csr_matrix((n, m), dtype=np.int8)
-    if not sp.issparse(exclude) or exclude.shape != (n, m):
-        given = f"shape {exclude.shape}" if sp.issparse(exclude) else type(exclude).__name__
-        raise InputError(f"exclude is {given}; give a SciPy sparse matrix, {n} users × {m} items")
-    seen = sp.csr_matrix(exclude)
-    if seen.indices.min(initial=0) < 0 or seen.indices.max(initial=0) >= m:
-        raise InputError(f"exclude has the item id {seen.indices.max()}; give ids 0 to {m - 1}")
-    return relevant_pairs(seen)
-
-
-def _device(device: str | torch.device | None, users: Tensor) -> torch.device:
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        where = users.device if device is None else torch.device(device)
-    except (RuntimeError, TypeError):
-        where = torch.device("meta")
-    if where.type not in DEFAULT_MEMORY:
-        raise InputError(f"device = {device!r} cannot rank; give cpu, cuda or auto")
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device = {device!r} needs a GPU and torch sees none; give cpu or auto")
-    return where

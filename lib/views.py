@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lib import cache
-from lib.core import InputError, device_of, torch_generator
+from lib.core import InputError, device_of, torch_generator, whole_number
 from lib.dataset import Dataset
 from lib.encoders import closed, text
 from lib.encoders.joint import Joint, SharedPrivate
@@ -102,6 +102,7 @@ def fit(
     spec = (TRAINED | SOLVED).get(model)
     if spec is None:
         raise InputError(f"model {model!r} is not known; choose one of {', '.join(models())}")
+    whole_number("seed", seed, least=0)
     target = device_of(device)
     settings = _settings(model, spec, parameters)
     key = {
@@ -159,11 +160,14 @@ def lists(
 
     Training and validation items are left out at test, training items at validation.
     """
-    if not 1 <= k <= dataset.n_items:
+    whole_number("k", k)
+    if k > dataset.n_items:
         raise InputError(
             f"k = {k} was given; dataset {dataset.name!r} accepts 1 to {dataset.n_items} "
             "(its number of items)"
         )
+    if part not in ("test", "valid"):
+        raise InputError(f"part {part!r} was given; give 'test' or 'valid'")
     seen = dataset.seen if part == "test" else dataset.train
     found: np.ndarray = topk(view.users, view.items, k, exclude=seen).items.numpy()
     return found

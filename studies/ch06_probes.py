@@ -15,7 +15,7 @@ import pandas as pd
 from torch.nn.functional import normalize
 
 from lib import cache, probes
-from lib.core import Floats, at_least_one, device_of, matrix
+from lib.core import Floats, device_of, matrix, whole_number
 from lib.encoders import text
 from lib.probes import Audience, ItemSplit, Recovery, networks
 from lib.stats import Estimate
@@ -38,7 +38,7 @@ LABELS = {"procrustes": "Procrustes", "cca": "CCA"}
 
 def check(run: Run) -> None:
     """Refuse a run whose ``epochs`` or ``wide_items`` are out of bounds."""
-    at_least_one("epochs", run.parameters["epochs"])
+    whole_number("epochs", run.parameters["epochs"])
     check_bounds("wide_items", run.parameters["wide_items"], 0)
 
 

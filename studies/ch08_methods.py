@@ -16,12 +16,12 @@ import torch
 from torch.nn.functional import normalize
 
 from lib import fusion
-from lib.core import InputError
+from lib.core import InputError, Lists
 from lib.dataset import Dataset
 from lib.encoders import text
 from lib.encoders.training import VALIDATION_K, validation_users
 from lib.fusion import learned
-from lib.metrics import Lists, recall
+from lib.metrics import recall
 from lib.probes import maps
 from lib.probes.splits import random as random_items
 from lib.topk import TopK, topk

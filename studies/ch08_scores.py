@@ -13,10 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from lib import cache, views
-from lib.core import InputError
+from lib.core import Floats, InputError
 from lib.diagnostics import best_of_union
 from lib.encoders import text
-from lib.metrics import Floats, ndcg, recall
+from lib.metrics import ndcg, recall
 from lib.views import View
 from studies import ch08_methods
 from studies.ch08_methods import BOTH, LIGHTGCN, TEXT, Method, TooLargeError, ViewSpec, fitted

@@ -17,9 +17,9 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from lib import views
-from lib.core import generator
+from lib.core import Floats, generator
 from lib.dataset import Dataset, only
-from lib.metrics import Bools, Floats, Ints, recall, restricted, users_of
+from lib.metrics import Bools, Ints, recall, restricted, users_of
 from lib.topk import topk
 from lib.views import View
 from studies.concatenation import even_concat

@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from lib import cache
-from lib.core import Floats, generator, matrix
+from lib.core import Floats, Lists, generator, matrix
 from lib.diagnostics import (
     coverage,
     effective_rank,
@@ -28,7 +28,7 @@ from lib.diagnostics import (
     novelty,
 )
 from lib.encoders import text
-from lib.metrics import Lists, recall
+from lib.metrics import recall
 from lib.probes import maps
 from lib.probes.scores import DRAWS, Resampled, Score, estimate, mean, r2
 from lib.probes.splits import random as random_items

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from companion.data import synthetic
 from lib import cache, diagnostics, fusion, metrics, views
-from lib.core import Floats, generator
+from lib.core import Floats, Lists, generator
 from lib.dataset import Dataset
 from lib.probes import maps
 from lib.probes import splits as item_splits
@@ -52,7 +52,7 @@ def world_table(
     of the fusion of two of them.
     """
 
-    def lists(of: Vectors) -> metrics.Lists:
+    def lists(of: Vectors) -> Lists:
         return np.asarray(topk(*of, k, exclude=dataset.seen).items)
 
     single = {name: lists(of) for name, of in vectors.items()}

@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch.nn.functional import normalize
 
 from lib import metrics
-from lib.core import unit
+from lib.core import Floats, Lists, unit
 from lib.dataset import Dataset
 from lib.diagnostics import neighbours
 from lib.encoders import text
-from lib.metrics import Bools, Floats, Lists, count, positions, restricted, users_of
+from lib.metrics import Bools, count, positions, restricted, users_of
 from lib.stats import ratio, summary
 from studies.ch10_diversity import n_neighbours
 from studies.context import Run

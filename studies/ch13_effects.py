@@ -22,8 +22,8 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from lib import claims, metrics, probes
-from lib.core import Floats, matrix
-from lib.metrics import Ints, Lists
+from lib.core import Floats, Lists, matrix
+from lib.metrics import Ints
 from lib.probes import Recovery, networks
 from lib.probes import splits as item_splits
 from lib.probes.scores import Resampled, Score, Totals, estimate, r2

@@ -17,10 +17,10 @@ import pandas as pd
 
 from companion.data import load
 from lib import fusion
-from lib.core import InputError, generator
+from lib.core import Floats, InputError, generator
 from lib.dataset import Dataset, only
 from lib.encoders import text
-from lib.metrics import Floats, recall
+from lib.metrics import recall
 from lib.stats import Estimate
 from lib.views import View
 from studies import measures

@@ -17,10 +17,10 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from lib import views
-from lib.core import InputError, at_least_one
+from lib.core import InputError, Lists, whole_number
 from lib.dataset import Dataset
 from lib.encoders.training import VALIDATION_K, Recipe
-from lib.metrics import Lists, recall
+from lib.metrics import recall
 from lib.views import View
 
 Part = Literal["valid", "test"]
@@ -87,7 +87,7 @@ class Run:
 
     def fewer(self, most: int) -> Run:
         """Return this run limited to at most ``most`` training seeds."""
-        at_least_one("others", most)
+        whole_number("others", most)
         return replace(self, parameters={**self.parameters, "seeds": min(most, len(self.seeds))})
 
     def learning_from(self, dataset: Dataset) -> Run:

@@ -20,8 +20,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from lib import claims, metrics
+from lib.core import Floats, Lists
 from lib.diagnostics import complementary, composition, hit_popularity, jaccard, oracle
-from lib.metrics import Floats, Ints, Lists, recall
+from lib.metrics import Ints, recall
 from lib.probes.scores import Score, Totals, estimate, mean
 from lib.stats import Estimate
 from lib.views import View

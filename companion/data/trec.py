@@ -13,8 +13,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from lib.core import InputError
-from lib.metrics import check_items, checked_lists, users_of
+from lib.core import InputError, checked_lists
+from lib.metrics import check_items, users_of
 
 
 def run_table(lists: ArrayLike, scores: ArrayLike, keys: Sequence[str], tag: str) -> pd.DataFrame:

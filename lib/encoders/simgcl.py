@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from lib.core import at_least_one
+from lib.core import whole_number
 from lib.dataset import Dataset
 from lib.encoders.lightgcn import LightGCN
 from lib.encoders.losses import distinct, recognise
@@ -37,7 +37,7 @@ class SimGCL(Encoder):
         self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device
     ) -> None:
         super().__init__()
-        at_least_one("layers of SimGCL", recipe.layers)  # which leaves out layer 0
+        whole_number("layers of SimGCL", recipe.layers)  # which leaves out layer 0
         self.base = LightGCN(dataset, recipe, rng, device)
         self.layers = recipe.layers
         # the weights are LightGCN's of the same seed; the noise has a stream of its own

@@ -18,8 +18,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from lib.core import InputError, at_least_one, same_number, unit
-from lib.metrics import Floats, Lists, check_k, filled, same_users
+from lib import core
+from lib.core import Floats, InputError, Lists, numbers, same_number, several, unit
+from lib.metrics import filled, same_users
 
 _BLOCK = 1 << 20  # list entries fused at once: some 50 MiB of working memory
 
@@ -48,10 +49,11 @@ def concat(
     A zero vector has cosine 0 with everything. ``weights`` are one per view, not negative, not all
     zero, and equal by default.
     """
-    given = np.ones(len(views)) if weights is None else weights
-    roots = np.sqrt(_weights(given, len(views)))
+    both = unit_views(views)
+    n_views = len(both[0])
+    roots = np.sqrt(_weights(np.ones(n_views) if weights is None else weights, n_views))
     sides = []
-    for parts in unit_views(views):
+    for parts in both:
         scaled = [part * root for part, root in zip(parts, roots, strict=True)]
         sides.append(np.concatenate(scaled, axis=1).astype(np.float32))
     return JointVectors(*sides)
@@ -59,7 +61,10 @@ def concat(
 
 def unit_views(views: Sequence[tuple[ArrayLike, ArrayLike]]) -> tuple[list[Floats], list[Floats]]:
     """Return the views' users and their items at unit length; all views are of the same ones."""
-    users, items = ([unit(view[side]) for view in views] for side in (0, 1))
+    pairs = [(v.users, v.items) if hasattr(v, "users") else v for v in several(views, "views")]
+    if not all(isinstance(pair, tuple | list | np.ndarray) and len(pair) == 2 for pair in pairs):
+        raise InputError("a view is neither a View nor a pair; give vectors (users, items)")
+    users, items = ([unit(pair[side]) for pair in pairs] for side in (0, 1))
     same_number("users", *map(len, users))
     same_number("items", *map(len, items))
     return users, items
@@ -70,8 +75,8 @@ def simplex(n_views: int, steps: int = 10) -> Floats:
 
     One per row, the most even first: in tenths 11 for two views and 66 for three.
     """
-    at_least_one("n_views", n_views)
-    at_least_one("steps", steps)
+    core.whole_number("n_views", n_views)
+    core.whole_number("steps", steps)
     # n − 1 bars among steps + n − 1 positions: the gaps between them are the weights
     ends = steps + n_views - 1
     bars = np.array(list(combinations(range(ends), n_views - 1)), dtype=np.intp)
@@ -92,17 +97,19 @@ def choose_weights(
     good ones the first is taken. ``tried`` has a row per weighting: columns ``weight_0``,
     ``weight_1``, … and ``score``.
     """
-    weightings = simplex(len(views)) if grid is None else np.asarray(grid, dtype=np.float64)
-    normalised = [(unit(users), unit(items)) for users, items in views]
+    normalised = list(zip(*unit_views(views), strict=True))
+    weightings = (
+        simplex(len(normalised)) if grid is None else np.atleast_2d(numbers(grid, "weights"))
+    )
     bar = tqdm(weightings, desc="weights", unit="weighting", disable=None)
-    scores = np.array([score(concat(normalised, weights)) for weights in bar], dtype=np.float64)
+    scores = numbers([score(concat(normalised, weights)) for weights in bar], "scores")
     if not len(scores) or np.isnan(scores).any():
         raise InputError(
             f"{np.isnan(scores).sum()} of {len(scores)} weightings have no validation score; give "
             "at least one weighting and a dataset with validation items"
         )
     best = int(np.argmax(scores))
-    tried = pd.DataFrame(weightings, columns=[f"weight_{v}" for v in range(len(views))])
+    tried = pd.DataFrame(weightings, columns=[f"weight_{v}" for v in range(len(normalised))])
     chosen = tuple(float(weight) for weight in weightings[best])
     return WeightChoice(chosen, float(scores[best]), tried.assign(score=scores))
 
@@ -165,8 +172,8 @@ def weighted(
     A list that does not hold an item adds 0, which is the worst score after ``minmax`` and an
     average one after ``z``. A list of weight 0 is left out altogether.
     """
-    shares = _weights(weights, len(lists))
     arrays, values = _with_scores(lists, scores)
+    shares = _weights(weights, len(arrays))
     used = np.flatnonzero(shares)
     heavy = [values[view] * shares[view] for view in used]
     return _fuse([arrays[view] for view in used], heavy, k, np.add.reduceat)
@@ -182,7 +189,11 @@ def comb_mnz(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) ->
 
     Meant for scores of 0 and above: more lists would push an item with a negative sum down.
     """
-    return _fuse(*_with_scores(lists, scores), k, _sum_times_count)
+
+    def combine(values: Floats, starts: NDArray[np.intp]) -> Floats:
+        return np.add.reduceat(values, starts) * np.diff(starts, append=len(values))
+
+    return _fuse(*_with_scores(lists, scores), k, combine)
 
 
 def rrf(lists: Sequence[ArrayLike], k: int, c: float = 60) -> Lists:
@@ -190,9 +201,9 @@ def rrf(lists: Sequence[ArrayLike], k: int, c: float = 60) -> Lists:
 
     Cormack, Clarke and Büttcher (SIGIR 2009).
     """
-    if not c >= 0:
-        raise InputError(f"c = {c} was given; give 0 or more, usually 60")
-    arrays = same_users(*lists)
+    if not isinstance(c, int | float | np.number) or not 0 <= c < np.inf:
+        raise InputError(f"c = {c} was given; give a number of at least 0, usually 60")
+    arrays = same_users(lists)
     return _fuse(arrays, [1 / (c + _ranks(array)) for array in arrays], k, np.add.reduceat)
 
 
@@ -202,7 +213,7 @@ def borda(lists: Sequence[ArrayLike], k: int) -> Lists:
     Of a user's m candidates in all lists, a list gives m points to its first, m − 1 to its second,
     and shares the points left evenly among the candidates it does not hold.
     """
-    arrays = same_users(*lists)
+    arrays = same_users(lists)
     candidates = _candidates(arrays)[:, None]  # m
     # subtracting what a list gives each candidate it lacks from those it holds keeps the order
     lacking = [(candidates - filled(array)[:, None] + 1) / 2 for array in arrays]
@@ -215,7 +226,7 @@ def interleave(lists: Sequence[ArrayLike], k: int) -> Lists:
 
     Balanced interleaving (Joachims, 2003), beginning with the first list.
     """
-    arrays = same_users(*lists)
+    arrays = same_users(lists)
     turns = [-_ranks(array) * len(arrays) - turn for turn, array in enumerate(arrays)]
     return _fuse(arrays, turns, k, np.maximum.reduceat)
 
@@ -223,13 +234,9 @@ def interleave(lists: Sequence[ArrayLike], k: int) -> Lists:
 Combine = Callable[[Floats, NDArray[np.intp]], Floats]
 
 
-def _sum_times_count(values: Floats, starts: NDArray[np.intp]) -> Floats:
-    return np.add.reduceat(values, starts) * np.diff(starts, append=len(values))
-
-
 def _fuse(arrays: list[Lists], values: Sequence[Floats], k: int, combine: Combine) -> Lists:
     """Return each user's best ``k`` items by ``combine`` of its values (n_users × K or K)."""
-    check_k(k)
+    core.whole_number("k", k)
     n_users, n_entries = len(arrays[0]), sum(array.shape[1] for array in arrays)
     out = np.full((n_users, k), -1, dtype=np.result_type(np.int32, *arrays))
     spread = [np.broadcast_to(v, a.shape) for v, a in zip(values, arrays, strict=True)]
@@ -269,37 +276,33 @@ def _with_scores(
     lists: Sequence[ArrayLike], scores: Sequence[ArrayLike]
 ) -> tuple[list[Lists], list[Floats]]:
     """Return lists and their scores, 0 where there is no item."""
-    arrays = same_users(*lists)
-    given = [np.asarray(one, dtype=np.float64) for one in scores]
-    if [array.shape for array in arrays] != [one.shape for one in given]:
-        raise InputError(
-            f"lists of shapes {[array.shape for array in arrays]} were given with scores of "
-            f"{[one.shape for one in given]}; give one score per list entry"
-        )
+    arrays = same_users(lists)
+    given = [numbers(one, "scores") for one in several(scores, "scores")]
+    shapes = [[one.shape for one in side] for side in (arrays, given)]
+    if shapes[0] != shapes[1]:
+        told = f"lists of shapes {shapes[0]} were given with scores of {shapes[1]}"
+        raise InputError(f"{told}; give one score per list entry")
     values = [np.where(a >= 0, one, 0.0) for a, one in zip(arrays, given, strict=True)]
-    if not all(np.isfinite(value).all() for value in values):
+    if not all((np.abs(value) < 1e300).all() for value in values):  # sums would overflow
         raise InputError("a NaN or infinite score was given for a listed item; give finite scores")
     return arrays, values
 
 
 def _scores(scores: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
     """Return scores (n_users × K) and which of them are not missing."""
-    given = np.asarray(scores, dtype=np.float64)
+    given = numbers(scores, "scores")
     if given.ndim != 2 or given.shape[1] < 1 or not (given < np.inf).all():  # NaN is not below
-        raise InputError(
-            f"scores of shape {given.shape} were given; give finite numbers or −inf, users × K"
-        )
+        told = f"scores of shape {given.shape} were given"
+        raise InputError(f"{told}; give finite numbers or −inf, users × K")
     return given, given > -np.inf
 
 
 def _weights(weights: ArrayLike, n_views: int) -> Floats:
     """Return weights (n_views) scaled to add up to 1."""
-    given = np.asarray(weights, dtype=np.float64)
+    given = numbers(weights, "weights")
     with np.errstate(over="ignore", invalid="ignore"):
         fit = given.shape == (n_views,) and (given >= 0).all() and 0 < given.sum() < np.inf
     if not fit:
-        raise InputError(
-            f"weights {given.tolist()} were given for {n_views} views; give at least one view and "
-            "one weight for each, none negative, not all zero and with a finite sum"
-        )
+        told = f"weights {given.tolist()} were given for {n_views} views; give one for each"
+        raise InputError(f"{told}, none negative, not all zero and with a finite sum")
     return given / given.sum()

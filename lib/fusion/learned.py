@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lib.core import InputError, at_least_one, generator, matrix, same_number, unit
+from lib import core
+from lib.core import Floats, InputError, Relevant, generator, matrix, numbers, same_number, unit
 from lib.fusion import JointVectors, unit_views, z
-from lib.metrics import Floats, check_items, check_k, relevant_pairs, same_users
+from lib.metrics import check_items, same_users
 from lib.topk import best
 
 FOLDS = 5
@@ -31,16 +31,15 @@ def gated(
     in the second, ``weights`` being w_u, from 0 to 1 (n_users).
     """
     (users, other_users), items = unit_views([first, second])
-    share = np.asarray(weights, dtype=np.float64)
+    share = numbers(weights, "weights")
     if share.shape != (len(users),) or not ((share >= 0) & (share <= 1)).all():
-        raise InputError(
-            f"weights {share.shape} were given for {len(users)} users; give each one from 0 to 1"
-        )
+        told = f"weights {share.shape} were given for {len(users)} users"
+        raise InputError(f"{told}; give each one from 0 to 1")
     weighted = [users * (1 - share)[:, None], other_users * share[:, None]]
     return JointVectors(*(np.hstack(side).astype(np.float32) for side in (weighted, items)))
 
 
-def gate_features(train: sp.csr_matrix, text: ArrayLike) -> Floats:
+def gate_features(train: Relevant, text: ArrayLike) -> Floats:
     """Return a gate's features of each user (n_users × 4), zeros without a training item.
 
     Of the training items: the logarithm of 1 + their number; how similar their texts are (length of
@@ -48,8 +47,8 @@ def gate_features(train: sp.csr_matrix, text: ArrayLike) -> Floats:
     catalogue's; their popularity (mean logarithm of 1 + training count).
     """
     vectors = unit(text)
-    same_number("items", len(vectors), train.shape[1])
-    pairs = relevant_pairs(train) != 0
+    pairs = core.relevant_pairs(train) != 0
+    same_number("items", len(vectors), pairs.shape[1])
     count = np.diff(pairs.indptr).astype(np.float64)
     held = np.maximum(count, 1)[:, None]
     mean = np.asarray(pairs @ vectors) / held  # n_users × d
@@ -74,8 +73,8 @@ def gate_weights(
     validation recall, gets a weight too, but nothing is learned from it. Of equally good weights
     the first is taken.
     """
-    x, y = matrix(features), np.asarray(recalls, dtype=np.float64)
-    choices = np.asarray(grid, dtype=np.float64)
+    x, y = matrix(features), numbers(recalls, "recalls")
+    choices = numbers(grid, "weights")
     known = ~np.isnan(y).any(axis=1) if y.ndim == 2 else np.zeros(0, dtype=bool)
     if y.shape != (len(x), len(choices)) or known.sum() < 2:
         raise InputError(
@@ -116,9 +115,8 @@ def candidate_pool(
 
     Unlike in a fusion of lists, every view has a score for a candidate from another view's list.
     """
-    arrays = same_users(*lists)
-    if not views:
-        raise InputError("no views were given; give at least one view")
+    arrays = same_users(lists)
+    views = core.several(views, "views")
     same_number("users", len(arrays[0]), *(len(users) for users, _ in views))
     for array in arrays:
         check_items(array, min(len(items) for _, items in views))
@@ -150,12 +148,11 @@ def _standard(
 
 def fuse_pool(pool: CandidatePool, weights: ArrayLike, k: int) -> NDArray[np.int32]:
     """Return the best ``k`` candidates by Σ weight · score over the views (n_users × k)."""
-    check_k(k)
-    shares = np.asarray(weights, dtype=np.float32)
+    core.whole_number("k", k)
+    shares = numbers(weights, "weights").astype(np.float32)
     if shares.shape != (len(pool.scores),):
-        raise InputError(
-            f"weights {shares.shape} were given for {len(pool.scores)} views; give one for each"
-        )
+        told = f"weights {shares.shape} were given for {len(pool.scores)} views"
+        raise InputError(f"{told}; give one for each")
     total = np.zeros(pool.items.shape, dtype=np.float32)
     for view in np.flatnonzero(shares):
         total += shares[view] * pool.scores[view]
@@ -185,8 +182,8 @@ def forward_selection(
     often it was taken. ``score`` takes weights (n_views, adding up to 1) and returns their quality:
     recall on validation items.
     """
-    at_least_one("n_views", n_views)
-    at_least_one("steps", steps)
+    core.whole_number("n_views", n_views)
+    core.whole_number("steps", steps)
     taken, top, trials = np.zeros(n_views), -np.inf, 0
     for _ in range(steps):
         more = taken + np.eye(n_views)

@@ -18,7 +18,7 @@ from torch.nn.functional import mse_loss
 from torch.nn.utils import skip_init
 from tqdm import tqdm
 
-from lib.core import Floats, at_least_one, device_of, torch_generator
+from lib.core import Floats, device_of, torch_generator, whole_number
 from lib.probes.maps import Map, PairedVectors
 
 EPOCHS, BATCH, LEARNING_RATE = 400, 1024, 1e-3
@@ -43,7 +43,7 @@ def fit_mlp(
     best epoch are kept. ``info`` has that epoch as ``epochs``, and the validation error of every
     epoch (in standard units, where the training mean has about 1) as ``validation``.
     """
-    at_least_one("patience", patience)
+    whole_number("patience", patience)
     on, name = device_of(device), _name(hidden)
     x, y, x_valid, y_valid = (_tensor(z, on) for z in pairs.standard())
     errors: list[float] = []
@@ -103,8 +103,8 @@ def _trained(
     x: Tensor, y: Tensor, hidden: tuple[int, ...], *, seed: int, name: str, epochs: int
 ) -> Iterator[tuple[int, nn.Module]]:
     """Train on x (n × s) and y (n × t), yielding each epoch's number and the one network."""
-    at_least_one("hidden dimension", *hidden)
-    at_least_one("epochs", epochs)
+    whole_number("hidden dimension", *hidden)
+    whole_number("epochs", epochs)
     model = network((x.shape[1], *hidden, y.shape[1]), seed=seed).to(x.device)
     rng = torch_generator(seed, "map: batches")
     optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE)

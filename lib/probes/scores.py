@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from lib.core import Floats, InputError, generator, matrix, unit
+from lib.core import Floats, InputError, generator, matrix, relevant_pairs, unit
 from lib.metrics import recall
 from lib.probes.splits import ItemSplit
 from lib.stats import Estimate, of_totals, value_of_totals, with_percentiles
@@ -241,7 +241,7 @@ def inductive_recall(
         )
     if not 1 <= k <= len(test):
         raise InputError(f"k = {k} was given with {len(test)} held-out items; give 1 to that many")
-    wanted, seen = audience.relevant.tocsr(), audience.seen.tocsr()
+    wanted, seen = relevant_pairs(audience.relevant), relevant_pairs(audience.seen)
     able = np.flatnonzero(np.diff(wanted[:, test].indptr))
     if not len(able):
         able = np.array([0])  # top-K wants somebody; with nothing relevant the recall is NaN

@@ -331,7 +331,7 @@ TWO = [np.zeros((2, 3)), np.zeros((4, 3))]
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: fusion.concat([]), "0 views"),
+        (lambda: fusion.concat([]), "no views"),
         (lambda: fusion.concat([TWO, TWO], [1]), "for 2 views"),
         (lambda: fusion.concat([TWO, TWO], [1, -1]), "none negative"),
         (lambda: fusion.concat([TWO, TWO], [0, 0]), "not all zero"),

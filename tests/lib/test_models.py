@@ -347,7 +347,9 @@ def test_l3ae_keeps_the_best_of_its_trials_on_validation(small: Dataset) -> None
 def test_a_catalogue_too_large_for_l3ae_is_one_sentence(
     small: Dataset, shape: tuple[int, int]
 ) -> None:
-    large = replace(small, train=sp.csr_matrix(shape, dtype=np.float32))
+    none = sp.csr_matrix(shape, dtype=np.float32)
+    items = small.items.reindex(range(shape[1]))
+    large = replace(small, train=none, valid=none, test=none, items=items)
     with pytest.raises(InputError, match="4 GiB") as fault:
         closed.l3ae(large, 0, vectors_of(small))
     assert "\n" not in str(fault.value) and f"{shape[1]:,}" in str(fault.value)

@@ -447,7 +447,7 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
         (lambda: from_text(x * np.nan, y), "not finite"),
         (lambda: from_text(x[:40], y[:40]), "split of 150 items .* vectors of 40"),
         (lambda: from_text(x, y, k=30), "k = 30 neighbours .* 30 vectors; give 1 to 29"),
-        (lambda: from_text(x, y, k=0), "give 1 to 29"),
+        (lambda: from_text(x, y, k=0), "k = 0"),
         (
             lambda: from_text(x, y, audience=audience._replace(users=x[:40])),
             r"users \(40, 6\) .* give 40 users of 4 dimensions",

@@ -161,5 +161,5 @@ def test_every_interaction_is_as_likely_to_be_tested() -> None:
 
 @pytest.mark.parametrize(("kind", "seed"), [("by user", 0), ("random", -1), ("random", 0.5)])
 def test_wrong_input_is_one_sentence(kind: str, seed: int) -> None:
-    with pytest.raises(InputError, match="give one"):
+    with pytest.raises(InputError, match="give"):
         dataset.assign(matrix([(0, 0)]), kind, seed)
