@@ -24,17 +24,17 @@ def world() -> Dataset:
 
 
 def test_everything_can_be_judged_on_enough_data(world: Dataset) -> None:
-    assert testable.reasons(world, 20) == {}
+    assert testable.reasons(world, 7) == {}
     timeless = replace(world, card={})
-    assert testable.reasons(timeless, 20) == {"there are no times for a temporal split": ["Q3"]}
+    assert testable.reasons(timeless, 7) == {"there are no times for a temporal split": ["Q3"]}
 
 
 def test_without_text_nothing_that_reads_it_can_be_judged(world: Dataset) -> None:
     for text, why in (("", "the items have no text"), ("same", "all items have the same text")):
         plain = replace(world, items=world.items.assign(text=text))
-        assert testable.reasons(plain, 20) == {why: EVERY}
-        assert testable.reasons(plain, 20, "vectors.npy") == {}
-        assert testable.reasons(replace(plain, vectors=np.ones((80, 2), np.float32)), 20) == {}
+        assert testable.reasons(plain, 7) == {why: EVERY}
+        assert testable.reasons(plain, 7, "vectors.npy") == {}
+        assert testable.reasons(replace(plain, vectors=np.ones((80, 2), np.float32)), 7) == {}
 
 
 def test_few_users_and_a_selection_at_its_ceiling(world: Dataset) -> None:
@@ -52,13 +52,15 @@ def test_lists_that_hold_half_of_what_can_be_recommended(world: Dataset) -> None
     assert "give a smaller k" in str(testable.untestable(world, left // 2 + 1, "F2"))
     assert testable.untestable(world, 60, "F6") is None  # of vectors
     assert testable.untestable(world, 80, "F12") is None  # simulated
+    (why,) = testable.reasons(world, 8)
+    assert why == "a tenth of the 80 items is taken from training, and lists of 8 hold it all"
 
 
 def test_items_that_are_equally_popular_are_neither_cold_nor_hot(world: Dataset) -> None:
     rows = [[(u + 3 * n) % 80 for n in range(15)] for u in range(80)]
     flat = sp.csr_matrix((np.ones(1200), np.ravel(rows), np.arange(0, 1201, 15)), shape=(80, 80))
     one = sp.csr_matrix(np.roll(np.eye(80), -1, axis=1))
-    found = testable.reasons(replace(world, train=flat, valid=one, test=one), 20)
+    found = testable.reasons(replace(world, train=flat, valid=one, test=one), 7)
     assert found == {"cold and hot items have equally many interactions": ["F4", "F7b", "F9"]}
 
 
