@@ -100,6 +100,8 @@ def _validate(
         print(note)
     if faults:
         raise InputError("\n".join(faults))
+    if execute.slug(directory) in data.names():
+        raise InputError(f"{directory} has a known dataset's name, which would be read: rename it")
     dataset = data.load(directory)
     times, cut = dataset.card.get("times"), testable.cut_texts(dataset)
     notes = [f"removed: {rows:,} {why}" for why, rows in dataset.card["removed"].items() if rows]

@@ -500,3 +500,26 @@ def test_what_parquet_holds_that_is_no_text_is_named(tmp_path: Path) -> None:
 def test_the_notes_stand_on_the_card(tmp_path: Path) -> None:
     place = write(tmp_path / "a")
     assert data.load(place).card["notes"] == [LEFT_OUT.removeprefix("note: ")]
+
+
+def test_validate_counts_what_is_left_out_and_names_what_cannot_be_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = write(tmp_path / "my $data", pd.concat([INTERACTIONS, INTERACTIONS[:3]]))
+    assert main(["validate", str(place)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("note: interactions.csv has 3 pairs of user and item more than once")
+    assert said[2:4] == [
+        "note: removed: 3 duplicate pairs",
+        "note: times from 2014-05-13 to 2014-05-13",
+    ]
+    assert said[5].startswith("note: not testable here: F1, F2, F3,")
+    assert said[-1] == f"{place} can be used: make book DATASETS='{place}'"
+
+
+@pytest.mark.parametrize(("name", "told"), [("ml-100k", "known dataset"), ("資料", "no name")])
+def test_validate_refuses_a_name_that_the_book_cannot_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, told: str
+) -> None:
+    assert main(["validate", str(write(tmp_path / name))]) == 2
+    assert told in capsys.readouterr().err
