@@ -1,14 +1,14 @@
 """Negatives and losses: one sampler, two ranking losses, and the parts of auxiliary losses.
 
-Shapes: b rows of a batch, m sampled negatives, c distinct users or items, d dimensions. Users and
-positives are b × d, sampled items m × d. Everything runs on the device of the tensors given; random
-numbers come from the CPU, so that a seed gives the same negatives everywhere.
+Shapes: b rows of a batch in q groups, m sampled negatives, c distinct users or items, d dimensions.
+Users and positives are b × d, sampled items m × d. Everything runs on the device of the tensors
+given; random numbers come from the CPU, so that a seed gives the same negatives everywhere.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from lib.core import InputError
 
 CONTRASTED = 1024  # rows of a batch that are compared with each other, which costs c²
-ROWS = 512  # a block of 512 × 2,048 float32 scores stays in a core's second-level cache
+ROWS = 256  # groups a block: larger ones leave the cache between their products
 
 
 # negatives
@@ -42,47 +42,50 @@ class TrainItems:
         return cls(starts, users, items, train.shape[1])
 
 
-class Excluded(NamedTuple):
-    """Items that are no negatives, by rows of a mask: one per distinct user or batch row."""
-
-    row_of: Tensor  # b, int64: the mask's row of each batch row
-    row: Tensor  # n_pairs, int64
-    item: Tensor  # n_pairs, int64
+Excluded = tuple[Tensor, Tensor, Tensor]
+"""Each row's group (b), rows of one user vector; then pairs of a group, ascending, and an item."""
 
 
-def exclude_known(train: TrainItems, users: Tensor) -> Excluded:
-    """Exclude all training items of each batch row's user (b users)."""
+def exclude_known(train: TrainItems, users: Tensor, *, apart: bool = False) -> Excluded:
+    """Exclude all training items of each batch row's user (b), its rows one group or ``apart``."""
     device = users.device
-    distinct_users, row_of = torch.unique(users, return_inverse=True)
-    counts = train.starts[distinct_users + 1] - train.starts[distinct_users]
-    row = torch.repeat_interleave(torch.arange(len(distinct_users), device=device), counts)
-    before = train.starts[distinct_users] - (counts.cumsum(0) - counts)
-    return Excluded(row_of, row, train.items[before[row] + torch.arange(len(row), device=device)])
+    asked, group_of = users, torch.arange(len(users), device=device)
+    if not apart:
+        asked, group_of = torch.unique(users, return_inverse=True)
+    counts = train.starts[asked + 1] - train.starts[asked]
+    group = torch.repeat_interleave(counts)
+    before = train.starts[asked] - (counts.cumsum(0) - counts)
+    at = before[group] + torch.arange(len(group), device=device)
+    return group_of, group, train.items[at]
 
 
 def exclude_positive(positives: Tensor) -> Excluded:
     """Exclude each batch row's own positive (b) alone, as the paper's reference does."""
     rows = torch.arange(len(positives), device=positives.device)
-    return Excluded(rows, rows, positives)
+    return rows, rows, positives
 
 
 @dataclass(frozen=True)
 class Negatives:
-    """One batch's negatives: m distinct items, and which of them count for which row."""
+    """One batch's negatives: m distinct items, and which of them do not count for which group."""
 
     items: Tensor  # m, int64
-    mask: Tensor  # distinct rows × m, bool: False where the item is excluded
-    row_of: Tensor  # b, int64: the mask's row of each batch row
+    group_of: Tensor  # b, int64: the group of each batch row, 0 … q − 1
+    group: Tensor  # n_pairs, int64, ascending
+    column: Tensor  # n_pairs, int64: the excluded column of ``items``
     choices: Tensor  # b × 8 random columns, for losses that need one negative a row
     hardest: int = 0  # how many of a row's allowed items count, those of largest score; 0: all
 
-    def allowed(self, block: slice) -> Tensor:
-        """Return the mask of a block of the batch (rows × m, bool)."""
-        return self.mask[self.row_of[block]]
+    def allowed(self) -> Tensor:
+        """Return which items count for which group (q × m, bool)."""
+        shape = int(self.group_of.max()) + 1, len(self.items)
+        mask = torch.ones(shape, dtype=torch.bool, device=self.items.device)
+        mask[self.group, self.column] = False
+        return mask
 
     def one_each(self) -> Tensor:
         """Return the first allowed of each batch row's eight choices (b), or the first of all."""
-        allowed = self.mask[self.row_of.unsqueeze(1), self.choices]  # b × 8
+        allowed = self.allowed()[self.group_of.unsqueeze(1), self.choices]  # b × 8
         first = allowed.to(torch.int8).argmax(1, keepdim=True)
         return self.choices.gather(1, first).squeeze(1)
 
@@ -90,36 +93,30 @@ class Negatives:
 def sample(
     excluded: Excluded, n_items: int, size: int, rng: Generator, *, first: int = 0, hardest: int = 0
 ) -> Negatives:
-    """Sample at most ``size`` negatives of a batch uniformly without replacement.
-
-    ``first`` is the smallest item id to be drawn; ``hardest`` as in ``Negatives``.
-    """
+    """Sample at most ``size`` negatives, uniformly without replacement, of ids from ``first``."""
     if first >= n_items:
         raise InputError(
             f"first_negative = {first} was given for a catalogue of {n_items} items; give less"
         )
-    device = excluded.row_of.device
+    group_of, group, item = excluded
+    device = item.device
     size = min(size, n_items - first)
     items = (torch.randperm(n_items - first, generator=rng)[:size] + first).to(device)
-    choices = torch.randint(size, (len(excluded.row_of), 8), generator=rng).to(device)
+    choices = torch.randint(size, (len(group_of), 8), generator=rng).to(device)
     column_of = torch.full((n_items,), -1, device=device)
     column_of[items] = torch.arange(size, device=device)
-    column = column_of[excluded.item]
-    mask = torch.ones(int(excluded.row_of.max()) + 1, size, dtype=torch.bool, device=device)
-    sampled = column >= 0
-    mask[excluded.row[sampled], column[sampled]] = False
-    return Negatives(items, mask, excluded.row_of, choices, hardest)
+    column = column_of[item]
+    kept = column >= 0
+    return Negatives(items, group_of, group[kept], column[kept], choices, hardest)
 
 
 # ranking losses
 
 
 class _FusedInfoNCE(torch.autograd.Function):
-    """InfoNCE of unit vectors, with its gradient made in the same pass over the scores.
+    """InfoNCE on cosines, with its gradient made in the same pass over the scores.
 
-    Scores are cosines over the temperature, hence bounded, so no maximum is subtracted; each
-    block of rows is multiplied, exponentiated and used for both value and gradient while it is
-    in cache, and the b × m matrix never exists.
+    Scores are bounded, so no maximum is subtracted; a block of them is used while it is in cache.
     """
 
     @staticmethod
@@ -127,41 +124,53 @@ class _FusedInfoNCE(torch.autograd.Function):
         ctx: Any, users: Tensor, positives: Tensor, items: Tensor, negatives: Negatives,
         temperature: float,
     ) -> Tensor:  # fmt: skip
-        rows = ROWS if users.device.type == "cpu" else len(users)
-        positive = (users * positives).sum(1).div_(temperature)  # b
-        logarithms = torch.empty_like(positive)  # b
-        pull = torch.empty_like(positive)  # b: 1 − probability of the positive
-        to_users = torch.empty_like(users)  # b × d
-        to_items = torch.zeros_like(items)  # m × d
-        scaled = items.T / temperature  # d × m
-        for start in range(0, len(users), rows):
-            block = slice(start, min(start + rows, len(users)))
-            weights = (users[block] @ scaled).exp_()  # rows × m
-            _keep(weights, negatives.allowed(block))
-            if 0 < negatives.hardest < weights.shape[1]:
-                largest = weights.topk(negatives.hardest, sorted=False).values  # half the time
-                _keep(weights, weights >= largest.amin(1, keepdim=True))
-            total = weights.sum(1).add_(positive[block].exp())
-            logarithms[block] = total.log()
-            pull[block] = 1 - positive[block].exp() / total
-            inverse = total.reciprocal_().unsqueeze(1)
-            to_users[block] = (weights @ items).mul_(inverse)
-            to_items.addmm_(weights.T, users[block] * inverse)
-        scale = 1 / (temperature * len(users))
-        pull = pull.unsqueeze(1) * scale  # b × 1
-        ctx.save_for_backward(
-            to_users.mul_(scale).sub_(pull * positives), -pull * users, to_items.mul_(scale)
-        )
-        return (logarithms - positive).mean()
+        given = users, positives, items
+        lengths = [torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_(1e-12) for x in given]
+        units = u, p, n = [x / length for x, length in zip(given, lengths, strict=True)]
+        of, scores = negatives.group_of, (u * p).sum(1).div_(temperature)  # b
+        order, ends = (
+            of.argsort(stable=True),
+            of.bincount().cumsum(0),
+        )  # rows by group, and where groups end
+        groups, own = u[order[ends - 1]], scores.exp()  # q × d, b
+        totals, to_groups = torch.empty_like(own), torch.empty_like(groups)
+        to_items = torch.zeros_like(n.T)  # d × m, for which the product is faster
+        scaled = n.T / (temperature * math.log(2))  # d × m, for powers of 2
+        size = ROWS if u.device.type == "cpu" else len(groups)
+        for start in range(0, len(groups), size):
+            block = slice(start, min(start + size, len(groups)))
+            weights = _weights(groups[block] @ scaled, block, negatives)  # groups × m
+            rows = order[ends[start - 1] if start else 0 : ends[block.stop - 1]]
+            at = of[rows] - start
+            totals[rows] = weights.sum(1)[at].add_(own[rows])
+            share = own.new_zeros(len(weights)).index_add_(0, at, 1 / totals[rows])
+            torch.mm(weights, n, out=to_groups[block])
+            to_items.addmm_((groups[block] * share.unsqueeze(1)).T, weights)
+        pull = (1 - own / totals).unsqueeze(1)  # b × 1: 1 − probability of the positive
+        to_users = to_groups[of].div_(totals.unsqueeze(1)).sub_(pull * p)
+        saved = [to_users, u * pull.neg_(), to_items.T]
+        for slope, unit, length in zip(saved, units, lengths, strict=True):
+            slope -= unit * (slope * unit).sum(1, keepdim=True)  # no gradient along a vector
+            slope /= length * (temperature * len(users))
+        ctx.save_for_backward(*saved)
+        return (totals.log() - scores).mean()
 
     @staticmethod
     def backward(ctx: Any, *upstream: Any) -> Any:
         return *(upstream[0] * gradient for gradient in ctx.saved_tensors), None, None
 
 
-def _keep(weights: Tensor, kept: Tensor) -> None:
-    """Set to zero, in place, what is not kept (the same shape, bool)."""
-    weights.mul_(kept.view(torch.uint8))  # measured five times as fast as by the same bools
+def _weights(scores: Tensor, block: slice, negatives: Negatives) -> Tensor:
+    """Return 2 to the scores of a block of groups (groups × m), 0 where no negative; in place."""
+    ends = torch.tensor([block.start, block.stop], device=scores.device)
+    pairs = slice(*torch.searchsorted(negatives.group, ends).tolist())
+    weights = scores.exp2_()
+    weights[negatives.group[pairs] - block.start, negatives.column[pairs]] = 0
+    if 0 < negatives.hardest < weights.shape[1]:
+        largest = weights.topk(negatives.hardest, sorted=False).values  # half the time
+        kept = weights >= largest.amin(1, keepdim=True)
+        weights.mul_(kept.view(torch.uint8))  # measured five times as fast as by the same bools
+    return weights
 
 
 def infonce(
@@ -169,11 +178,11 @@ def infonce(
 ) -> Tensor:
     """Return the mean InfoNCE loss (van den Oord et al. 2018) on cosines over ``temperature``.
 
-    What ``negatives`` excludes for a row is left out of its sum, and all but the ``hardest`` of
-    largest cosine where that is set.
+    A group's scores are computed once. What ``negatives`` excludes for it is left out of its sum,
+    and all but the ``hardest`` of largest cosine where that is set.
     """
-    unit = [F.normalize(x, dim=1) for x in (users, positives, items)]
-    return _FusedInfoNCE.apply(*unit, negatives, temperature)  # type: ignore[no-any-return]
+    loss: Tensor = _FusedInfoNCE.apply(users, positives, items, negatives, temperature)
+    return loss
 
 
 def bpr(

@@ -84,15 +84,11 @@ class RLMRec(Encoder):
 class CARec(Encoder):
     """Free user vectors and mapped item texts in one space, propagated, and pulled together.
 
-    As in CARec (Wang et al. 2023), an item is its frozen text, adapted by a small network, and
-    has no free vector; a user is a free vector; both go through LightGCN's propagation; training
-    aligns each user with its items by their squared distance at unit length, and a uniformity
-    loss spreads out the side that is being trained.
-
-    Three things differ. CARec first trains the users against fixed texts, then the network against
-    the users; here both train in every step, with both uniformity losses. CARec minimises alignment
-    and uniformity alone; here they are the auxiliary loss. CARec keeps the text's dimension; here
-    it is the recipe's, as for every model. The network is AlphaRec's.
+    As in CARec (Wang et al. 2023), an item is its frozen text, adapted by a network (AlphaRec's),
+    and a user a free vector; both are propagated, aligned by squared distance at unit length, and
+    spread out by a uniformity loss. Three things differ. CARec trains the users first, then the
+    network; here both train in every step. CARec minimises alignment and uniformity alone; here
+    they are the auxiliary loss. CARec keeps the text's dimension; here it is the recipe's.
     """
 
     def __init__(

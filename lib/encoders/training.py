@@ -85,7 +85,8 @@ class Encoder(nn.Module):
     def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
         """Return the vectors a loss compares, of ids of users, positives (b each) and negatives."""
         u, i = self.vectors()
-        return F.embedding(users, u), F.embedding(positives, i), F.embedding(negatives, i)
+        p, n = F.embedding(torch.cat([positives, negatives]), i).tensor_split([len(positives)])
+        return F.embedding(users, u), p, n
 
     def auxiliary(self, users: Tensor, positives: Tensor, vectors: Vectors) -> Tensor | None:
         """Return a further loss of what ``batch`` gave, weighted by the recipe, or None."""
@@ -138,11 +139,13 @@ def train(
     optimiser = torch.optim.Adam(encoder.parameters(), lr=recipe.learning_rate, fused=True)
     known, rng = losses.TrainItems.of(dataset.train, device), torch_generator(seed, "batches")
     subset = validation_users(dataset)
+    # only the default batch gives a user one vector: another may leave the positive out of it
+    apart = type(encoder).batch is not Encoder.batch
     history: list[float] = []
     best, best_at = (torch.empty(0), torch.empty(0)), 0
     label = f"{dataset.name} {type(encoder).__name__} seed {seed}"
     for epoch in (bar := tqdm(range(1, recipe.epochs + 1), desc=label, unit="epoch", disable=None)):
-        for users, positives, negatives in _batches(known, recipe, rng):
+        for users, positives, negatives in _batches(known, recipe, rng, apart):
             optimiser.zero_grad(set_to_none=True)
             vectors = encoder.batch(users, positives, negatives.items)
             loss = losses.LOSSES[recipe.loss](*vectors, negatives, recipe.temperature)
@@ -171,14 +174,14 @@ def train(
 
 
 def _batches(
-    known: losses.TrainItems, recipe: Recipe, rng: Generator
+    known: losses.TrainItems, recipe: Recipe, rng: Generator, apart: bool
 ) -> Iterator[tuple[Tensor, Tensor, losses.Negatives]]:
     """Yield the training pairs in a new order, each batch with its negatives."""
     order = torch.randperm(len(known.items), generator=rng).to(known.items.device)
     for rows in order.split(recipe.batch):
         users, positives = known.users[rows], known.items[rows]
         if recipe.excluded == "known":
-            excluded = losses.exclude_known(known, users)
+            excluded = losses.exclude_known(known, users, apart=apart)
         else:
             excluded = losses.exclude_positive(positives)
         size, first, hardest = recipe.negatives, recipe.first_negative, recipe.hardest

@@ -7,11 +7,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lib import views
 from lib.core import InputError, generator, torch_generator
 from lib.dataset import Dataset
 from lib.encoders import lightgcn, losses
-from lib.encoders.training import Encoder, Recipe, train
+from lib.encoders.training import Encoder, Recipe, _batches, train
 
 
 def interactions(n_users: int = 30, n_items: int = 25, seed: int = 0) -> sp.csr_matrix:
@@ -22,11 +25,11 @@ def interactions(n_users: int = 30, n_items: int = 25, seed: int = 0) -> sp.csr_
 
 
 def negatives_of(
-    train: sp.csr_matrix, users: torch.Tensor, size: int, seed: int = 0
+    train: sp.csr_matrix, users: torch.Tensor, size: int, *, apart: bool = True
 ) -> losses.Negatives:
     known = losses.TrainItems.of(train, torch.device("cpu"))
-    excluded = losses.exclude_known(known, users)
-    return losses.sample(excluded, known.n_items, size, torch_generator(seed, "pool"))
+    excluded = losses.exclude_known(known, users, apart=apart)
+    return losses.sample(excluded, known.n_items, size, torch_generator(0, "pool"))
 
 
 @pytest.mark.parametrize("size", [1, 7, 25, 1000])
@@ -35,7 +38,7 @@ def test_the_pool_holds_distinct_items_and_allows_no_known_positive(size: int) -
     users = torch.tensor([3, 3, 0, 29, 7])
     pool = negatives_of(train, users, size)
     assert len(set(pool.items.tolist())) == len(pool.items) == min(size, 25)
-    allowed = pool.allowed(slice(0, 5)).numpy()
+    allowed = pool.allowed().numpy()
     expected = train[users.numpy()].toarray()[:, pool.items.numpy()] == 0
     np.testing.assert_array_equal(allowed, expected)
 
@@ -61,36 +64,62 @@ def plain_infonce(
     return F.cross_entropy(torch.cat([positive, other], 1), torch.zeros(len(u), dtype=torch.long))
 
 
-@pytest.mark.parametrize("rows", [1, 5, 700])
-def test_fused_infonce_has_the_value_and_gradients_of_the_plain_one(rows: int) -> None:
-    train, draw = interactions(), torch_generator(1, "vectors")
-    users = torch.randint(30, (rows,), generator=draw)
-    pool = negatives_of(train, users, 20)
-    parts = [
-        torch.randn(n, 8, generator=draw, dtype=torch.float64).requires_grad_()
-        for n in (rows, rows, 20)
-    ]
-    ours = losses.infonce(*parts, pool, 0.15)
-    plain = plain_infonce(*parts, pool.allowed(slice(0, rows)))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 5, 40, 700]),
+    st.sampled_from([0, 1, 4, 20, 99]),
+    st.sampled_from(["grouped", "apart", "positive"]),
+)
+@settings(deadline=None, max_examples=20)
+def test_infonce_has_the_value_and_gradients_of_the_plain_one(
+    seed: int, rows: int, hardest: int, excluded: str
+) -> None:
+    train, draw = interactions(400, 25, seed), torch_generator(seed, "vectors")
+    ids = torch.randint(min(400, 2 * rows), (rows,), generator=draw)
+    if excluded == "positive":
+        chosen = losses.exclude_positive(torch.randint(25, (rows,), generator=draw))
+        pool = losses.sample(chosen, 25, 20, draw)
+    else:
+        pool = negatives_of(train, ids, 20, apart=excluded == "apart")
+    shared = torch.randn(400, 8, generator=draw, dtype=torch.float64)[ids]
+    alone = torch.randn(rows, 8, generator=draw, dtype=torch.float64)
+    others = [torch.randn(n, 8, generator=draw, dtype=torch.float64) for n in (rows, 20)]
+    parts = [shared if excluded == "grouped" else alone, *others]
+    for part in parts:
+        part.requires_grad_()
+    allowed = pool.allowed()[pool.group_of]
+    if hardest:
+        cosines = F.normalize(parts[0], dim=1) @ F.normalize(parts[2], dim=1).T
+        least = cosines.masked_fill(~allowed, -2).sort(1, descending=True).values
+        allowed = allowed & (cosines >= least[:, [min(hardest, 20) - 1]])
+    ours = losses.infonce(*parts, replace(pool, hardest=hardest), 0.15)
+    plain = plain_infonce(*parts, allowed)
     torch.testing.assert_close(ours, plain)
-    for mine, reference in zip(
-        torch.autograd.grad(ours, parts), torch.autograd.grad(plain, parts), strict=True
-    ):
+    gradients = (torch.autograd.grad(loss, parts) for loss in (ours, plain))
+    for mine, reference in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("hardest", [1, 4, 20, 99])
-def test_only_the_hardest_negatives_count(hardest: int) -> None:
-    train, draw = interactions(), torch_generator(2, "vectors")
-    users = torch.randint(30, (9,), generator=draw)
-    pool = negatives_of(train, users, 20)
-    parts = [torch.randn(n, 8, generator=draw, dtype=torch.float64) for n in (9, 9, 20)]
-    allowed = pool.allowed(slice(0, 9))
-    cosines = F.normalize(parts[0], dim=1) @ F.normalize(parts[2], dim=1).T
-    least = cosines.masked_fill(~allowed, -2).sort(1, descending=True).values
-    hard = allowed & (cosines >= least[:, [min(hardest, 20) - 1]])
-    ours = losses.infonce(*parts, replace(pool, hardest=hardest), 0.15)
-    torch.testing.assert_close(ours, plain_infonce(*parts, hard))
+def test_infonce_passes_no_nan_to_vectors_of_zeros() -> None:
+    pool = negatives_of(interactions(), torch.tensor([3, 3]), 4)
+    parts = [torch.zeros(n, 8).requires_grad_() for n in (2, 2, 4)]
+    loss = losses.infonce(*parts, pool, 0.15)
+    assert all(torch.isfinite(x).all() for x in (loss, *torch.autograd.grad(loss, parts)))
+
+
+@pytest.mark.parametrize("model", sorted(views.TRAINED))
+def test_rows_of_a_group_have_one_user_vector(small: Dataset, model: str) -> None:
+    spec, cpu = views.TRAINED[model], torch.device("cpu")
+    text = [torch.randn(small.n_items, 12, generator=torch_generator(1, "text"))] * spec.text
+    encoder = spec.make(small, Recipe(), torch_generator(0, "weights"), cpu, *text)
+    known = losses.TrainItems.of(small.train, cpu)
+    apart = type(encoder).batch is not Encoder.batch
+    batches = _batches(known, Recipe(), torch_generator(0, "batches"), apart)
+    users, positives, pool = next(batches)
+    vectors = encoder.batch(users, positives, pool.items)[0]
+    assert pool.group_of.max() + 1 == (len(users) if apart else len(set(users.tolist())))
+    first = torch.stack([vectors[pool.group_of == group][0] for group in pool.group_of.unique()])
+    torch.testing.assert_close(vectors, first[pool.group_of], rtol=0, atol=0)
 
 
 def test_the_reference_sets_a_row_against_all_but_its_own_positive() -> None:
@@ -98,7 +127,7 @@ def test_the_reference_sets_a_row_against_all_but_its_own_positive() -> None:
     excluded = losses.exclude_positive(positives)
     pool = losses.sample(excluded, 6, 99, torch_generator(0, "pool"), first=1)
     assert sorted(pool.items.tolist()) == [1, 2, 3, 4, 5]
-    refused = [pool.items[~row].tolist() for row in pool.allowed(slice(0, 3))]
+    refused = [pool.items[~row].tolist() for row in pool.allowed()]
     assert refused == [[4], [], [4]]
 
 
