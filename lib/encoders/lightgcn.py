@@ -58,23 +58,15 @@ class _Propagate(torch.autograd.Function):
         ctx: Any, graph: Graph, users: Tensor, items: Tensor, layers: int
     ) -> tuple[Tensor, Tensor]:
         ctx.graph, ctx.layers = graph, layers
-        return _mean_of_layers(graph, users, items, layers)
+        u, i = users, items
+        for _ in range(layers):  # x + Â(x + Â(x + …)) is the sum of the layers
+            u, i = graph.to_users(i).add_(users), graph.to_items(u).add_(items)
+        return u / (layers + 1), i / (layers + 1)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Any) -> Any:
         users, items = (gradient.contiguous() for gradient in upstream)
-        return None, *_mean_of_layers(ctx.graph, users, items, ctx.layers), None
-
-
-def _mean_of_layers(
-    graph: Graph, users: Tensor, items: Tensor, layers: int
-) -> tuple[Tensor, Tensor]:
-    user_sum, item_sum = users.detach().clone(), items.detach().clone()
-    for _ in range(layers):
-        users, items = graph.to_users(items), graph.to_items(users)
-        user_sum += users
-        item_sum += items
-    return user_sum.div_(layers + 1), item_sum.div_(layers + 1)
+        return None, *_Propagate.forward(ctx, ctx.graph, users, items, ctx.layers), None
 
 
 def propagate(graph: Graph, users: Tensor, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
