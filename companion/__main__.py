@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from companion import execute, site
-from lib.core import InputError
+from lib.core import InputError, first_line
 
 if TYPE_CHECKING:
     from lib.dataset import Dataset
@@ -119,7 +120,8 @@ def _template(directory: Annotated[Path, typer.Argument(help="a new or empty fol
     from companion.data import folder
 
     print(*folder.write_template(directory), sep="\n")
-    print(f"Put your own rows there, then: python -m companion validate {directory}")
+    quoted = shlex.quote(str(directory))
+    print(f"Put your own rows there, then: python -m companion validate {quoted}")
 
 
 @app.command("execute")
@@ -134,6 +136,7 @@ def _execute(
     """Execute one chapter on one dataset, by default into _build/executed."""
     part = execute.slug(dataset) if dataset else ""
     out = out or Path(site.BUILD, site.EXECUTED, part, chapter.name)
+    _check_writable(out)
     print(execute.execute(chapter, dataset, _values(parameters), out))
 
 
@@ -143,15 +146,14 @@ def _fit(
     out: Out = None, parameters: Parameters = None,
 ) -> None:  # fmt: skip
     """Train a model on a dataset, cache its vectors, and print or write its record."""
+    if out is not None:
+        _check_writable(out)
     _, view = _fitted(dataset, model, split, fields, seed, parameters)
     text = json.dumps(view.info, indent=1, sort_keys=True, default=str)
     if out is None:
         print(text)
-        return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_suffix(f".{os.getpid()}.part")
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(out)
+    else:
+        _write(out, text + "\n")
 
 
 @app.command("export")
@@ -168,15 +170,58 @@ def _export(
 
     if out.suffix == ".qrels":
         raise InputError(f"--out {out} is where the qrels go; give the run another suffix: .trec")
+    files = (out, out.with_suffix(".qrels"))
+    _check_writable(*files)
     data, view = _fitted(dataset, model, split, fields, seed, parameters)
     found = topk(view.users, view.items, k, exclude=data.seen)
     keys = list(data.items["key"])
-    run = trec.run_table(found.items.numpy(), found.scores.numpy(), keys, f"{model}-{seed}")
-    qrels = trec.qrels_table(data.test, keys)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for path, table in ((out, run), (out.with_suffix(".qrels"), qrels)):
-        path.write_text(trec.file_text(table), encoding="utf-8")
+    run = trec.run_table(found.items, found.scores, keys, f"{model}-{seed}")
+    for path, table in zip(files, (run, trec.qrels_table(data.test, keys)), strict=True):
+        _write(path, trec.file_text(table))
         print(path)
+
+
+@app.command("judge")
+def _judge(
+    qrels: Annotated[Path, typer.Argument(help="relevant items, made anywhere")],
+    runs: Annotated[list[Path], typer.Argument(help="two runs to compare; the third is another")],
+    null: Annotated[Path | None, typer.Option(help="a second run of the second system")] = None,
+    first_null: Annotated[Path | None, typer.Option(help="one of the first system")] = None,
+    k: Annotated[int, typer.Option(min=1, help="length of the lists")] = 20,
+    out: Annotated[Path, typer.Option(dir_okay=False, help="the page")] = Path("judged.html"),
+) -> None:
+    """Judge anyone's TREC runs by the rules of chapters 03 to 05: a page, and a table beside it."""
+    from companion.judge import judge
+
+    files = (out, out.with_suffix(".csv"))
+    if set(files) & {qrels, *runs, null, first_null} or out.suffix == ".csv":
+        raise InputError(f"--out {out} would overwrite what is read or written; give another name")
+    _check_writable(*files)
+    table, page = judge(qrels, runs, k, (first_null, null))
+    for path, text in zip(files, (page, table.to_csv(index=False)), strict=True):
+        _write(path, text)
+        print(path)
+
+
+def _check_writable(*paths: Path) -> None:
+    """Refuse, before any work, files that cannot be written."""
+    for path in paths:
+        try:
+            if path.is_dir():
+                raise IsADirectoryError("it is a folder")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except (OSError, ValueError) as fault:
+            told = f"{path} cannot be written ({first_line(fault)})"
+            raise InputError(f"{told}: give another --out") from None
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 def _fitted(
@@ -185,8 +230,11 @@ def _fitted(
     from companion import data
     from lib import views
 
+    settings = _values(parameters)
+    fixed = {name: str(settings.pop(name)) for name in ("encoder", "device") if name in settings}
+    views.settings_of(model, settings)  # before anything is read or downloaded
     dataset = data.load(name, split=split, fields=fields)
-    return dataset, views.fit(dataset, model, seed=seed, **_values(parameters))
+    return dataset, views.fit(dataset, model, seed=seed, **fixed, **settings)
 
 
 @app.command("compare")

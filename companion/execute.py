@@ -126,9 +126,11 @@ def variant(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def literal(text: str) -> Any:
-    """Return a value as Python writes it (50, 1e-3, None); all else is text."""
+    """Return a value as Python writes it (50, 1e-3, None), 1e4 as 10000; all else is text."""
     try:
-        return ast.literal_eval(text)
+        value = ast.literal_eval(text)
+        whole = isinstance(value, float) and value.is_integer() and "." not in text
+        return int(value) if whole else value
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all it may raise
         return text
 

@@ -99,12 +99,10 @@ def fit(
     are fields of ``lib.encoders.training.Recipe`` for a trained model, keywords of its function for
     a solved one.
     """
-    spec = (TRAINED | SOLVED).get(model)
-    if spec is None:
-        raise InputError(f"model {model!r} is not known; choose one of {', '.join(models())}")
+    settings = settings_of(model, parameters)
+    spec = (TRAINED | SOLVED)[model]
     whole_number("seed", seed, least=0)
     target = device_of(device)
-    settings = _settings(model, spec, parameters)
     key = {
         "dataset": dataset.name,
         "data": dataset.digest,
@@ -134,8 +132,11 @@ def fit(
     return View(users, items, info | value["info"])
 
 
-def _settings(model: str, spec: Model, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the full settings of a fit: defaults, then what was given, names checked."""
+def settings_of(model: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the full settings of a fit: defaults, then what was given, checked."""
+    spec = (TRAINED | SOLVED).get(model)
+    if spec is None:
+        raise InputError(f"model {model!r} is not known; choose one of {', '.join(models())}")
     made_by = Recipe if model in TRAINED else spec.make
     accepted = set(inspect.signature(made_by).parameters) - {"dataset", "seed", "text"}
     unknown = sorted(set(given) - accepted)
@@ -146,6 +147,8 @@ def _settings(model: str, spec: Model, given: dict[str, Any]) -> dict[str, Any]:
         )
     settings = dict(spec.defaults) | given
     if model not in TRAINED:
+        for name, value in given.items():
+            whole_number(name, value)
         return settings
     recipe = asdict(Recipe(**settings).checked())
     # a weight of 1 and one of 1.0 are the same fit

@@ -2,14 +2,17 @@
 
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny import Tiny, ranx, worlds
 
 from companion.data import trec
+from companion.execute import literal
 from lib import metrics
 from lib.core import InputError
 
@@ -19,12 +22,12 @@ KEYS = ["a", "b c", "d"]
 def test_a_run_by_hand() -> None:
     lists = np.array([[2, 0], [1, -1]])
     found = trec.run_table(lists, [[0.5, 0.25], [1, -np.inf]], KEYS, "ours")
-    assert trec.file_text(found) == "0 Q0 d 1 0.5 ours\n0 Q0 a 2 0.25 ours\n1 Q0 b_c 1 1.0 ours\n"
+    assert trec.file_text(found) == "0 Q0 d 1 0.5 ours\n0 Q0 a 2 0.25 ours\n1 Q0 b%20c 1 1.0 ours\n"
 
 
 def test_qrels_by_hand() -> None:
     relevant = sp.csr_matrix(np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0]]))
-    assert trec.file_text(trec.qrels_table(relevant, KEYS)) == "0 0 b_c 1\n0 0 d 1\n2 0 a 1\n"
+    assert trec.file_text(trec.qrels_table(relevant, KEYS)) == "0 0 b%20c 1\n0 0 d 1\n2 0 a 1\n"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,9 @@ def test_qrels_by_hand() -> None:
         ([[3]], [[1.0]], "x", "item id 3"),
         ([[0]], [[1.0]], "two words", "one word"),
         ([[0]], [[1.0]], "", "one word"),
+        ([[0]], [[np.nan]], "x", "finite scores"),
+        ([[0]], [[1e39]], "x", "finite scores"),
+        ([[0, 1, 2]], [[2.0, 1.0, 1.5]], "x", "best item first"),
     ],
 )
 def test_wrong_input_is_one_sentence(lists, scores, tag, word) -> None:  # type: ignore[no-untyped-def]
@@ -73,3 +79,155 @@ def test_files_are_written_by_the_command(tmp_path: Path, cache_folder: Path) ->
     lines = out.read_text().splitlines()
     assert len(lines) == 500 * 5 and lines[0].split()[1:4:2] == ["Q0", "1"]
     assert (tmp_path / "popular.qrels").read_text().startswith("0 0 ")
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=6, unique=True))
+def test_keys_come_back_whatever_they_are(keys: list[str]) -> None:
+    lists = np.arange(len(keys))[None]
+    text = trec.file_text(trec.run_table(lists, -1.0 * lists, keys, "ours"))
+    words = [line.split() for line in text.splitlines()]
+    assert all(len(line) == 6 for line in words) and text.isascii()
+    assert [unquote(line[2], errors="surrogatepass") for line in words] == keys
+
+
+@pytest.mark.parametrize("keys", [["a", ""], ["a", "a"]])
+def test_keys_that_would_become_one_are_refused(keys: list[str]) -> None:
+    with pytest.raises(InputError, match="give each item its own"):
+        trec.qrels_table(sp.csr_matrix([[1, 1]]), keys)
+
+
+TIED = st.lists(st.sampled_from([3e37, 2.0, 1e-30, 0.0, -0.0, -1e-45, -5.0]), min_size=2)
+
+
+@given(TIED)
+def test_scores_fall_strictly_in_any_precision(scores: list[float]) -> None:
+    """Tools break ties by item, by chance, or after rounding to float32: each its own NDCG."""
+    falling = np.array(sorted(scores, reverse=True))[None]
+    lists = np.arange(falling.size)[None]
+    keys = [f"i{item}" for item in range(falling.size)]
+    written = trec.run_table(lists, falling, keys, "ours")["score"]
+    read = np.array(trec.file_text(written.to_frame()).split(), dtype=np.float64)
+    assert (np.diff(read) < 0).all() and (np.diff(read.astype(np.float32)) < 0).all()
+    assert written.dtype == np.float32 and np.allclose(written, falling[0], rtol=1e-5, atol=1e-5)
+
+
+def made_up(folder: Path) -> tuple[Path, Path, dict[str, float]]:
+    """Write a run that is full of ties, its qrels, and return our NDCG@10 by user."""
+    rng = np.random.default_rng(0)
+    lists = np.argsort(rng.random((50, 40)), axis=1)[:, :12]
+    scores = -np.sort(-rng.integers(0, 3, lists.shape), axis=1).astype(float)
+    lists[3, 5:] = -1
+    relevant = sp.csr_matrix(rng.random((50, 40)) < 0.2)
+    keys = [f"the hill {i}" if i % 2 else f"the_hill_{i}" for i in range(40)]
+    run, qrels = folder / "ties.trec", folder / "ties.qrels"
+    run.write_text(trec.file_text(trec.run_table(lists, scores, keys, "ties")))
+    qrels.write_text(trec.file_text(trec.qrels_table(relevant, keys)))
+    ours = metrics.ndcg(lists[:, :10], relevant)
+    return run, qrels, {str(u): v for u, v in enumerate(ours) if not np.isnan(v)}
+
+
+def test_pytrec_eval_ir_measures_and_ranx_score_ties_as_we_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, qrels, ours = made_up(tmp_path)
+    tool = ranx(monkeypatch)
+    read = tool.Run.from_file(str(run), kind="trec")
+    tool.evaluate(tool.Qrels.from_file(str(qrels), kind="trec"), read, "ndcg@10")
+    assert read.scores["ndcg@10"] == pytest.approx(ours, abs=1e-9)
+    pytrec_eval = pytest.importorskip("pytrec_eval")
+    with qrels.open() as wanted, run.open() as found:
+        judged = pytrec_eval.RelevanceEvaluator(pytrec_eval.parse_qrel(wanted), {"ndcg_cut.10"})
+        scores = judged.evaluate(pytrec_eval.parse_run(found))
+    assert {u: of["ndcg_cut_10"] for u, of in scores.items()} == pytest.approx(ours, abs=1e-9)
+    ir_measures = pytest.importorskip("ir_measures")
+    files = ir_measures.read_trec_qrels(str(qrels)), ir_measures.read_trec_run(str(run))
+    each = ir_measures.iter_calc([ir_measures.nDCG @ 10], *files)
+    assert {of.query_id: of.value for of in each} == pytest.approx(ours, abs=1e-9)
+
+
+def test_what_was_written_is_read_in_the_same_order(tmp_path: Path) -> None:
+    run, qrels, ours = made_up(tmp_path)
+    table = trec.read_run(run)
+    lines = [line.split() for line in run.read_text().splitlines()]
+    for user, of in table.groupby("user"):
+        assert list(of["item"]) == [line[2] for line in lines if line[0] == user]
+    assert set(trec.read_qrels(qrels)["user"]) == set(ours)
+
+
+def test_equal_scores_are_read_in_the_order_of_ranks(tmp_path: Path) -> None:
+    run = tmp_path / "a.trec"
+    run.write_text("u Q0 b 2 1.0 x\nu Q0 a 1 1.0 x\nu Q0 c 3 7 x\n")
+    assert list(trec.read_run(run)["item"]) == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "6 words a line"),
+        ("u Q0 a 1 2.0\n", "its first line has 5"),
+        ("u Q0 a 1 2.0 x\nu Q0 b 2 1 x y\n", "line 2"),
+        ("u Q0 a 1 high x\n", "score 'high' in line 1"),
+        ("u Q0 a 1 nan x\n", "score 'nan' in line 1"),
+        ("u Q0 a 1 2 x\nu Q0 b one 1 x\n", "rank 'one' in line 2"),
+        ("u Q0 a 1 2 x\nu Q0 a 2 1 x\n", "item 'a' twice for user 'u'"),
+    ],
+)
+def test_a_spoiled_run_is_one_sentence(tmp_path: Path, text: str, word: str) -> None:
+    run = tmp_path / "a.trec"
+    run.write_text(text)
+    with pytest.raises(InputError, match=word) as fault:
+        trec.read_run(run)
+    assert "\n" not in str(fault.value)
+    with pytest.raises(InputError, match="4 words a line"):
+        trec.read_qrels(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("out", ["", "a.qrels", "folder", "file/a.trec", "a\0b"])
+def test_a_file_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    from companion import data
+    from companion.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "load", lambda *_, **__: pytest.fail("work began"))
+    Path("folder").mkdir()
+    Path("file").write_text("kept")
+    for verb in (["export", "synthetic", "popularity"], ["fit", "synthetic", "popularity"]):
+        if (verb[0], out) != ("fit", "a.qrels"):
+            assert main([*verb, "--out", out]) == 2
+            assert "Traceback" not in capsys.readouterr().err
+    assert Path("file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lightgcn", "-p", "epochs", "2.5"], "epochs = 2.5"),
+        (["linear", "-p", "dimension", "64.0"], "dimension = 64.0"),
+        (["svd", "-p", "dimension", "abc"], "dimension = abc"),
+        (["svd", "-p", "dimension", "4.0"], "dimension = 4.0"),
+        (["lightgcn", "-p", "temperature", "nan"], "temperature = 'nan'"),
+        (["lightgcn", "-p", "seed", "3"], "no parameter 'seed'"),
+        (["lightgcn", "--seed", "-1"], "--seed"),
+        (["lightgcn", "--seed", "1e1"], "--seed"),
+        (["bert4rec"], "model 'bert4rec' is not known"),
+    ],
+)
+def test_values_are_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    from companion import data
+    from companion.__main__ import main
+
+    monkeypatch.setattr(data, "load", lambda *_, **__: pytest.fail("work began"))
+    assert main(["fit", "synthetic", *words]) == 2
+    told = capsys.readouterr().err
+    assert said in told and "Traceback" not in told
+
+
+def test_numbers_as_people_type_them() -> None:
+    typed = {"1e1": 10, "1e-3": 1e-3, "64.0": 64.0, "1e400": float("inf"), "-1": -1, "5": 5}
+    for text, value in typed.items():
+        assert literal(text) == value and type(literal(text)) is type(value)
+    assert literal("1e") == "1e" and literal("nan") == "nan"

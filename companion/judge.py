@@ -1,0 +1,130 @@
+"""Anyone's lists, judged like ours: runs and qrels of TREC in, a page and a table out.
+
+The first run is to the second what the semantic view is to the collaborative one in chapters 03 to
+05. A third run is the other model of the rules; second runs of the first two are their nulls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from companion.data import trec
+from lib import claims
+from lib.core import InputError, Lists
+from lib.diagnostics import complementary, composition, jaccard, oracle
+from lib.metrics import ndcg, recall
+from lib.stats import Estimate, ratio, relative_gain, summary
+
+FINDINGS = ("F2", "F3", "F5")
+_NONE = Estimate(np.nan, np.nan, np.nan, 0)
+_STYLE = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto}td,th{padding:0 .8em}"
+
+
+def judge(
+    qrels: Path, runs: Sequence[Path], k: int, nulls: tuple[Path | None, Path | None] = (None, None)
+) -> tuple[pd.DataFrame, str]:
+    """Return every measure of runs with its interval, and the verdicts, as a table and as HTML.
+
+    ``nulls`` are a second run of the first and one of the second system, where there are such.
+    """
+    names = [str(path) for path in (*runs, *filter(None, nulls))]
+    if len(runs) < 2 or len(set(names)) < len(names):
+        raise InputError(f"the runs {', '.join(names)} were given; give at least two, each once")
+    lists, relevant = _arrays(qrels, names, 2 * k)
+    short = {name: one[:, :k] for name, one in lists.items()}
+    recalls = {name: recall(one, relevant) for name, one in short.items()}
+    pairs: dict[frozenset[str | None], dict[str, Estimate]] = {
+        frozenset((a, b)): _of_pair(short[a], short[b], relevant) for a, b in combinations(short, 2)
+    }
+    rows: list[tuple[Any, ...]] = []
+    for name, one in short.items():
+        rows.append((name, f"recall@{k}", *summary(recalls[name]), ""))
+        rows.append((name, f"NDCG@{k}", *summary(ndcg(one, relevant)), ""))
+    for pair, measures in zip(combinations(short, 2), pairs.values(), strict=True):
+        rows += [(" and ".join(pair), name, *value, "") for name, value in measures.items()]
+    first, second = names[:2]
+    better = max((first, second), key=lambda name: np.nanmean(recalls[name]))
+    twin = {name: str(null) if null else None for name, null in zip(names, nulls, strict=False)}
+    told = []
+    for finding in FINDINGS:
+        claim = claims.load()[finding]
+        leader = better if finding == "F5" else second
+        beside = {claim.headline: (first, second), "seeds": (leader, twin[leader])}
+        beside |= {"other": (second, names[2])} if len(runs) > 2 else {}
+        found = {name: pairs.get(frozenset(of), {}) for name, of in beside.items()}
+        values = {name: of[claim.headline] for name, of in found.items() if of}
+        if (lists[better][:, k:] >= 0).any():
+            longer = recall(lists[better], relevant)
+            values["longer"] = relative_gain(longer, recalls[better])
+        verdict = claims.judge(finding, {name: values.get(name, _NONE) for name in claim.measures})
+        for name, value in verdict.measures.items():
+            rows.append((f"{finding}: {claim.measures[name]}", name, *value, verdict.word))
+        told.append((f"{finding}: {claim.finding}", verdict.word, verdict.reason))
+    table = pd.DataFrame(rows, columns=["about", "measure", *Estimate._fields, "verdict"])
+    return table, _page(table, told, names, k)
+
+
+def _of_pair(a: Lists, b: Lists, relevant: sp.csr_matrix) -> dict[str, Estimate]:
+    """Return the measures of two lists: overlap, whose the hits are, and gain of the union."""
+    found = composition(a, b, relevant)
+    hits = found[["both", "a_only", "b_only"]].sum(axis=1)
+    shares = {"both": "hits of both", "a_only": "hits of the first", "b_only": "hits of the second"}
+    single = max((recall(one, relevant) for one in (a, b)), key=np.nanmean)
+    return {
+        "jaccard": summary(jaccard(a, b)),
+        "complementary": ratio(*complementary(a, b, relevant)),
+        "gain": relative_gain(oracle([a, b], relevant), single),
+    } | {name: ratio(found[part], hits) for part, name in shares.items()}
+
+
+def _arrays(
+    qrels: Path, names: Sequence[str], depth: int
+) -> tuple[dict[str, Lists], sp.csr_matrix]:
+    """Return each run's lists (n_users × depth) and the relevant items, all of the same ids."""
+    wanted = trec.read_qrels(qrels)
+    tables = {name: trec.read_run(Path(name)) for name in names}
+    together = pd.concat([wanted, *tables.values()])
+    users, items = (pd.Index(together[column].unique()) for column in ("user", "item"))
+
+    def ids(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        return users.get_indexer(table["user"]), items.get_indexer(table["item"])
+
+    lists = {}
+    for name, table in tables.items():
+        if not table["user"].isin(wanted["user"]).any():
+            raise InputError(f"no user of {name} is in {qrels}: give runs and qrels of one test")
+        head = table[table.groupby("user").cumcount() < depth]
+        lists[name] = np.full((len(users), depth), -1)
+        user, item = ids(head)
+        lists[name][user, head.groupby("user").cumcount()] = item
+    pairs = (np.ones(len(wanted)), ids(wanted))
+    return lists, sp.csr_matrix(pairs, shape=(len(users), len(items)))
+
+
+def _page(
+    table: pd.DataFrame, told: Sequence[tuple[str, str, str]], names: Sequence[str], k: int
+) -> str:
+    """Return one page of HTML; names and keys are escaped."""
+    verdicts = "".join(
+        f"<h2>{escape(finding)}</h2><p><b>{escape(word)}</b>: {escape(reason)}</p>"
+        for finding, word, reason in told
+    )
+    note = (
+        f"Lists of {k} of {', '.join(names)}. In the rules the first run stands for the semantic "
+        "view and the second for the collaborative one, a third for another model, --null and "
+        "--first-null for second seeds, and lists of 2K for “longer”. Intervals are 95 % bootstrap "
+        "intervals over users."
+    )
+    shown = table.to_html(index=False, float_format="{:.4f}".format, border=0)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Judged runs</title>'
+        f"<style>{_STYLE}</style><h1>Judged runs</h1><p>{escape(note)}</p>{verdicts}{shown}</html>"
+    )
