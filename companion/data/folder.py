@@ -165,10 +165,8 @@ def _interactions(table: Table, said: _Sentences) -> pd.DataFrame | None:
     time = _column(table, TIME)
     columns = {"user": _ids(table, user, said)} if user else {}
     columns |= {"item": _ids(table, item, said)} if item else {}
-    if time and (_known(table.columns[time])[0] != "").any():
-        columns["time"] = _seconds(table, time, said)
-    elif time:
-        said.notes.append(f"{table.path.name}: {time} is empty, so there are no times")
+    if time and (seconds := _seconds(table, time, said)) is not None:
+        columns["time"] = seconds
     if not item:
         return None
     keys = ["user", "item"] if user else ["item"]
@@ -184,13 +182,13 @@ def _interactions(table: Table, said: _Sentences) -> pd.DataFrame | None:
 
 def _ids(table: Table, name: str, said: _Sentences) -> pd.Series:
     """Return a column of ids in their one form, with "" for a missing one."""
-    codes, words = pd.factorize(table.columns[name])
+    codes, words = _distinct(table.columns[name])
     trimmed = [_value(word) and word.strip(_BLANK) for word in words]
     composed = [unicodedata.normalize("NFC", word) for word in trimmed]
     numbers = all(map(_NUMBER.fullmatch, filter(None, composed)))
     floats = {word: float(word) for word in composed if numbers and not word.isdigit() and word}
     whole = [str(int(floats[w])) if floats.get(w, 0.5).is_integer() else w for w in composed]
-    told, before = [], list(words)
+    told, before = [], words
     for how, after in (("trimmed", trimmed), ("brought to Unicode's form NFC", composed),
                        ("written as 1.0 read as 1", whole)):  # fmt: skip
         if n := sum(bool(new) and old != new for old, new in zip(before, after, strict=True)):
@@ -221,24 +219,34 @@ def _value(word: str) -> str:
 
 def _known(column: pd.Series) -> tuple[pd.Series, int]:
     """Return a column with "" for each mark of a missing value, and the number of such marks."""
-    codes, words = pd.factorize(column)
+    codes, words = _distinct(column)
     known = [_value(word) for word in words]
     marks = np.array([bool(word) and not left for word, left in zip(words, known, strict=True)])
     return _per_row(codes, known, column.index), int(marks[codes].sum())
+
+
+def _distinct(column: pd.Series) -> tuple[NDArray[np.intp], list[str]]:
+    """Return the number of each row's word, and the words."""
+    codes, words = pd.factorize(column)
+    return codes, np.asarray(words, dtype=object).tolist()
 
 
 def _per_row(codes: NDArray[np.intp], words: list[str], index: pd.Index) -> pd.Series:
     return pd.Series(np.array(words, dtype=object)[codes], index=index, dtype="str")
 
 
-def _seconds(table: Table, name: str, said: _Sentences) -> pd.Series:
-    """Return a column of times in seconds since 1970, all of which must be in one unit."""
-    column = _known(table.columns[name])[0]
+def _seconds(table: Table, name: str, said: _Sentences) -> pd.Series | None:
+    """Return a column of times, all in one unit, in seconds since 1970; None if all are missing."""
+    column = table.columns[name]
     number = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     unit = np.searchsorted([1e11, 1e14, 1e17], np.abs(number))  # of seconds: after the year 5000
     seconds = pd.Series(number / np.array([*UNITS.values()])[unit], index=column.index)
     other = np.isnan(number)
-    dates = pd.to_datetime(column[other], errors="coerce", utc=True, format="ISO8601")
+    words, _ = _known(column[other])
+    if other.all() and (words == "").all():
+        said.notes.append(f"{table.path.name}: {name} is empty, so there are no times")
+        return None
+    dates = pd.to_datetime(words, errors="coerce", utc=True, format="ISO8601")
     seconds[other] = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
     unit = np.where(other, len(UNITS), unit)
     kinds = np.bincount(unit[number != 0], minlength=len(UNITS) + 1)
@@ -310,8 +318,8 @@ def _compare(
     directory: Path, interactions: pd.DataFrame, items: pd.DataFrame, said: _Sentences
 ) -> None:
     """Look for the items of the interactions, and for their texts, in the table of items."""
-    used = np.asarray(pd.unique(interactions["item"]), dtype=object)
-    missing = used[~np.isin(used, np.asarray(items["key"], dtype=object))]
+    used = pd.Index(interactions["item"].unique())
+    missing = used[~used.isin(items["key"])]
     if len(missing):
         said.fatal.append(
             f"{_number_of(len(missing), 'item')} of the interactions in {directory} without a row "

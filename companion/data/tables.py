@@ -80,8 +80,8 @@ def _read_text(path: Path) -> Table:
     first = text.partition("\n")[0].rstrip("\r")
     header = next(csv.reader([first]), []) if commas else map(_unquoted, first.split("\t"))
     # RecBole appends a column's type to its name
-    atomic = path.suffix in (".inter", ".item")
-    names = _names(path, (name.partition(":")[0] if atomic else name for name in header))
+    plain = path.suffix in (".csv", ".tsv")
+    names = _names(path, (name if plain else name.partition(":")[0] for name in header))
     table = Table(path, pd.DataFrame(), {}, {}, [])
     swallowed: list[str] = []
 
