@@ -63,10 +63,8 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
     if claim is None:
         raise InputError(f"claim {claim_id!r} is not in claims.yml; it has {', '.join(load())}")
     if set(measures) != set(claim.measures):
-        raise InputError(
-            f"claim {claim_id} was given the measures {sorted(measures)}; its rule needs "
-            f"{sorted(claim.measures)}"
-        )
+        told = f"claim {claim_id} was given the measures {sorted(measures)}"
+        raise InputError(f"{told}; its rule needs {sorted(claim.measures)}")
     if other := [name for name, value in measures.items() if not isinstance(value, Estimate)]:
         raise InputError(f"{other[0]} of claim {claim_id} is no Estimate; give one of lib.summary")
     empty = [claim.measures[name] for name, value in measures.items() if math.isnan(value.mean)]

@@ -81,9 +81,8 @@ def device_of(name: str | torch.device) -> torch.device:
     import torch
 
     there = torch.cuda.device_count()
-    chosen = "cuda" if there else "cpu"
     try:
-        found = torch.device(chosen if name == "auto" else str(name))
+        found = torch.device(("cuda" if there else "cpu") if name == "auto" else str(name))
     except RuntimeError:
         found = torch.device("meta")
     if found.type not in ("cpu", "cuda"):
@@ -136,10 +135,8 @@ def array(given: Any, what: str) -> NDArray[Any]:
     except (TypeError, ValueError, RuntimeError):
         found = np.array("")
     if found.dtype.kind not in "biuf":
-        raise InputError(
-            f"{what} were given as {kind}; give an array, tensor, table or list of real numbers, "
-            "none missing or masked, all rows of one length"
-        )
+        told = f"{what} were given as {kind}; give an array, tensor, table or list of real numbers"
+        raise InputError(f"{told}, none missing or masked, all rows of one length")
     return found
 
 
@@ -197,9 +194,8 @@ def relevant_pairs(relevant: Relevant, what: str = "relevant items") -> sp.csr_m
         if pairs.ndim != 2 or pairs.dtype.kind not in "biuf" or not np.isfinite(pairs.data).all():
             raise ValueError(f"shape {pairs.shape}, type {pairs.dtype} or numbers not finite")
     except (TypeError, ValueError) as fault:
-        raise InputError(
-            f"{what} are no matrix of finite numbers, users × items ({first_line(fault)}); give one"
-        ) from None
+        told = f"{what} are no matrix of finite numbers ({first_line(fault)})"
+        raise InputError(f"{told}; give one, users × items") from None
     if not pairs.has_canonical_format or not pairs.data.all():
         pairs = pairs.astype(np.float64)  # a copy, in which sums of small integers cannot be 0
         pairs.sum_duplicates()

@@ -129,9 +129,8 @@ def same_users(lists: Iterable[ArrayLike]) -> list[Lists]:
 def check_items(lists: Lists, n_items: int) -> None:
     """Refuse checked lists with an item beyond the catalogue, ids 0 to n_items − 1."""
     if lists.max(initial=-1) >= n_items:
-        told = f"lists with the item id {lists.max()} were given"
-        catalogue = f"this catalogue has ids 0 to {n_items - 1}"
-        raise InputError(f"{told}; {catalogue}: use lists of the same dataset")
+        told = f"lists with the item id {lists.max()} were given; this catalogue has ids 0 to"
+        raise InputError(f"{told} {n_items - 1}: use lists of the same dataset")
 
 
 def checked_counts(counts: ArrayLike) -> Floats:
@@ -148,8 +147,7 @@ def by_count(counts: ArrayLike, *, seed: int = 2024) -> Ints:
     """Return the stratum of each item or user by its training count: 0 low, 1 middle, 2 high (n).
 
     The shares ``ENDS`` hold exactly, to the nearest whole number: among equal counts at an edge
-    the seed decides who is below it. (The paper's reference puts them all below, which makes 62.9 %
-    of its items cold.)
+    the seed decides who is below it. (The paper's reference puts all below: 62.9 % are cold.)
     """
     values = checked_counts(counts)
     n = len(values)

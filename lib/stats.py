@@ -112,9 +112,7 @@ def _complete(*columns: ArrayLike) -> Floats:
     arrays = [numbers(column, "values") for column in columns]
     if any(array.ndim != 1 or len(array) != len(arrays[0]) for array in arrays):
         shapes = ", ".join(str(array.shape) for array in arrays)
-        raise InputError(
-            f"values of shapes {shapes} were given; give one per user, of the same users"
-        )
+        raise InputError(f"values of shapes {shapes} were given; give one for each user")
     rows = np.stack(arrays)
     rows = rows[:, ~np.isnan(rows).any(axis=0)]
     return rows[:, np.lexsort(rows[::-1])]

@@ -144,10 +144,9 @@ def plan_blocks(sizes: Sizes, limits: Limits, memory: int, threads: int = 1) -> 
         elif items > tile:
             items = _round_up(items // 2, tile)
         else:
-            raise InputError(
-                f"memory = {memory:,} bytes is too little for vectors of dimension "
-                f"{sizes.dimension} and k = {sizes.k:,}; give at least {need:,}"
-            )
+            of = f"vectors of dimension {sizes.dimension} and k = {sizes.k:,}"
+            told = f"memory = {memory:,} bytes is too little for {of}"
+            raise InputError(f"{told}; give at least {need:,}")
     even = _round_up(math.ceil(sizes.items / math.ceil(sizes.items / items)), tile)
     return Blocks(users, even, workers)
 

@@ -141,10 +141,8 @@ def settings_of(model: str, given: dict[str, Any]) -> dict[str, Any]:
     accepted = set(inspect.signature(made_by).parameters) - {"dataset", "seed", "text"}
     unknown = sorted(set(given) - accepted)
     if unknown:
-        raise InputError(
-            f"model {model!r} has no parameter {unknown[0]!r}; it accepts "
-            f"{', '.join(sorted(accepted)) or 'none'}"
-        )
+        told = f"model {model!r} has no parameter {unknown[0]!r}"
+        raise InputError(f"{told}; it accepts {', '.join(sorted(accepted)) or 'none'}")
     settings = dict(spec.defaults) | given
     if model not in TRAINED:
         for name, value in given.items():
@@ -165,10 +163,8 @@ def lists(
     """
     whole_number("k", k)
     if k > dataset.n_items:
-        raise InputError(
-            f"k = {k} was given; dataset {dataset.name!r} accepts 1 to {dataset.n_items} "
-            "(its number of items)"
-        )
+        told = f"k = {k} was given; dataset {dataset.name!r} accepts 1 to {dataset.n_items}"
+        raise InputError(f"{told} (its number of items)")
     if part not in ("test", "valid"):
         raise InputError(f"part {part!r} was given; give 'test' or 'valid'")
     seen = dataset.seen if part == "test" else dataset.train

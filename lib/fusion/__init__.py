@@ -104,10 +104,8 @@ def choose_weights(
     bar = tqdm(weightings, desc="weights", unit="weighting", disable=None)
     scores = numbers([score(concat(normalised, weights)) for weights in bar], "scores")
     if not len(scores) or np.isnan(scores).any():
-        raise InputError(
-            f"{np.isnan(scores).sum()} of {len(scores)} weightings have no validation score; give "
-            "at least one weighting and a dataset with validation items"
-        )
+        told = f"{np.isnan(scores).sum()} of {len(scores)} weightings have no validation score"
+        raise InputError(f"{told}; give at least one weighting and validation items")
     best = int(np.argmax(scores))
     tried = pd.DataFrame(weightings, columns=[f"weight_{v}" for v in range(len(normalised))])
     chosen = tuple(float(weight) for weight in weightings[best])

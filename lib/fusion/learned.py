@@ -77,11 +77,9 @@ def gate_weights(
     choices = numbers(grid, "weights")
     known = ~np.isnan(y).any(axis=1) if y.ndim == 2 else np.zeros(0, dtype=bool)
     if y.shape != (len(x), len(choices)) or known.sum() < 2:
-        raise InputError(
-            f"features of {len(x)} users, recalls of shape {y.shape} with {known.sum()} complete "
-            f"rows and {len(choices)} weights were given; give a row per user, a column per "
-            "weight, and at least two complete rows"
-        )
+        rows = f"recalls of shape {y.shape} with {known.sum()} complete rows"
+        told = f"features of {len(x)} users, {rows} and {len(choices)} weights were given"
+        raise InputError(f"{told}; give a row per user, a column per weight, two complete rows")
     spread = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1)
     rng = generator(seed, "gate folds")

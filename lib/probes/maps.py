@@ -36,10 +36,8 @@ class Map:
         """Return the target vectors (n × t) predicted for source vectors (n × s)."""
         source = matrix(x)
         if source.shape[1] != self.dimension:
-            raise InputError(
-                f"vectors of {source.shape[1]} dimensions were given to the map {self.name!r}; "
-                f"give vectors of {self.dimension}, as it was fitted on"
-            )
+            told = f"vectors of {source.shape[1]} dimensions were given to the map {self.name!r}"
+            raise InputError(f"{told}; give vectors of {self.dimension}, as it was fitted on")
         return self.function(source)
 
 

@@ -79,10 +79,8 @@ def estimate(
     totals = [score for score in scores if isinstance(score, Totals)]
     resampled = [score for score in scores if isinstance(score, Resampled)]
     if totals and resampled:
-        raise InputError(
-            f"{len(totals)} functions of totals and {len(resampled)} resampled scores were given, "
-            "which do not share their resamples; combine scores of one kind"
-        )
+        told = f"{len(totals)} functions of totals and {len(resampled)} resampled scores were given"
+        raise InputError(f"{told}, which share no resamples; combine scores of one kind")
     if totals:
 
         def combined(*columns: Floats) -> Floats:
@@ -234,11 +232,9 @@ def inductive_recall(
     if not (
         users.shape[1] == true.shape[1] and audience.relevant.shape == audience.seen.shape == shape
     ):
-        raise InputError(
-            f"users {users.shape} with relevant {audience.relevant.shape} and seen items "
-            f"{audience.seen.shape} were given; give {len(users)} users of {true.shape[1]} "
-            f"dimensions, and both as {len(users)} users × {len(true)} items"
-        )
+        told = f"users {users.shape} with relevant {audience.relevant.shape} and seen items "
+        told += f"{audience.seen.shape} were given; give {len(users)} users of {true.shape[1]}"
+        raise InputError(f"{told} dimensions, and both as {len(users)} users × {len(true)} items")
     if not 1 <= k <= len(test):
         raise InputError(f"k = {k} was given with {len(test)} held-out items; give 1 to that many")
     wanted, seen = relevant_pairs(audience.relevant), relevant_pairs(audience.seen)

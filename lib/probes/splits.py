@@ -40,10 +40,8 @@ class ItemSplit:
         """
         ids = np.concatenate([self.train, self.valid, self.test])
         if not np.array_equal(np.sort(ids), np.arange(len(vectors))):
-            raise InputError(
-                f"a split of {len(ids)} items was given for vectors of {len(vectors)}; give one "
-                "in which each of them stands once"
-            )
+            told = f"a split of {len(ids)} items was given for vectors of {len(vectors)}"
+            raise InputError(f"{told}; give one in which each of them stands once")
         train, valid, test = (
             part[np.lexsort(vectors[part].T)] for part in (self.train, self.valid, self.test)
         )
@@ -102,10 +100,8 @@ def temporal(times: sp.csr_matrix | None, *, seed: int = 2024) -> ItemSplit:
     without any after all others.
     """
     if times is None:
-        raise InputError(
-            "this dataset has no interaction times, which a temporal split of items needs; split "
-            "them by random, popularity or cluster instead"
-        )
+        told = "this dataset has no interaction times, which a temporal split of items needs"
+        raise InputError(f"{told}; split them by random, popularity or cluster instead")
     pairs = times.tocoo()
     first = np.full(pairs.shape[1], np.inf)
     np.minimum.at(first, pairs.col, pairs.data)
