@@ -116,3 +116,10 @@ def test_parameters_out_of_bounds_are_refused(small: Dataset, name: str, least: 
     words = f"{name} = {least - 1} was given; give .*at least {least}"
     with pytest.raises(InputError, match=words):
         ch06_probes.check(run_of(small, **{name: least - 1}))
+
+
+@pytest.mark.usefixtures("cache_folder")
+def test_fewer_held_out_items_than_k_are_all_neighbours(small: Dataset) -> None:
+    given = (random_vectors(40), ch06_probes.RAW, "ridge", item_splits.random(40))
+    tables = [ch06_probes.probe_table(run_of(small, k=k), *given) for k in (7, 20)]
+    pd.testing.assert_frame_equal(*tables)  # 8 items are held out, so each has 7 others

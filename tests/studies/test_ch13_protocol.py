@@ -342,3 +342,12 @@ def test_strata_by_rank_are_exact_and_by_quantile_follow_ties() -> None:
     np.testing.assert_array_equal(np.bincount(ours), [6, 2, 2])
     assert (ours[:5] == 0).all() and (ours[7:] >= 1).all()
     np.testing.assert_array_equal(reference, [0] * 7 + [1] * 3)
+
+
+def test_an_interval_of_no_width_measures_no_change() -> None:
+    def side(value: float) -> ch13_effects.Side:
+        score = measures.mean(np.full(9, value))
+        return ch13_effects.Side({name: score for name in ("jaccard", "seeds", "other")}, score)
+
+    row = ch13_effects._row("F2", ch13_effects.Comparison(side(0.5), side(0.25)))
+    assert row["difference"] == 0.25 and np.isnan(row["moved"])
