@@ -350,4 +350,4 @@ def test_an_interval_of_no_width_measures_no_change() -> None:
         return ch13_effects.Side({name: score for name in ("jaccard", "seeds", "other")}, score)
 
     row = ch13_effects._row("F2", ch13_effects.Comparison(side(0.5), side(0.25)))
-    assert row["difference"] == 0.25 and np.isnan(row["moved"])
+    assert row["difference"] == -0.25 and np.isnan(row["moved"])
