@@ -14,20 +14,25 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.linalg import inv
+from scipy.linalg.lapack import spotrf, spotri
 from torch import Tensor
 
 from lib.core import InputError, generator
 from lib.dataset import Dataset
 from lib.encoders.lightgcn import Graph, normalised, propagate
 from lib.encoders.linear import TextProfiles
-from lib.encoders.training import validation_score, validation_users
+from lib.encoders.training import VALIDATION_K, validation_score, validation_users
+from lib.metrics import recall
+from lib.topk import best
 
 Solution = tuple[Tensor, Tensor, dict[str, Any]]
 Floats = NDArray[np.floating]
 
 CPU = torch.device("cpu")
 LAYERS = (1, 2, 3, 4)  # of TextGCN
-MOST = 2**32  # bytes of the largest matrix of L3AE: 4 GiB
+MOST = 2**33  # bytes of a linear autoencoder's matrices: 8 GiB
+ROWS = 1024  # rows of its matrices that are worked on at a time
+EASE_RIDGES = tuple(10.0 * 2**power for power in range(9))
 RIDGES = (10.0, 40.0, 160.0, 640.0, 2560.0)  # λ_X of L3AE: every second of EASE's
 PULLS = (0.25, 1.0, 4.0, 16.0)  # λ_E in multiples of λ_X
 TEXT_RIDGES = (1.0, 10.0)  # λ_F
@@ -54,18 +59,12 @@ def text_mean(dataset: Dataset, seed: int, text: Tensor) -> Solution:
 
 
 def _first_best(
-    dataset: Dataset, name: str, grid: Sequence[Any], solve: Callable[[Any], tuple[Tensor, Tensor]]
-) -> Solution:
-    """Return the first best of a grid by validation Recall@20, the chosen setting as ``name``."""
-    subset, scores = validation_users(dataset), []
-    best = (torch.empty(0), torch.empty(0))
-    for setting in grid:
-        vectors = solve(setting)
-        scores.append(validation_score(dataset, *vectors, subset))
-        if int(np.argmax(scores)) == len(scores) - 1:
-            best = vectors
-    chosen = grid[int(np.argmax(scores))]
-    return *best, {name: chosen, "validation": max(scores), "trials": len(scores)}
+    names: Sequence[str], scores: dict[Any, float], solve: Callable[..., Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Return what solves the first trial of the best validation score, its settings by name."""
+    chosen = max(scores, key=scores.__getitem__)
+    info = dict(zip(names, chosen, strict=True))
+    return solve(*chosen), info | {"validation": scores[chosen], "trials": len(scores)}
 
 
 def truncated_svd(dataset: Dataset, seed: int, dimension: int = 64) -> Solution:
@@ -88,24 +87,26 @@ def truncated_svd(dataset: Dataset, seed: int, dimension: int = 64) -> Solution:
     def leading(d: int) -> tuple[Tensor, Tensor]:
         return users[:, :d].contiguous(), items[:, :d].contiguous()
 
-    return _first_best(dataset, "dimension", grid, leading)
+    subset = validation_users(dataset)
+    scores = {(d,): validation_score(dataset, *leading(d), subset) for d in grid}
+    chosen, info = _first_best(["dimension"], scores, leading)
+    return *chosen, info
 
 
 def ease(dataset: Dataset, seed: int) -> Solution:
-    """Rank by EASE (Steck 2019, eq. 8), λ from a grid by validation.
+    """Rank by EASE (Steck 2019, eq. 8), λ from a grid by validation, in float32.
 
     Users are their training rows, items the columns of the n_items × n_items weights.
     """
-    users = torch.from_numpy(dataset.train.toarray())  # n_users × n_items
-    gram = (dataset.train.T @ dataset.train).toarray().astype(np.float64)
 
-    def solve(ridge: float) -> tuple[Tensor, Tensor]:
-        inverse = np.linalg.inv(gram + ridge * np.eye(len(gram)))
-        weights = inverse / -np.diag(inverse)
-        np.fill_diagonal(weights, 0)
-        return users, torch.from_numpy(np.ascontiguousarray(weights.T, dtype=np.float32))
+    def solve(ridge: float) -> Floats:
+        found = _inverse(dataset, ridge)
+        found /= -np.diag(found)
+        np.fill_diagonal(found, 0)
+        return found
 
-    return _first_best(dataset, "ridge", [10.0 * 2**power for power in range(9)], solve)
+    scores = {(ridge,): _recall(dataset, solve(ridge)) for ridge in EASE_RIDGES}
+    return _autoencoder(dataset, ["ridge"], scores, solve)
 
 
 def textgcn(dataset: Dataset, seed: int, text: Tensor) -> Solution:
@@ -123,7 +124,10 @@ def textgcn(dataset: Dataset, seed: int, text: Tensor) -> Solution:
         users, items = (F.normalize(x, dim=1) for x in propagate(graph, *start, layers))
         return users, items
 
-    return _first_best(dataset, "layers", LAYERS, solve)
+    subset = validation_users(dataset)
+    scores = {(n,): validation_score(dataset, *solve(n), subset) for n in LAYERS}
+    chosen, info = _first_best(["layers"], scores, solve)
+    return *chosen, info
 
 
 def l3ae(dataset: Dataset, seed: int, text: Tensor) -> Solution:
@@ -139,47 +143,58 @@ def l3ae(dataset: Dataset, seed: int, text: Tensor) -> Solution:
 
     of which EASE is the case λ_E = 0. Validation chooses λ_X without text first, then, at that
     λ_X, among the eight pairs of λ_E and λ_F, or none where no pair is better than no text. Users
-    are their training rows and items the columns of B, at up to 4 GiB a matrix.
+    are their training rows and items the columns of B, all in float32.
     """
-    _check_size(dataset)
-    users, subset = torch.from_numpy(dataset.train.toarray()), validation_users(dataset)
     vectors = F.normalize(text.double(), dim=1).numpy()  # n × w
     semantics = {ridge: Semantic.of(vectors, ridge) for ridge in TEXT_RIDGES}
     inverse = lru_cache(maxsize=1)(partial(_inverse, dataset))  # trials of one sum share it
 
-    def solve(ridge: float, pull: float, text_ridge: float) -> Tensor:
-        found = weights(inverse(ridge + pull), pull, semantics[text_ridge])
-        return torch.from_numpy(np.ascontiguousarray(found.T))  # n × n, a row for each item
+    def solve(ridge: float, pull: float, text_ridge: float) -> Floats:
+        return weights(inverse(ridge + pull), pull, semantics[text_ridge])
 
-    def score(*trial: float) -> float:
-        return validation_score(dataset, users, solve(*trial), subset)
-
-    alone = {(ridge, 0.0, TEXT_RIDGES[0]): score(ridge, 0.0, TEXT_RIDGES[0]) for ridge in RIDGES}
-    ridge = max(alone, key=alone.__getitem__)[0]
-    pairs = product(PULLS, TEXT_RIDGES)
-    scores = alone | {(ridge, ridge * p, t): score(ridge, ridge * p, t) for p, t in pairs}
-    chosen = max(scores, key=scores.__getitem__)
-    info = dict(zip(("ridge", "pull", "text_ridge"), chosen, strict=True))
-    return users, solve(*chosen), info | {"validation": scores[chosen], "trials": len(scores)}
+    alone = [(ridge, 0.0, TEXT_RIDGES[0]) for ridge in RIDGES]
+    scores = {trial: _recall(dataset, solve(*trial)) for trial in alone}
+    ridge = max(scores, key=scores.__getitem__)[0]
+    pulled = [(ridge, ridge * pull, text_ridge) for pull, text_ridge in product(PULLS, TEXT_RIDGES)]
+    scores |= {trial: _recall(dataset, solve(*trial)) for trial in pulled}
+    return _autoencoder(dataset, ["ridge", "pull", "text_ridge"], scores, solve)
 
 
-def _check_size(dataset: Dataset) -> None:
-    """Refuse a dataset whose item-item or user-item matrix exceeds 4 GiB."""
-    largest = max(8 * dataset.n_items**2, 4 * dataset.n_users * dataset.n_items)
-    if largest > MOST:
-        raise InputError(
-            f"dataset {dataset.name!r} has {dataset.n_users:,} users and {dataset.n_items:,} "
-            f"items, for which a linear autoencoder needs a matrix of {largest / 2**30:.1f} GiB, "
-            f"above the limit of {MOST / 2**30:.0f} GiB; give a smaller dataset or another model"
-        )
+def _autoencoder(dataset: Dataset, *search: Any) -> Solution:
+    """Return the training rows and the columns of the weights (n × n) that are ``_first_best``."""
+    found, info = _first_best(*search)
+    columns = torch.from_numpy(np.ascontiguousarray(found.T))
+    return torch.from_numpy(dataset.train.toarray()), columns, info
+
+
+def _recall(dataset: Dataset, weights: Floats) -> float:
+    """Return the validation Recall@20 of training rows · ``weights`` (n × n), rows kept sparse."""
+    subset, lists = validation_users(dataset), []
+    for start in range(0, len(subset), ROWS):
+        seen = dataset.train[subset[start : start + ROWS]]
+        scores = seen @ weights  # users × n
+        scores[seen.nonzero()] = -np.inf
+        found = best(torch.from_numpy(scores), min(VALIDATION_K, dataset.n_items)).numpy()
+        lists.append(np.where(np.isinf(np.take_along_axis(scores, found, 1)), -1, found))
+    return float(np.nanmean(recall(np.concatenate(lists), dataset.valid[subset])))
 
 
 def _inverse(dataset: Dataset, ridge: float) -> Floats:
-    """Return (XᵀX + ridge I)⁻¹, solved in float64 and stored in float32 (n × n)."""
-    gram = (dataset.train.T @ dataset.train).toarray().astype(np.float64)
+    """Return (XᵀX + ridge I)⁻¹ in float32, by Cholesky within one n × n matrix."""
+    matrix, rows = 4 * dataset.n_items**2, 4 * dataset.n_users * dataset.n_items
+    need = max(3 * matrix, 2 * matrix + rows)  # while it is solved, and at the end
+    if need > MOST:
+        raise InputError(
+            f"dataset {dataset.name!r} has {dataset.n_users:,} users and {dataset.n_items:,} "
+            f"items, for which a linear autoencoder needs {need / 2**30:.1f} GiB, above the limit "
+            f"of {MOST / 2**30:.0f} GiB; give a smaller dataset or another model"
+        )
+    gram = (dataset.train.T @ dataset.train).astype(np.float32).toarray(order="F")
     gram[np.diag_indices_from(gram)] += ridge
-    solved: Floats = inv(gram.T, overwrite_a=True)  # symmetric: its transpose lies as LAPACK's
-    return solved.astype(np.float32)
+    found: Floats = spotri(spotrf(gram, lower=1, overwrite_a=1)[0], lower=1, overwrite_c=1)[0]
+    for row in range(len(found)):  # LAPACK leaves the upper triangle as it was
+        found[row, row + 1 :] = found[row + 1 :, row]
+    return found
 
 
 class Semantic(NamedTuple):

@@ -343,15 +343,33 @@ def test_l3ae_keeps_the_best_of_its_trials_on_validation(small: Dataset) -> None
     np.testing.assert_allclose((users @ items.T).numpy(), expected, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(10, 38_519), (70_000, 20_000)])
-def test_a_catalogue_too_large_for_l3ae_is_one_sentence(
-    small: Dataset, shape: tuple[int, int]
+@pytest.mark.parametrize("ridge", [10.0, 640.0])
+def test_the_inverse_in_float32_is_near_that_in_float64(small: Dataset, ridge: float) -> None:
+    x = small.train.toarray().astype(float)
+    exact = np.linalg.inv(x.T @ x + ridge * np.eye(small.n_items))
+    found = closed._inverse(small, ridge)
+    assert found.dtype == np.float32 and np.array_equal(found, found.T)
+    assert np.abs(found - exact).max() < 1e-5 * np.abs(exact).max()
+
+
+def test_ease_keeps_the_best_of_its_trials_on_validation(small: Dataset) -> None:
+    users, items, info = closed.ease(small, 0)
+    lists = views.lists(views.View(users, items, {}), small, 20, part="valid")
+    assert info["validation"] == pytest.approx(np.nanmean(recall(lists, small.valid)), abs=1e-3)
+    assert info["trials"] == len(closed.EASE_RIDGES)
+
+
+@pytest.mark.parametrize("shape", [(10, 38_519), (90_000, 20_000)])
+@pytest.mark.parametrize("model", ["ease", "l3ae"])
+def test_a_catalogue_too_large_for_an_autoencoder_is_one_sentence(
+    small: Dataset, shape: tuple[int, int], model: str
 ) -> None:
     none = sp.csr_matrix(shape, dtype=np.float32)
     items = small.items.reindex(range(shape[1]))
     large = replace(small, train=none, valid=none, test=none, items=items)
-    with pytest.raises(InputError, match="4 GiB") as fault:
-        closed.l3ae(large, 0, vectors_of(small))
+    text = [vectors_of(small)] * (model == "l3ae")
+    with pytest.raises(InputError, match="8 GiB") as fault:
+        getattr(closed, model)(large, 0, *text)
     assert "\n" not in str(fault.value) and f"{shape[1]:,}" in str(fault.value)
 
 
