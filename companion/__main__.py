@@ -119,7 +119,11 @@ def _template(directory: Annotated[Path, typer.Argument(help="a new or empty fol
     """Write two example tables into a folder, to be replaced with your own data."""
     from companion.data import folder
 
-    print(*folder.write_template(directory), sep="\n")
+    try:
+        print(*folder.write_template(directory), sep="\n")
+    except OSError as fault:
+        told = f"{directory} cannot be written ({first_line(fault)})"
+        raise InputError(f"{told}: give another folder") from None
     quoted = shlex.quote(str(directory))
     print(f"Put your own rows there, then: python -m companion validate {quoted}")
 
@@ -168,7 +172,7 @@ def _export(
     from companion.data import trec
     from lib.topk import topk
 
-    if out.suffix == ".qrels":
+    if out.suffix.lower() == ".qrels":
         raise InputError(f"--out {out} is where the qrels go; give the run another suffix: .trec")
     files = (out, out.with_suffix(".qrels"))
     _check_writable(*files)

@@ -135,8 +135,8 @@ def literal(text: str) -> Any:
         return text
 
 
-def parameters(chapter: Path) -> list[str]:
-    """Return the names a chapter declares in its cell tagged ``parameters``."""
+def parameters(chapter: Path) -> dict[str, Any]:
+    """Return the names and defaults that a chapter declares in its cell tagged ``parameters``."""
     from papermill import inspect_notebook
 
     if not chapter.is_file():
@@ -145,7 +145,17 @@ def parameters(chapter: Path) -> list[str]:
             f"There is no chapter {chapter}: choose one of {', '.join(known) or '(none)'} in "
             f"{chapter.parent}."
         )
-    return list(inspect_notebook(str(chapter)))
+    return {name: literal(of["default"]) for name, of in inspect_notebook(str(chapter)).items()}
+
+
+def _of_kind(name: str, value: Any, default: Any) -> Any:
+    """Return a value in the type of its default, or refuse it: any word is text, 1 is also 1.0."""
+    kind = type(default)
+    if type(value) is kind or kind not in (bool, int, float, str):
+        return value
+    if kind is str or (kind is float and type(value) is int):
+        return kind(value)
+    raise InputError(f"{name} = {value!r} was given; it must be of type {kind.__name__}")
 
 
 def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: Path) -> Path:
@@ -162,7 +172,9 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
     if dataset is not None:
         plain, more = variant(dataset)
         values = {"dataset": plain, **more, **given}
-    refuse_unknown(chapter.stem, values, parameters(chapter))
+    declared = parameters(chapter)
+    refuse_unknown(chapter.stem, values, declared)
+    values = {name: _of_kind(name, value, declared[name]) for name, value in values.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     _sweep(out)
     running = out.with_name(f".{out.stem}.{platform.node()}.{os.getpid()}.running.ipynb")

@@ -1,5 +1,7 @@
 """TREC files by hand, and read back by ranx with the metrics that we compute."""
 
+import shlex
+import shutil
 import tempfile
 from pathlib import Path
 from urllib.parse import unquote
@@ -182,7 +184,7 @@ def test_a_spoiled_run_is_one_sentence(tmp_path: Path, text: str, word: str) -> 
         trec.read_qrels(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("out", ["", "a.qrels", "folder", "file/a.trec", "a\0b"])
+@pytest.mark.parametrize("out", ["", "a.qrels", "a.QRELS", "folder", "file/a.trec", "a\0b"])
 def test_a_file_that_cannot_be_written_is_refused_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str
 ) -> None:
@@ -194,9 +196,14 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(
     Path("folder").mkdir()
     Path("file").write_text("kept")
     for verb in (["export", "synthetic", "popularity"], ["fit", "synthetic", "popularity"]):
-        if (verb[0], out) != ("fit", "a.qrels"):
+        if (verb[0], out.lower()) != ("fit", "a.qrels"):
             assert main([*verb, "--out", out]) == 2
             assert "Traceback" not in capsys.readouterr().err
+    assert main(["template", "file/example"]) == 2
+    assert "give another folder" in capsys.readouterr().err
+    assert main(["template", "a $(touch made) 'b"]) == 0
+    assert shlex.split(capsys.readouterr().out.splitlines()[-1])[-1] == "a $(touch made) 'b"
+    shutil.rmtree("a $(touch made) 'b")
     assert Path("file").read_text() == "kept"
 
 
@@ -224,6 +231,30 @@ def test_values_are_refused_before_any_work(
     assert main(["fit", "synthetic", *words]) == 2
     told = capsys.readouterr().err
     assert said in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize("value", ["abc", "1e-1", "64.0", "True"])
+def test_a_chapter_takes_values_of_its_types_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, value: str
+) -> None:
+    """It said so after a kernel had started."""
+    from companion import execute
+    from companion.__main__ import main
+
+    ran: dict[str, object] = {}
+
+    def run(chapter: Path, out: Path, values: dict[str, object]) -> None:
+        ran.update(values)
+        raise execute.ChapterError("stopped")
+
+    monkeypatch.setattr(execute, "_run", run)
+    chapter = str(Path(execute.__file__).parents[1] / "chapters" / "03-agreement.ipynb")
+    words = ["execute", chapter, "synthetic", "--out", str(tmp_path / "out.ipynb"), "-p"]
+    assert main([*words, "seeds", value]) == 2
+    assert "seeds = " in (told := capsys.readouterr().err) and "of type int" in told and not ran
+    monkeypatch.setattr(Path, "replace", lambda *_: None)
+    assert main([*words, "encoder", "5", "-p", "seeds", "1e1"]) == 1
+    assert (ran["encoder"], ran["seeds"]) == ("5", 10)
 
 
 def test_numbers_as_people_type_them() -> None:
