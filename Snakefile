@@ -30,7 +30,9 @@ try:
     CHAPTERS = words(config.get("chapters", []))
 except InputError as error:
     sys.exit(str(error))
-KNOWN = sorted(path.stem for path in Path("chapters").glob("[0-9]*.ipynb"))
+KNOWN = sorted(
+    {path.stem for path in Path("chapters").glob("[0-9]*.ipynb")} - set(config.get("overall", []))
+)
 CHAPTERS = CHAPTERS or KNOWN
 if unknown := sorted(set(CHAPTERS) - set(KNOWN)):
     sys.exit(f"there is no chapter {unknown[0]}: choose from {', '.join(KNOWN)}")

@@ -13,11 +13,15 @@ from typing import Any
 
 from companion.execute import code_cells, own_code, records_of
 from companion.scoreboard import records_in
+from lib import claims
 
 PROTOCOL = "application/vnd.companion.protocol+json"
 """The output of chapter 13 that has its own side: dataset, parameters, and by finding measures."""
 
-AUDIT = "13-protocol"
+INSTRUMENTS = "application/vnd.companion.instruments+json"
+"""The output of chapter 17: by finding, the rules whose rates of error let them judge data."""
+
+AUDIT, CALIBRATION = "13-protocol", "17-instruments"
 ASKED = ("dataset", "split", "seed", "seeds", "k", "encoder", "fields")
 """Parameters of which two pages must have the same values to be compared."""
 
@@ -47,6 +51,28 @@ def contradictions(executed: Path, chapters: Path) -> list[str]:
                 for name in sorted(ours.keys() | theirs.keys())
                 if ours.get(name) != theirs.get(name)
             ]
+    return found
+
+
+def uncalibrated(executed: Path) -> list[str]:
+    """Return a sentence for each rule on what only text has that chapter 17 does not bear out.
+
+    A finding with a null needs one whose rates of error are known and small; one without must have
+    none that could be used. No sentence where the chapter was not executed.
+    """
+    page = executed / f"{CALIBRATION}.ipynb"
+    rates = next(iter(records_of(page, INSTRUMENTS)), None) if page.is_file() else None
+    if rates is None:
+        return []
+    found = []
+    for claim in claims.load().values():
+        if claim.family != "identification":
+            continue
+        if claim.id not in rates:
+            found.append(f"claims.yml has {claim.id}, for which {page.stem} gives no rate of error")
+        elif bool(rates[claim.id]) != bool(claim.beyond):
+            known = "a null that can be used" if rates[claim.id] else "no null that can be used"
+            found.append(f"{page.stem} has {known} for {claim.id}: change its rule in claims.yml")
     return found
 
 

@@ -17,6 +17,7 @@ from companion.execute import executed, in_order, records_of
 from companion.markup import markup
 from lib import claims
 from lib.core import InputError
+from lib.stats import Estimate, holm
 
 RECORD = "application/vnd.companion.claim+json"
 """The type of the output by which an executed chapter carries a verdict."""
@@ -26,13 +27,14 @@ MARKS = {
     claims.EXPLAINED: ("warning", "◐", "#E69F00"),
     claims.FAILS: ("danger", "✘", "#D55E00"),
     claims.UNTESTABLE: ("note", "○", "#8A8A8A"),
+    claims.NO_INSTRUMENT: ("note", "◇", "#56B4E9"),
 }
 """A verdict's style of admonition, its sign and its colour."""
 
 DEPENDS = "depends on the data"  # a claim whose verdict differs between datasets
 COLUMNS = [
     "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "beside", "beside_low",
-    "beside_high", "reason", "page",
+    "beside_high", "reason", "page", "p",
 ]  # fmt: skip
 
 VERDICTS = ["published verdict", "verdict now"]
@@ -45,12 +47,16 @@ def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per claim and dataset from the executed notebooks under ``folders``.
 
     Claims are in the order of ``claims.yml``, datasets in ``order``, others after them by name. A
-    later folder's record replaces an earlier one's.
+    later folder's record replaces an earlier one's. Measures are judged by the rules as they are
+    now. ``p`` is that of the whole rule (``lib.claims.p_value``), ``holm`` corrected for all rows
+    that could be tested, and ``stands`` whether the verdict's rule is met after correction.
     """
     found = {key: _row(*pair) for folder in folders for key, pair in records_in(folder).items()}
     table = pd.DataFrame(list(found.values()), columns=COLUMNS)
     table["dataset"] = pd.Categorical(table["dataset"], in_order(table["dataset"].unique(), order))
     table["claim"] = pd.Categorical(table["claim"], list(claims.load()))
+    table["holm"] = holm(table["p"].astype(float))
+    table["stands"] = table["holm"] < 0.05
     return table.sort_values(["claim", "dataset"], ignore_index=True)
 
 
@@ -67,13 +73,28 @@ def records_in(folder: Path) -> dict[tuple[str, str], tuple[dict[str, Any], Path
 def _row(record: dict[str, Any], path: Path) -> dict[str, Any]:
     claim = claims.load()[record["claim"]]
     headline, beside = (record["measures"][x][:3] for x in (claim.headline, claim.beside))
+    word, reason, p = _judged(record, claim)
     return {
-        **{name: record[name] for name in ("claim", "chapter", "verdict", "reason")},
+        **{name: record[name] for name in ("claim", "chapter")},
+        **{"verdict": word, "reason": reason, "p": p},
         **dict(zip(("mean", "low", "high"), headline, strict=True)),
         **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),
         "dataset": path.parent.name,
         "page": f"{path.parent.name}/{path.stem}",
     }
+
+
+def _judged(record: dict[str, Any], claim: claims.Claim) -> tuple[str, str, float]:
+    """Return the verdict by the rule as it is now, its reason and the rule's p (NaN: no test)."""
+    numbers = {
+        name: Estimate._make(math.nan if x is None else x for x in value)
+        for name, value in record["measures"].items()
+    }
+    if record["verdict"] == claims.UNTESTABLE or set(numbers) != set(claim.measures):
+        return record["verdict"], record["reason"], math.nan
+    verdict = claims.judge(claim.id, numbers)
+    rule = f"{claim.holds} and {claim.beyond}" if claim.beyond else claim.holds
+    return verdict.word, verdict.reason, claims.p_value(rule, numbers)
 
 
 def table(found: pd.DataFrame, link: str = "{page}.html") -> str:

@@ -33,6 +33,12 @@ def workflow(root: Path = ROOT) -> dict[str, Any]:
     return content
 
 
+def chapters(root: Path = ROOT) -> list[str]:
+    """Return the names of the chapters that are executed for every dataset, in order."""
+    found = sorted(path.stem for path in (root / "chapters").glob("[0-9]*.ipynb"))
+    return [name for name in found if name not in workflow(root).get("overall", ())]
+
+
 def toc(pages: Path, root: Path = ROOT) -> dict[str, Any]:
     """Return the table of contents of the pages under ``pages``.
 
@@ -148,7 +154,10 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
     Raises ChapterError if published pages then contradict each other: what was copied stays, to be
     looked at.
     """
-    from companion.consistency import contradictions  # pandas: no other command waits for it
+    from companion.consistency import (
+        contradictions,
+        uncalibrated,
+    )  # pandas: no other command waits for it
 
     copied = []
     for name in map(slug, names):
@@ -162,11 +171,16 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
         for page in pages:
             copy_if_changed(page, target / page.name)
             copied.append(target / page.name)
+    for page in executed(root / BUILD / EXECUTED):
+        if page.stem != SCOREBOARD:
+            copy_if_changed(page, root / EXECUTED / page.name)
+            copied.append(root / EXECUTED / page.name)
     board = root / "chapters" / f"{SCOREBOARD}.ipynb"
     if board.is_file():
         out = root / EXECUTED / board.name
         copied.append(execute(board, None, {"fresh": EXECUTED}, out))
     write_toc(root, root)
-    if found := contradictions(root / EXECUTED, root / "chapters"):
+    book = root / EXECUTED
+    if found := contradictions(book, root / "chapters") + uncalibrated(book):
         raise ChapterError("\n".join(found))
     return copied

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import yaml
@@ -18,14 +19,19 @@ HOLDS = "holds"
 EXPLAINED = "holds, but a null explains it"
 FAILS = "does not hold"
 UNTESTABLE = "not testable here"
-VERDICTS = (HOLDS, EXPLAINED, FAILS, UNTESTABLE)
+NO_INSTRUMENT = "no calibrated instrument"
+VERDICTS = (HOLDS, EXPLAINED, FAILS, UNTESTABLE, NO_INSTRUMENT)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One finding: the paper's number, our measures by name, and the two parts of its rule."""
+    """One finding: the paper's number, our measures by name, and the two parts of its rule.
+
+    A finding without ``beyond`` can be described, but no null is known that tells it from noise.
+    """
 
     id: str
+    family: str
     chapter: str
     finding: str
     paper: str
@@ -34,8 +40,8 @@ class Claim:
     unit: str
     measures: dict[str, str]
     holds: str
-    beyond: str
     control: str
+    beyond: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,39 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
         word, reason = UNTESTABLE, f"no value for {', '.join(empty)}"
     elif not evaluate(claim.holds, measures):
         word, reason = FAILS, f"{claim.holds} is not met"
+    elif not claim.beyond:
+        word, reason = NO_INSTRUMENT, f"{claim.holds} is met; no null tells it from noise"
     elif not evaluate(claim.beyond, measures):
         failed = [part for part in _clauses(claim.beyond) if not evaluate(part, measures)]
         word, reason = EXPLAINED, f"{'; '.join(failed)} is not met"
     else:
         word, reason = HOLDS, f"{claim.holds} and {claim.beyond}"
     return Verdict(claim, word, reason, dict(measures))
+
+
+def p_value(rule: str, measures: Mapping[str, Estimate]) -> float:
+    """Return the level at which a rule is only just met, two-sided; 1 if not by the means alone.
+
+    Every interval is stretched about its mean until the rule is met no more. If that takes a factor
+    f, p is 2 Φ(−1.96 f), which for a single measure against a constant is the p-value of a normal
+    estimate with that interval, and for a conjunction the largest of its parts' (Berger 1982).
+    """
+
+    def met(factor: float) -> bool:
+        return evaluate(rule, {name: _stretched(of, factor) for name, of in measures.items()})
+
+    low, high = 0.0, 16.0
+    if any(math.isnan(of.mean) for of in measures.values()) or not met(low):
+        return 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if met(middle) else (low, middle)
+    return math.erfc(NormalDist().inv_cdf(0.975) * low / math.sqrt(2))
+
+
+def _stretched(of: Estimate, factor: float) -> Estimate:
+    low, high = of.mean - factor * (of.mean - of.low), of.mean + factor * (of.high - of.mean)
+    return Estimate(of.mean, low, high, of.n)
 
 
 def _clauses(rule: str) -> list[str]:

@@ -6,10 +6,10 @@ that one user's utility over all items is split into known parts::
 
     utility(u, i) = strength · ( s_u·s_i + a_u·a_i + b_u·b_i )
 
-    Var(s_u·s_i) = shared,   Var(a_u·a_i) = Var(b_u·b_i) = (1 − shared) / 2
+    Var(s_u·s_i) = shared,   Var(a_u·a_i) = semantic,   Var(b_u·b_i) = 1 − shared − semantic
 
-so that ``shared`` is the fraction of the utility's variance that both views can know. What is
-observed::
+so that ``shared`` is the fraction of the utility's variance that both views can know. A popularity
+of each item may be added, the same for all users. What is observed::
 
     interactions of u:  n_u = 5 + Poisson(interactions − 5) items drawn without replacement from
                         softmax(utility(u, ·)), by its largest utilities plus Gumbel noise
@@ -67,23 +67,28 @@ class World:
 
 
 def world(
-    *, n_users: int = 500, n_items: int = 400, d_shared: int = 8, d_private: int = 8,
-    shared: float = 0.5, strength: float = 3.0, noise: float = 0.5, interactions: float = 20.0,
+    *, n_users: int = 500, n_items: int = 400, d_shared: int = 8, d_semantic: int = 8,
+    d_collaborative: int = 8, shared: float = 0.5, semantic: float | None = None,
+    popularity: float = 0.0, strength: float = 3.0, noise: float = 0.5, interactions: float = 20.0,
     dimension: int = 64, seed: int = 0, split: str = "random", split_seed: int = 2020,
 ) -> World:  # fmt: skip
     """Return a world of the model at the top of this module.
 
-    It has ``d_shared`` shared factors and ``d_private`` private ones in each view. ``strength`` is
-    the standard deviation of the utility, at 0 interactions are random (by default a linear map of
-    the text and LightGCN rank about equally well); ``noise`` that of the noise in a text vector,
-    whose signal has 1; ``interactions`` the mean number of a user, at least 5. ``split`` and
-    ``split_seed`` are those of the dataset; the world has no times for a temporal one.
+    It has ``d_shared`` shared factors, and private ones of each view. ``semantic`` is the share of
+    the utility's variance that is private to the text, by default half of what is not shared.
+    ``strength`` is the standard deviation of the utility, at 0 interactions are random (by default
+    a linear map of the text and LightGCN rank about equally well); ``popularity`` that of an item's
+    popularity, which text does not know; ``noise`` that of the noise in a text vector, whose signal
+    has 1; ``interactions`` the mean number of a user, at least 5. ``split`` and ``split_seed`` are
+    those of the dataset; the world has no times for a temporal one.
     """
+    own = (1 - shared) / 2 if semantic is None else semantic
     _check_ranges(
         n_users=(n_users, 1), n_items=(n_items, 6), d_shared=(d_shared, 1),
-        d_private=(d_private, 1), shared=(shared, 0, 1), strength=(strength, 0),
+        d_semantic=(d_semantic, 1), d_collaborative=(d_collaborative, 1), shared=(shared, 0, 1),
+        semantic=(own, 0, 1 - shared), popularity=(popularity, 0), strength=(strength, 0),
         noise=(noise, 0), interactions=(interactions, 5, n_items),
-        dimension=(dimension, d_shared + d_private),
+        dimension=(dimension, d_shared + d_semantic),
     )  # fmt: skip
 
     def factors(purpose: str, d: int, variance: float) -> Factors:
@@ -93,11 +98,13 @@ def world(
         return Factors(scale * normal((n_users, d)), scale * normal((n_items, d)))
 
     common = factors("shared", d_shared, shared)
-    semantic = factors("semantic", d_private, (1 - shared) / 2)
-    collaborative = factors("collaborative", d_private, (1 - shared) / 2)
-    vectors = _text_vectors(np.hstack([common.items, semantic.items]), dimension, noise, seed)
-    known = _joined(common, semantic, collaborative)
+    in_text = factors("semantic", d_semantic, own)
+    in_data = factors("collaborative", d_collaborative, 1 - shared - own)
+    vectors = _text_vectors(np.hstack([common.items, in_text.items]), dimension, noise, seed)
+    known = _joined(common, in_text, in_data)
     utility = np.asarray(strength * (known.users @ known.items.T))
+    if popularity:
+        utility += popularity * core.generator(seed, "world popularity").standard_normal(n_items)
     drawn = _drawn(utility, interactions, seed)
     keys = pd.Series(np.arange(n_items)).astype(str)
     items = pd.DataFrame({"key": keys, "text": pd.Series("", index=keys.index, dtype="str")})
@@ -112,7 +119,7 @@ def world(
     }
     cleaned = counted(drawn.indptr, drawn.indices, items)
     dataset = split_dataset(cleaned, facts, split=split, seed=split_seed, vectors=vectors)
-    return World(common, semantic, collaborative, utility, vectors, dataset)
+    return World(common, in_text, in_data, utility, vectors, dataset)
 
 
 def _check_ranges(**ranges: tuple[float, ...]) -> None:

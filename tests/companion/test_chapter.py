@@ -17,7 +17,7 @@ from nbclient.exceptions import CellExecutionError
 
 from companion import chapter, execute, scoreboard
 from companion.execute import parameters
-from companion.site import ROOT
+from companion.site import ROOT, chapters
 from lib import claims
 from lib.core import InputError
 from lib.dataset import Dataset
@@ -88,8 +88,9 @@ def test_results_of_an_earlier_run_in_the_kernel_are_no_parameters() -> None:
         chapter.begin("03-agreement", namespace)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "chapters").glob("[0-9]*.ipynb")), ids=str)
-def test_a_chapter_begins_right_after_its_parameters(path: Path) -> None:
+@pytest.mark.parametrize("name", chapters())
+def test_a_chapter_begins_right_after_its_parameters(name: str) -> None:
+    path = ROOT / "chapters" / f"{name}.ipynb"
     code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
     assert "parameters" in code[0].metadata.tags and "chapter.begin(" in code[1].source
     history = [cell.source for cell in code]
@@ -139,10 +140,10 @@ def test_judge_leaves_a_record_and_the_box_has_no_number(
 ) -> None:
     low, high = Estimate(0.1, 0.09, 0.11, 60), Estimate(0.5, 0.4, 0.6, 60)
     verdict = page.judge("F2", {"jaccard": low, "seeds": high, "other": high})
-    assert verdict.word == claims.HOLDS
+    assert verdict.word == claims.NO_INSTRUMENT
     box = str(chapter.verdict_box(verdict).data)
     words = re.sub(r"<[^>]*>|F\d+", "", box.split("Why")[0])
-    assert claims.HOLDS in words and not re.search(r"\d", words)
+    assert verdict.word in words and not re.search(r"\d", words)
 
 
 def test_judge_shows_measures_that_are_described_in_the_same_words(
@@ -233,6 +234,36 @@ def test_the_scoreboard_takes_the_fresh_record_and_no_failed_one(tmp_path: Path)
     assert 'href="executed/ml-100k/03-agreement.html"' in page and "0.400" in page
     assert "beside 0.250 <span>[0.200, 0.300]</span>" in page
     assert scoreboard.counts(found.reset_index()).loc["ml-100k", claims.FAILS] == 1
+
+
+def test_the_scoreboard_judges_by_the_rules_as_they_are_and_corrects_for_their_number(
+    tmp_path: Path,
+) -> None:
+    def page(dataset: str, ratio: list[float], word: str = claims.FAILS) -> None:
+        measures = {name: [0.5, 0.5, 0.5, 9] for name in ("semantic", "collaborative")}
+        measures |= {"ratio": ratio, "popularity": [0.1, 0.1, 0.1, 9]}
+        record = {"claim": "F1", "chapter": "02-views", "verdict": word, "reason": "old"}
+        outputs = [{"data": {chapter.RECORD: record | {"measures": measures}}}]
+        path = tmp_path / dataset / "02-views.ipynb"
+        path.parent.mkdir()
+        cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]
+        path.write_text(json.dumps({"cells": cells}))
+
+    page("sure", [1.0, 0.97, 1.03, 9])
+    page("hardly", [1.0, 0.805, 1.195, 9])  # p is 0.044
+    page("no", [1.0, 0.7, 1.3, 9], claims.HOLDS)
+    page("untested", [1.0, 0.97, 1.03, 9], claims.UNTESTABLE)
+    found = scoreboard.records([tmp_path]).set_index("dataset")
+    assert found["verdict"].to_dict() == {
+        "sure": claims.HOLDS, "hardly": claims.HOLDS, "no": claims.FAILS,
+        "untested": claims.UNTESTABLE,
+    }  # fmt: skip
+    assert found["p"]["hardly"] < 0.05 < found["holm"]["hardly"] < found["holm"]["no"]
+    assert found["stands"].to_dict() == {
+        "sure": True, "hardly": False, "no": False, "untested": False,
+    }  # fmt: skip
+    page_of = scoreboard.table(found.reset_index())
+    assert page_of.count("not after Holm's correction") == 1
 
 
 def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:

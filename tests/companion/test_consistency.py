@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from companion import site
-from companion.consistency import PROTOCOL, contradictions
+from companion.consistency import INSTRUMENTS, PROTOCOL, contradictions, uncalibrated
 from companion.execute import ChapterError
 from companion.scoreboard import RECORD
 
@@ -104,3 +104,26 @@ def test_pages_that_contradict_each_other_are_refused_and_stay(tmp_path: Path) -
 
 def test_the_published_pages_do_not_contradict_each_other() -> None:
     assert contradictions(site.ROOT / "executed", site.ROOT / "chapters") == []
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ({}, []),
+        ({"F3": [{"null": "second seed"}]}, ["has a null that can be used for F3: change its"]),
+        ({"F2": None}, ["claims.yml has F2, for which 17-instruments gives no rate"]),
+    ],
+)
+def test_a_rule_without_a_known_rate_of_error_is_named(
+    tmp_path: Path, rates: dict[str, Any], said: list[str]
+) -> None:
+    none: dict[str, Any] = {name: [] for name in ("F2", "F3", "F3b", "F4", "F5", "F13")}
+    given = {name: of for name, of in (none | rates).items() if of is not None}
+    assert uncalibrated(tmp_path) == []
+    page(tmp_path / "17-instruments.ipynb", "code", {INSTRUMENTS: given})
+    found = uncalibrated(tmp_path)
+    assert len(found) == len(said) and all(a in b for a, b in zip(said, found, strict=True))
+
+
+def test_the_published_rules_are_those_that_the_published_rates_allow() -> None:
+    assert uncalibrated(site.ROOT / "executed") == []

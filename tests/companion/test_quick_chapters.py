@@ -5,17 +5,17 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from companion.consistency import INSTRUMENTS
 from companion.execute import execute
 from companion.scoreboard import RECORD
-from companion.site import ROOT, workflow
+from companion.site import ROOT, chapters, workflow
 from lib import claims
 
 PLAN = workflow()["test"]
-CHAPTERS = sorted(path.stem for path in (ROOT / "chapters").glob("[0-9]*.ipynb"))
 
 
 def test_every_chapter_is_compared_or_executed() -> None:
-    assert sorted([*PLAN["checked"], *PLAN["quick"]]) == CHAPTERS
+    assert sorted([*PLAN["checked"], *PLAN["quick"]]) == chapters()
 
 
 @pytest.mark.parametrize("chapter", PLAN["quick"])
@@ -27,6 +27,15 @@ def test_a_chapter_runs_to_its_end_and_judges_its_claims(chapter: str, tmp_path:
     assert [record["claim"] for record in records] == _claims_of(chapter)
     assert {record["verdict"] for record in records} <= set(claims.VERDICTS)
     assert any("image/png" in o.get("data", {}) for o in outputs)
+
+
+def test_the_chapter_on_the_rules_runs_to_its_end(tmp_path: Path) -> None:
+    small = {"worlds": 2, "users": 60, "k": 5}
+    out = execute(ROOT / "chapters" / "17-instruments.ipynb", None, small, tmp_path / "x.ipynb")
+    outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
+    rates = [o.data[INSTRUMENTS] for o in outputs if INSTRUMENTS in o.get("data", {})]
+    identified = {c.id for c in claims.load().values() if c.family == "identification"}
+    assert len(rates) == 1 and set(rates[0]) == identified
 
 
 def _claims_of(chapter: str) -> list[str]:

@@ -8,7 +8,13 @@ from companion.data import synthetic
 from lib.core import InputError
 
 WORLD = synthetic.world(
-    n_users=400, n_items=300, d_shared=30, d_private=30, shared=0.6, dimension=96
+    n_users=400,
+    n_items=300,
+    d_shared=30,
+    d_semantic=30,
+    d_collaborative=30,
+    shared=0.6,
+    dimension=96,
 )
 
 
@@ -83,7 +89,13 @@ def test_a_user_has_as_many_interactions_as_asked(mean: float) -> None:
 
 def test_the_same_seed_is_the_same_world() -> None:
     again = synthetic.world(
-        n_users=400, n_items=300, d_shared=30, d_private=30, shared=0.6, dimension=96
+        n_users=400,
+        n_items=300,
+        d_shared=30,
+        d_semantic=30,
+        d_collaborative=30,
+        shared=0.6,
+        dimension=96,
     )
     assert again.dataset.digest == WORLD.dataset.digest
     assert synthetic.world(seed=1).dataset.digest != synthetic.world(seed=2).dataset.digest
@@ -123,7 +135,7 @@ def test_all_shared_or_nothing_shared() -> None:
         ("interactions", 4),
         ("interactions", 1000),
         ("dimension", 3),
-        ("d_private", 0),
+        ("d_semantic", 0),
         ("strength", float("nan")),
         ("split", "temporal"),
     ],

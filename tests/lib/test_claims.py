@@ -13,6 +13,14 @@ def at(mean: float, half: float = 0.01) -> Estimate:
     return Estimate(mean, mean - half, mean + half, 100)
 
 
+JACCARD = claims.Claim(
+    id="X", family="description", chapter="03-agreement", finding="Lists hardly overlap.", paper="",
+    headline="jaccard", beside="seeds", unit="", holds="jaccard.high < 1 / 3", control="two seeds",
+    measures={"jaccard": "both views", "seeds": "two seeds", "other": "another model"},
+    beyond="jaccard.high < seeds.low and jaccard.high < other.low",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("jaccard", "seeds", "other", "word", "reason"),
     [
@@ -27,10 +35,12 @@ def at(mean: float, half: float = 0.01) -> Estimate:
     ],
 )  # fmt: skip
 def test_every_verdict_has_its_claim_its_reason_and_its_measures(
-    jaccard: float, seeds: float, other: float, word: str, reason: str
-) -> None:
-    measures = {"jaccard": at(jaccard), "seeds": at(seeds), "other": at(other)}
-    found, claim = claims.judge("F2", measures), claims.load()["F2"]
+    monkeypatch: pytest.MonkeyPatch,
+    jaccard: float, seeds: float, other: float, word: str, reason: str,
+) -> None:  # fmt: skip
+    measures, claim = {"jaccard": at(jaccard), "seeds": at(seeds), "other": at(other)}, JACCARD
+    monkeypatch.setattr(claims, "load", lambda: {"X": claim})
+    found = claims.judge("X", measures)
     words = {"holds": claim.holds, "beyond": claim.beyond, **claim.measures}
     assert (found.word, found.reason) == (word, reason.format(**words))
     assert found.claim is claim and found.measures == measures
@@ -71,6 +81,22 @@ def test_a_rule_that_is_refused_says_what_of_it(rule: str, why: str) -> None:
         claims.evaluate(rule, {"a": at(0.2)})
 
 
+@pytest.mark.parametrize(("jaccard", "word"), [(0.1, claims.NO_INSTRUMENT), (0.4, claims.FAILS)])
+def test_without_a_null_a_pattern_is_described_and_not_ticked(jaccard: float, word: str) -> None:
+    found = claims.judge("F2", {"jaccard": at(jaccard), "seeds": at(0.5), "other": at(0.5)})
+    assert found.word == word and found.reason.startswith(found.claim.holds)
+
+
+def test_what_only_text_has_is_judged_by_no_null_that_is_not_calibrated() -> None:
+    every = claims.load().values()
+    assert {claim.family for claim in every} == {
+        "description", "identification", "decision", "theory",
+    }  # fmt: skip
+    assert {c.id for c in every if not c.beyond} == {
+        c.id for c in every if c.family == "identification"
+    }
+
+
 def test_unknown_claims_and_measures_are_refused() -> None:
     with pytest.raises(InputError, match="'F99' .* it has F1, F2, "):
         claims.judge("F99", {})
@@ -83,5 +109,25 @@ def test_every_rule_in_the_file_can_be_evaluated(claim: claims.Claim) -> None:
     measures = {name: at(0.3) for name in claim.measures}
     assert {claim.headline, claim.beside} <= set(claim.measures)
     assert claims.judge(claim.id, measures).word in claims.VERDICTS
-    for rule in (claim.holds, claim.beyond):
+    for rule in filter(None, (claim.holds, claim.beyond)):
         assert isinstance(claims.evaluate(rule, measures), bool)
+
+
+def test_p_of_one_measure_is_that_of_a_normal_estimate() -> None:
+    two_errors = Estimate(1.0, 1.0 - 1.959964 * 0.5, 1.0 + 1.959964 * 0.5, 100)  # z = 2
+    assert claims.p_value("a.low > 0", {"a": two_errors}) == pytest.approx(0.0455, abs=1e-4)
+    assert claims.p_value("a.high < 0", {"a": two_errors}) == 1.0
+    assert claims.p_value("a.low > 0", {"a": Estimate(math.nan, math.nan, math.nan, 0)}) == 1.0
+
+
+def test_p_of_a_conjunction_is_the_largest_of_its_parts() -> None:
+    measures = {"a": at(0.03), "b": at(0.015)}
+    each = [claims.p_value(f"{name}.low > 0", measures) for name in measures]
+    assert claims.p_value("a.low > 0 and b.low > 0", measures) == pytest.approx(max(each))
+    assert each[0] < each[1] < 0.05
+
+
+@pytest.mark.parametrize("mean", [-0.02, 0.005, 0.009, 0.0101, 0.02])
+def test_p_is_below_a_twentieth_where_the_rule_is_met(mean: float) -> None:
+    measures = {"a": at(mean)}
+    assert (claims.p_value("a.low > 0", measures) < 0.05) == claims.evaluate("a.low > 0", measures)

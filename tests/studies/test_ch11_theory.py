@@ -43,7 +43,9 @@ def test_the_half_shared_world_by_hand() -> None:
 
 def test_the_theory_speaks_of_the_worlds_that_are_drawn() -> None:
     world = {name: of.default for name, of in signature(synthetic.world).parameters.items()}
-    assert world["d_shared"] == world["d_private"] == ch11_theory.FACTORS
+    assert (
+        world["d_shared"] == world["d_semantic"] == world["d_collaborative"] == ch11_theory.FACTORS
+    )
     assert world["n_items"] == ch11_theory.N_ITEMS
     assert world["dimension"] == ch11_theory.TEXT_DIMENSION
     assert world["strength"] == ch11_theory.STRENGTH

@@ -1,0 +1,168 @@
+"""Nulls for signal that only text has: what a view without text shows in its place.
+
+A base view, the text, and a null view take part. Where a null is matched, noise is added to the
+item vectors of the stronger of text and null until its validation recall is that of the other. An
+``excess`` is positive where the text differs from the base more than the null does.
+
+The nulls (the base is LightGCN, and so is the null view unless it says otherwise):
+
+- ``second seed``: from the base's own interactions and another seed, as strong as it happens to be;
+- ``popularity``: the most popular items, which no user's text is needed for, as strong as they are;
+- ``matched seed``: the second seed, made as strong as the text;
+- ``bootstrap``: base from one bootstrap sample of the training interactions, text and null from
+  another;
+- ``other half``: base from one half of each user's training interactions, text and null from the
+  other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lib.core import generator
+from lib.dataset import Dataset, only
+from lib.diagnostics import neighbourhood_preservation
+from lib.probes.scores import Score, estimate, mean
+from lib.stats import Estimate
+from lib.views import TRAINED, View
+from studies import measures
+from studies.context import Run
+
+UNMATCHED = ("second seed", "popularity")
+NULLS = (*UNMATCHED, "matched seed", "bootstrap", "other half")
+NEIGHBOURS = 20
+STEPS = 10
+"""Halvings of the interval of noise: the recalls then differ by less than one user's hit."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """The base, the text and the null view of each training seed."""
+
+    base: list[View]
+    text: list[View]
+    null: list[View]
+
+
+def halves(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """Return the dataset with one and with the other half of each user's training interactions.
+
+    The odd one goes to either half with probability one half.
+    """
+    counts = np.diff(dataset.train.indptr)
+    users = np.repeat(np.arange(dataset.n_users), counts)
+    rng = generator(seed, "halves")
+    order = np.lexsort((rng.random(len(users)), users))
+    position = np.empty(len(users), dtype=np.int64)
+    position[order] = np.arange(len(users)) - dataset.train.indptr[users]
+    first = position < ((counts + rng.integers(0, 2, len(counts))) // 2)[users]
+    return _training_on(dataset, first), _training_on(dataset, ~first)
+
+
+def bootstraps(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """Return the dataset with two bootstrap samples of the training interactions, each drawn once.
+
+    An interaction is in a sample with probability 1 − 1/e, as in one drawn with replacement.
+    """
+    rng = generator(seed, "bootstrap samples")
+    chosen = rng.random((2, dataset.train.nnz)) < 1 - np.exp(-1)
+    return _training_on(dataset, chosen[0]), _training_on(dataset, chosen[1])
+
+
+def _training_on(dataset: Dataset, chosen: NDArray[np.bool_]) -> Dataset:
+    train = only(dataset.train, chosen, dataset.train.data)
+    return replace(dataset, train=train, times=None)
+
+
+def degraded(run: Run, view: View, recall: float, seed: int) -> View:
+    """Return the view with noise in its item vectors that brings validation recall to ``recall``.
+
+    The noise is one normal draw; its scale is found by bisection.
+    """
+    rng = generator(seed, "degraded")
+    noise = torch.from_numpy(rng.standard_normal(view.items.shape).astype(np.float32))
+    noise *= view.items.std()
+    low, high = 0.0, 16.0
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        found = run.validation(replace(view, items=view.items + middle * noise))
+        low, high = (middle, high) if found > recall else (low, middle)
+    return replace(view, items=view.items + high * noise)
+
+
+def matched(run: Run, text: View, null: View, seed: int) -> tuple[View, View]:
+    """Return both views, the one that validates better degraded to the other's recall."""
+    recalls = run.validation(text), run.validation(null)
+    if recalls[0] > recalls[1]:
+        return degraded(run, text, recalls[1], seed), null
+    return text, degraded(run, null, recalls[0], seed)
+
+
+def views(run: Run, null: str, *, text: str = "linear", **settings: Any) -> Views:
+    """Return the views that a null (of ``NULLS``) compares, one of each a training seed.
+
+    ``text`` is the model of the text, or of another list that stands in its place; ``settings`` are
+    those of every trained model.
+    """
+    made = Views([], [], [])
+    for seed in run.seeds:
+        if null == "bootstrap":
+            sides = bootstraps(run.dataset, seed)
+        elif null == "other half":
+            sides = halves(run.dataset, seed)
+        else:
+            sides = (run.dataset, run.dataset)
+        first, second = map(run.learning_from, sides)
+        read = second.view(text, seed, **(settings if text in TRAINED else {}))
+        if null == "popularity":
+            beside = second.view("popularity", 0)
+        else:
+            beside = second.view("lightgcn", run.second(seed), **settings)
+        if null not in UNMATCHED:
+            read, beside = matched(run, read, beside, seed)
+        for views_of, view in zip(
+            (made.base, made.text, made.null),
+            (first.view("lightgcn", seed, **settings), read, beside),
+            strict=True,
+        ):
+            views_of.append(view)
+    return made
+
+
+def excesses(run: Run, found: Views) -> dict[str, Estimate]:
+    """Return by how much the text differs from the base more than the null does, by finding.
+
+    F2: Jaccard of null and base minus that of text and base. F3: share of all hits that only the
+    text finds minus the same of the null. F4: popularity gap of the null's own hits minus the
+    text's. F5: recall of the union with the text over that with the null, minus one. F13: as F2,
+    of the neighbours of items. Differences are paired by user, or item.
+    """
+    relevant = run.dataset.test
+    counts = run.dataset.train.getnnz(axis=0).astype(np.float64)
+    base, text, null = (
+        [run.lists_of(view) for view in of] for of in (found.base, found.text, found.null)
+    )
+    pairs = [list(zip(lists, base, strict=True)) for lists in (text, null)]
+
+    def difference(of: Callable[..., Score], sign: int = 1, **given: Any) -> Estimate:
+        scores = (of(groups, **given) for groups in pairs)
+        return estimate(*scores, combine=lambda a, b: sign * (a - b))
+
+    kept = [
+        np.mean([neighbourhood_preservation(a.items, b.items, NEIGHBOURS) for a, b in of], axis=0)
+        for of in (zip(views_of, found.base, strict=True) for views_of in (found.text, found.null))
+    ]
+    unions = (measures.union_recall(groups, relevant) for groups in pairs)
+    return {
+        "F2": difference(measures.overlap, -1),
+        "F3": difference(measures.own_share, relevant=relevant),
+        "F4": difference(measures.popularity_gap, -1, relevant=relevant, counts=counts),
+        "F5": estimate(measures.gain(*unions)),
+        "F13": estimate(mean(kept[1] - kept[0])),
+    }

@@ -1,0 +1,123 @@
+"""Nulls that learn from other interactions, and the error rates of the rules."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import beta
+
+from companion.data import synthetic
+from studies import ch17_instruments as instruments
+from studies import nulls
+from studies.context import Run
+
+QUICK = {"epochs": 1, "batch": 512, "negatives": 32}
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    dataset = synthetic.world(n_users=80, n_items=60, interactions=8.0).dataset
+    parameters = {"k": 5, "seed": 0, "seeds": 1, "encoder": "", "device": "cpu"}
+    return Run(dataset, parameters)
+
+
+def test_halves_part_every_users_training_interactions(run: Run) -> None:
+    first, second = nulls.halves(run.dataset, 3)
+    assert not first.train.multiply(second.train).nnz
+    assert (first.train + second.train != run.dataset.train).nnz == 0
+    sizes = first.train.getnnz(axis=1) - second.train.getnnz(axis=1)
+    assert set(np.unique(sizes)) == {-1, 0, 1}
+    for part in (first, second):
+        assert (part.valid != run.dataset.valid).nnz == (part.test != run.dataset.test).nnz == 0
+
+
+def test_bootstrap_samples_overlap_as_draws_with_replacement_do() -> None:
+    dataset = synthetic.world(n_users=400, interactions=30.0).dataset
+    first, second = nulls.bootstraps(dataset, 0)
+    kept = 1 - np.exp(-1)
+    n = dataset.train.nnz
+    assert first.train.nnz / n == pytest.approx(kept, abs=0.02)
+    assert first.train.multiply(second.train).nnz / n == pytest.approx(kept**2, abs=0.02)
+
+
+def test_matching_leaves_the_weaker_view_and_lowers_the_stronger_to_it(run: Run) -> None:
+    strong, weak = run.view("svd", 0), run.view("random", 0)
+    for given in ((strong, weak), (weak, strong)):
+        found = nulls.matched(run, *given, seed=0)
+        assert any(view is weak for view in found)
+        assert run.validation(next(v for v in found if v is not weak)) <= run.validation(weak)
+    assert nulls.matched(run, strong, strong, seed=0)[0] is strong
+
+
+@pytest.mark.parametrize("null", nulls.NULLS)
+def test_a_null_in_the_texts_place_has_no_excess(run: Run, null: str) -> None:
+    found = nulls.views(run, null, **QUICK)
+    same = nulls.Views(found.base, found.null, found.null)
+    for finding, excess in nulls.excesses(run, same).items():
+        assert excess[:3] == (0, 0, 0) or (finding == "F4" and np.isnan(excess.mean))
+
+
+def test_excesses_are_positive_where_the_text_shows_more_than_the_null(run: Run) -> None:
+    base, other = run.view("svd", 0), run.view("random", 0)
+    found = nulls.excesses(run, nulls.Views([base], [other], [base]))
+    assert found["F2"].mean > 0.5 and found["F13"].mean > 0.5
+    assert found["F3"].mean >= 0 and found["F5"].mean >= 0
+    mirrored = nulls.excesses(run, nulls.Views([base], [base], [other]))
+    assert mirrored["F2"].mean == -found["F2"].mean
+
+
+def table(lows: Sequence[float], private: float, seeds: Sequence[int]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"null": "second seed", "finding": "F3", "private": private, "seed": seeds, "low": lows,
+         "mean": np.array(lows) + 0.01}
+    )  # fmt: skip
+
+
+def test_rates_by_hand() -> None:
+    nothing = table([0.04, 0.01, 0.06, -0.02, -0.01], 0.0, [0, 1, 2, 3, 4])
+    half = table([0.04, 0.2], 0.5, [0, 3])
+    found = instruments.rates(pd.concat([nothing, half])).set_index(["private", "rule"])
+    # seeds 0 and 3 set the margin, 0.05; worlds 1, 2 and 4 are counted
+    assert found.loc[(0.0, "above 0"), ["passes", "n"]].tolist() == [2, 3]
+    assert found.loc[(0.0, "above the margin"), ["passes", "n"]].tolist() == [1, 3]
+    assert found.loc[(0.5, "above the margin"), ["passes", "n"]].tolist() == [1, 2]
+    assert found.loc[(0.0, "above the margin"), "margin"] == pytest.approx(0.05)
+    # Clopper and Pearson (1934) by the quantiles of a beta distribution
+    assert found.loc[(0.0, "above 0"), "low"] == pytest.approx(beta.ppf(0.025, 2, 2))
+    assert found.loc[(0.0, "above 0"), "high"] == pytest.approx(beta.ppf(0.975, 3, 1))
+
+
+def test_a_rule_is_usable_only_if_it_seldom_errs_and_tells_the_worlds_apart() -> None:
+    margins = [-0.1] * 4  # seeds 0, 3, 6, 9
+    seeds = [0, 3, 6, 9, *(s for s in range(1, 200) if s % 3)]
+    quiet = table([*margins, *[-0.1] * (len(seeds) - 4)], 0.0, seeds)
+    loud = table([*margins, *[0.1] * (len(seeds) - 4)], 0.0, seeds)
+    strong, blind = table([0.5] * 20, 0.5, range(20)), table([-0.5] * 20, 0.5, range(20))
+    usable = {
+        name: len(instruments.usable(instruments.rates(pd.concat(worlds))))
+        for name, worlds in {
+            "good": (quiet, strong), "wrong": (loud, strong), "blind": (quiet, blind),
+        }.items()
+    }  # fmt: skip
+    assert usable["good"] and not usable["wrong"] and not usable["blind"]
+    said = instruments.answer(instruments.rates(pd.concat([quiet, blind])))
+    assert "tells private signal from noise for F3" in said
+
+
+def test_rounds_have_every_world_once_and_private_ones_every_third() -> None:
+    plan = instruments.plan(4)
+    assert len(plan) == len(set(plan)) == 4 * 12 + 2 * 12
+    assert sum(not setting.private for setting, _ in plan) == 48
+
+
+def test_a_world_of_a_setting_has_the_private_share_that_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = instruments.Setting("scientific-2018", 0.5, 0.5, 1.0).world(0, 500)
+    variance = [np.var(part.users @ part.items.T) for part in (made.semantic, made.common)]
+    assert variance[0] / sum(variance) == pytest.approx(2 / 3, abs=0.05)
+    monkeypatch.setattr(instruments, "SETTINGS", QUICK)
+    found = instruments.tested(instruments.Setting("scientific-2018", 0.0, 0.0, 1.0), 0, 60, k=5)
+    assert len(found) == len(nulls.NULLS) * len(instruments.FINDINGS)
+    assert set(found["finding"]) == set(instruments.FINDINGS)
