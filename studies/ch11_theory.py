@@ -88,23 +88,17 @@ def variances(shared: float) -> tuple[float, float]:
     return float(np.sqrt(shared / FACTORS)), float(np.sqrt((1 - shared) / 2 / FACTORS))
 
 
-def reachable_share(shared: float, noise: float = 0.5, *, all_seen: bool = False) -> float:
+def reachable_share(shared: float, noise: float = 0.5) -> float:
     """Return the R² of the best linear map from a world's text to an ideal collaborative view.
 
     From text, M [s; a] / sd + noise · ε, a factor of variance v is recovered up to
     v / (v + noise² sd²), sd² being the mean square of an entry of M [s; a]; of b text knows
-    nothing. Dimensions are weighted by their variance, as in ``studies.ch11_shared_fraction``.
-    With ``all_seen`` the view knows s, a and b, as interactions depend on all three.
+    nothing. Dimensions are weighted by their variance, as in ``lib.probes.scores.r2_weighted``.
     """
     common, own = variances(shared)
     square = noise**2 * FACTORS * (common + own) / TEXT_DIMENSION
-
-    def recovered(variance: float) -> float:
-        return variance**2 / (variance + square) if variance > 0 else 0.0
-
-    if all_seen:
-        return (recovered(common) + recovered(own)) / (common + own + own)
-    return recovered(common) / (common + own)
+    recovered = common**2 / (common + square) if shared > 0 else 0.0
+    return recovered / (common + own)
 
 
 def both_above(first: ArrayLike, second: ArrayLike, rho: ArrayLike) -> Floats:

@@ -15,7 +15,7 @@ does not decide a result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ from lib.probes import splits as item_splits
 from lib.probes.scores import Totals, estimate, mean, r2_weighted
 from lib.stats import Estimate, summary
 from lib.topk import topk
-from studies import ch11_shared_fraction, ch11_theory
+from studies import ch11_theory
 from studies.ch11_theory import Setting
 from studies.concatenation import Vectors
 
@@ -111,17 +111,13 @@ def _world(setting: Setting, seed: int, n_users: int = 500) -> synthetic.World:
     )
 
 
-def _noise_scale(setting: Setting) -> float:
-    """Return the standard deviation of the noise in an item's factors."""
-    return float(setting.noise * np.sqrt(np.mean(ch11_theory.variances(setting.shared))))
-
-
 def noisy_table(setting: Setting, seed: int) -> pd.DataFrame:
     """Return the table of noisy ideal views of one world, fused by the sum of standard scores."""
     world = _world(setting, seed)
     semantic, collaborative = world.ideal("semantic"), world.ideal("collaborative")
     rng = generator(seed, "noisy views")
-    noise = _noise_scale(setting) * rng.standard_normal((4, *semantic.items.shape))
+    scale = setting.noise * np.sqrt(np.mean(ch11_theory.variances(setting.shared)))
+    noise = scale * rng.standard_normal((4, *semantic.items.shape))
     text, data, first, second = noise
     fresh = np.sqrt(1 - setting.common)
     users, items = collaborative.users, collaborative.items + np.sqrt(setting.common) * data
@@ -139,12 +135,9 @@ def _sum_of_standard_scores(vectors: Sequence[Vectors]) -> Vectors:
     return np.hstack(users), np.hstack([items for _, items in vectors])
 
 
-def _cached_table(
-    key: dict[str, Any], rows: Callable[[], Iterable[dict[str, Any]]]
-) -> pd.DataFrame:
+def _cached_table(key: dict[str, Any], make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     key = key | {"code": cache.code_version(world_table)}
-    found = cache.cached("worlds", key, lambda: {"table": pd.DataFrame(list(rows()))})
-    return pd.DataFrame(found["table"])
+    return pd.DataFrame(cache.cached("worlds", key, lambda: {"table": make()})["table"])
 
 
 def noisy_worlds(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
@@ -163,19 +156,13 @@ def noisy_worlds(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
                     "measure": measure, "predicted": predicted, **found[measure]._asdict(),
                 }  # fmt: skip
 
-    return _cached_table({"settings": [repr(one) for one in settings], "worlds": worlds}, rows)
-
-
-class TrainedWorld(NamedTuple):
-    """A world's table, and the estimated share of its collaborative view that text explains."""
-
-    table: pd.DataFrame
-    share: Estimate
+    key = {"settings": [repr(one) for one in settings], "worlds": worlds}
+    return _cached_table(key, lambda: pd.DataFrame(rows()))
 
 
 def trained_world(
     shared: float, index: int, *, seed: int = 0, k: int = 20, **world: Any
-) -> TrainedWorld:
+) -> pd.DataFrame:
     """Return the table of trained views of one world, fused by norm-concat with equal weights.
 
     The world is drawn from the seed ``index``; ``world`` are other arguments of
@@ -188,20 +175,16 @@ def trained_world(
         "replicate": ("lightgcn", seed + 1),
     }
 
-    def make() -> cache.Value:
+    def make() -> pd.DataFrame:
         made = synthetic.world(shared=shared, seed=index, **world)
         vectors = {}
         for name, (model, own) in models.items():
             view = views.fit(made.dataset, model, seed=own, device="cpu")
             vectors[name] = (view.users.numpy(), view.items.numpy())
-        share = ch11_shared_fraction.estimate(
-            made.vectors, vectors["collaborative"][1], vectors["replicate"][1], permutations=0
-        ).share
-        return {"table": world_table(made.dataset, vectors, k, fusion.concat), "share": list(share)}
+        return world_table(made.dataset, vectors, k, fusion.concat)
 
     key = {"shared": shared, "index": index, "seed": seed, "k": k, "world": world}
-    value = cache.cached("worlds", key | {"code": cache.code_version(world_table)}, make)
-    return TrainedWorld(value["table"], Estimate(*value["share"]))
+    return _cached_table(key, make)
 
 
 def map_r2(worlds: int) -> pd.DataFrame:
@@ -222,31 +205,4 @@ def map_r2(worlds: int) -> pd.DataFrame:
         found = summary([held_out_r2(level, seed) for seed in range(worlds)])
         return {"shared": level, **found._asdict()}
 
-    return _cached_table({"map R²": worlds}, lambda: map(row, LEVELS))
-
-
-def calibration(draws: int, noise: float = 0.5) -> pd.DataFrame:
-    """Return estimates of the shared fraction on noisy views of worlds, beside the truth.
-
-    The draws cycle through ten shared fractions from 0 to 1, each with a world and two replicates
-    of its own. Columns shared, truth, mean, low, high, covered.
-    """
-
-    def row(draw: int) -> dict[str, float]:
-        setting, seed = Setting(float(np.linspace(0, 1, 10)[draw % 10]), noise), 10_000 + draw
-        world = _world(setting, seed, n_users=20)  # users are not looked at
-        rng = generator(seed, "calibration")
-        items = world.ideal("collaborative").items
-        scale = _noise_scale(setting)
-        view, replicate = (items + scale * rng.standard_normal(items.shape) for _ in range(2))
-        # a random rotation, as a second training would have
-        rotation = np.linalg.qr(rng.standard_normal((items.shape[1], items.shape[1])))[0]
-        share = ch11_shared_fraction.estimate(
-            world.vectors, view, replicate @ rotation, permutations=0, seed=seed
-        ).share
-        truth = ch11_theory.reachable_share(setting.shared)
-        interval = {"mean": share.mean, "low": share.low, "high": share.high}
-        covered = share.low <= truth <= share.high
-        return {"shared": setting.shared, "truth": truth, **interval, "covered": covered}
-
-    return _cached_table({"draws": draws, "noise": noise}, lambda: map(row, range(draws)))
+    return _cached_table({"map R²": worlds}, lambda: pd.DataFrame(map(row, LEVELS)))

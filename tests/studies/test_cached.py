@@ -18,7 +18,6 @@ from studies import (
     ch08_scores,
     ch08_tables,
     ch10_diversity,
-    ch11_shared_fraction,
     ch13_effects,
     concatenation,
 )
@@ -37,12 +36,6 @@ def run_of(dataset: Dataset, **change: object) -> Run:
 @pytest.fixture
 def run(small: Dataset) -> Run:
     return run_of(small)
-
-
-@pytest.fixture
-def items() -> list[np.ndarray]:
-    draw = np.random.default_rng(3)
-    return [draw.standard_normal((60, width)) for width in (6, 5, 5)]
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list[int]:
@@ -136,26 +129,3 @@ def test_ranks_of_spaces_are_computed_once(run: Run, monkeypatch: pytest.MonkeyP
         for rank, plain in zip(ranks, expected, strict=True):
             assert isinstance(rank, Resampled) and same(rank, plain)
     assert len(computed) == 1
-
-
-def test_shared_fractions_are_those_of_the_estimator(
-    items: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    items[2] = items[1] + items[2] / 2  # a replicate: without common variance there is no share
-    own = ch11_shared_fraction.estimate(*items, seed=1)
-    calls = counted(monkeypatch, ch11_shared_fraction, "estimate")
-    for _ in range(2):
-        found = ch11_shared_fraction.cached_estimate("small", *items, seed=1)
-        assert np.array_equal(found.null, own.null)
-        assert replace(found, null=own.null) == own
-    assert len(calls) == 1
-    ch11_shared_fraction.cached_estimate("small", *items, seed=2)
-    ch11_shared_fraction.cached_estimate("small", items[0], items[1], items[2][::-1], seed=1)
-    assert len(calls) == 3
-
-
-def test_too_few_items_have_no_share_from_the_store_either(items: list[np.ndarray]) -> None:
-    for _ in range(2):
-        found = ch11_shared_fraction.cached_estimate("small", *(one[:30] for one in items), seed=0)
-        assert np.isnan(found.share.mean)
-        assert not found.null.size
