@@ -1,8 +1,10 @@
-"""Estimates with intervals, a paired test and its correction. The sampled unit is the user.
+"""Estimates with intervals, a paired test and its correction. Users and seeds are resampled.
 
-Values come per user (n_users); a user with a NaN in any column, which is one without a value, is
+Values come per user (n_users), or per training seed and user (n_seeds × n_users), whose seeds and
+users are then drawn together; a user with a NaN in any column, which is one without a value, is
 left out. Results do not depend on the order of the users: values are sorted before anything is
 drawn. ``seed``, ``draws`` and ``level`` are the bootstrap's seed, number of resamples and coverage.
+Columns of different lengths or of more than two dimensions raise InputError.
 """
 
 from __future__ import annotations
@@ -85,8 +87,8 @@ def of_totals(
     whole_number("draws", draws)
     rows = _complete(*columns)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        drawn = function(*_resampled_totals(rows, draws, generator(seed, "bootstrap")))
-    return with_percentiles(value_of_totals(function, *rows), drawn, rows.shape[1], level)
+        drawn = function(*_resampled_totals(rows, draws, seed))
+    return with_percentiles(value_of_totals(function, *rows), drawn, rows[0].shape[1], level)
 
 
 def with_percentiles(value: float, drawn: Floats, n: int, level: float = 0.95) -> Estimate:
@@ -104,35 +106,53 @@ def with_percentiles(value: float, drawn: Floats, n: int, level: float = 0.95) -
 def value_of_totals(function: Callable[..., Floats], *columns: ArrayLike) -> float:
     """Return the mean of ``of_totals`` without its interval."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return float(function(*_complete(*columns).sum(axis=1)))
+        return float(function(*(column.sum(axis=1).mean() for column in _complete(*columns))))
 
 
-def _complete(*columns: ArrayLike) -> Floats:
-    """Return the columns (n_columns × n) without users that have a NaN, sorted."""
-    arrays = [numbers(column, "values") for column in columns]
-    if any(array.ndim != 1 or len(array) != len(arrays[0]) for array in arrays):
-        shapes = ", ".join(str(array.shape) for array in arrays)
-        raise InputError(f"values of shapes {shapes} were given; give one for each user")
-    rows = np.stack(arrays)
+def _complete(*columns: ArrayLike) -> list[Floats]:
+    """Return the columns (1 or n_seeds × n each) without users that have a NaN, users sorted."""
+    arrays = [np.atleast_2d(numbers(column, "values")) for column in columns]
+    seeds, users = ({array.shape[axis] for array in arrays} for axis in (0, -1))
+    if any(array.ndim > 2 for array in arrays) or len(users) > 1 or len(seeds - {1}) > 1:
+        told = ", ".join(str(np.shape(column)) for column in columns)
+        raise InputError(f"values of shapes {told} were given; give one for each user (and seed)")
+    rows = np.concatenate(arrays)
     rows = rows[:, ~np.isnan(rows).any(axis=0)]
-    return rows[:, np.lexsort(rows[::-1])]
+    rows = rows[:, np.lexsort(rows[::-1])]
+    return np.split(rows, np.cumsum([len(array) for array in arrays])[:-1])
 
 
-def _resampled_totals(rows: Floats, draws: int, rng: np.random.Generator) -> Floats:
-    """Return the totals of ``draws`` resamples of the users (n_columns × draws)."""
+def _resampled_totals(columns: list[Floats], draws: int, seed: int) -> list[Floats]:
+    """Return the columns' totals over ``draws`` resamples of users and seeds (draws each)."""
     # scipy.stats.bootstrap refuses a single user, and one resample without a hit makes it NaN
-    n = rows.shape[1]
-    out = np.zeros((len(rows), draws))
+    rows = np.concatenate(columns)
+    n, rng = rows.shape[1], generator(seed, "bootstrap")
+    totals = np.zeros((len(rows), draws))
     step = max(1, _BLOCK // max(1, n))
     values = np.empty((step, n))
     for start in range(0, draws if n else 0, step):
         part = slice(start, min(start + step, draws))
         chosen = rng.integers(0, n, (part.stop - start, n))
         drawn = values[: len(chosen)]
-        for total, column in zip(out, rows, strict=True):
-            column.take(chosen, out=drawn, mode="clip")
+        for total, row in zip(totals, rows, strict=True):
+            row.take(chosen, out=drawn, mode="clip")
             total[part] = drawn.sum(axis=1)
-    return out
+    weights = _seed_weights(max(map(len, columns)), draws, seed)
+    return [
+        (of * weights).mean(axis=0) if len(of) > 1 else of[0]
+        for of in np.split(totals, np.cumsum([len(column) for column in columns])[:-1])
+    ]
+
+
+def _seed_weights(n_seeds: int, draws: int, seed: int) -> Floats:
+    """Return how often each training seed is drawn (n_seeds × draws), 1 on average.
+
+    Counts are stretched about 1 by √(S / (S − 1)): a resample of S has S − 1 of S parts of the
+    variance (Davison and Hinkley 1997, 2.3).
+    """
+    rng = generator(seed, "bootstrap of seeds")
+    counts = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), draws).T
+    return 1 + (counts - 1) * np.sqrt(n_seeds / max(1, n_seeds - 1))
 
 
 def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> Paired:
@@ -148,7 +168,7 @@ def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> 
     NaN for a single user. NaN throughout and n = 0 where no user is left.
     """
     whole_number("draws", draws)
-    first, second = _complete(a, b)
+    first, second = (column.mean(axis=0) for column in _complete(a, b))
     with np.errstate(over="ignore", invalid="ignore"):
         difference = first - second
         largest = np.abs(difference).max(initial=0)

@@ -89,10 +89,13 @@ def agreement(run: Run) -> Agreement:
 
 
 def by_stratum(values: dict[str, Floats], stratum: NDArray[np.str_]) -> pd.DataFrame:
-    """Return means over all items and by stratum: pair, stratum, mean, low, high, n (items)."""
+    """Return means over all items and by stratum: pair, stratum, mean, low, high, n (items).
+
+    ``values`` are by pair n_seeds × n_items.
+    """
     chosen = {"all": slice(None)} | {name: stratum == name for name in STRATA}
     return pd.DataFrame(
-        {"pair": pair, "stratum": name, **summary(of_items[items])._asdict()}
+        {"pair": pair, "stratum": name, **summary(of_items[:, items])._asdict()}
         for name, items in chosen.items()
         for pair, of_items in values.items()
     )

@@ -68,8 +68,8 @@ class Rankings:
         return list(zip(self.nulls[null], self.collaborative, strict=True))
 
     def recalls(self, lists: Sequence[Lists]) -> Floats:
-        """Return per-user recall, the mean over the seeds (n_users)."""
-        return np.mean([recall(one, self.relevant) for one in lists], axis=0)
+        """Return recall by seed and user (n_seeds × n_users)."""
+        return np.stack([recall(one, self.relevant) for one in lists])
 
     @property
     def prefix(self) -> str:
@@ -101,14 +101,14 @@ def leads(semantic: Sequence[View], collaborative: Sequence[View]) -> bool:
     return better({"semantic": semantic, "collaborative": collaborative}) == "semantic"
 
 
-def summed(groups: Iterable[Group], parts: Callable[..., Floats]) -> Floats:
-    """Return the columns that ``parts`` gives for a group's lists, summed over the groups."""
-    return np.sum([parts(*group) for group in groups], axis=0)
+def columns_by_seed(groups: Iterable[Group], parts: Callable[..., Floats]) -> Floats:
+    """Return the columns that ``parts`` gives for a group's lists (columns × seeds × n_users)."""
+    return np.stack([parts(*group) for group in groups], axis=1)
 
 
 def mean_jaccard(groups: Iterable[Group]) -> Floats:
-    """Return per-user Jaccard of two lists, the mean over the seeds (n_users)."""
-    return np.mean([jaccard(a, b) for a, b in groups], axis=0)
+    """Return the Jaccard of two lists by seed and user (n_seeds × n_users)."""
+    return np.stack([jaccard(a, b) for a, b in groups])
 
 
 def overlap(groups: Iterable[Group]) -> Totals:
@@ -118,17 +118,17 @@ def overlap(groups: Iterable[Group]) -> Totals:
 
 def one_list_only(groups: Sequence[Group], relevant: sp.csr_matrix) -> Totals:
     """Return the share of hits that one list alone finds, pooled over users and seeds."""
-    one, either = summed(groups, lambda a, b: np.stack(complementary(a, b, relevant)))
+    one, either = columns_by_seed(groups, lambda a, b: np.stack(complementary(a, b, relevant)))
     return Totals((one, either), np.divide)
 
 
 def finders(groups: Sequence[Group], relevant: sp.csr_matrix) -> Floats:
-    """Return each user's hits of both lists, of the second and of the first only (3 × n_users)."""
+    """Return hits of both lists, of the second and of the first only (3 × n_seeds × n_users)."""
 
     def parts(a: Lists, b: Lists) -> Floats:
         return composition(a, b, relevant)[["both", "b_only", "a_only"]].to_numpy().T
 
-    return summed(groups, parts)
+    return columns_by_seed(groups, parts)
 
 
 def own_share(groups: Sequence[Group], relevant: sp.csr_matrix) -> Totals:
@@ -150,7 +150,7 @@ def popularity_totals(a: Lists, b: Lists, relevant: sp.csr_matrix, counts: Float
 
 def popularity_gap(groups: Sequence[Group], relevant: sp.csr_matrix, counts: Floats) -> Totals:
     """Return mean ln(1 + count) of the first list's own hits minus that of the second's."""
-    columns = summed(groups, lambda a, b: popularity_totals(a, b, relevant, counts)[2:])
+    columns = columns_by_seed(groups, lambda a, b: popularity_totals(a, b, relevant, counts)[2:])
     return Totals(tuple(columns), lambda a, m, b, n: a / m - b / n)
 
 
@@ -175,14 +175,14 @@ def gain(top: Floats, base: Floats) -> Totals:
 
 
 def union_recall(groups: Sequence[Group], relevant: sp.csr_matrix) -> Floats:
-    """Return per-user recall of the union of a group's lists, the mean over seeds (n_users)."""
-    return np.mean([oracle(group, relevant) for group in groups], axis=0)
+    """Return recall of the union of a group's lists by seed and user (n_seeds × n_users)."""
+    return np.stack([oracle(group, relevant) for group in groups])
 
 
 def better_recall(groups: Sequence[Group], relevant: sp.csr_matrix) -> Floats:
-    """Return per-user recall of the group's list with the higher mean, averaged over seeds."""
+    """Return recall of the group's list with the higher mean by seed and user."""
     found = [[recall(one, relevant) for one in group] for group in groups]
-    return np.mean([max(of, key=np.nanmean) for of in found], axis=0)
+    return np.stack([max(of, key=np.nanmean) for of in found])
 
 
 def union_gain(groups: Sequence[Group], relevant: sp.csr_matrix) -> Totals:

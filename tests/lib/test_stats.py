@@ -185,7 +185,8 @@ def test_holm_by_hand() -> None:
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: stats.summary(np.zeros((2, 2))), r"\(2, 2\)"),
+        (lambda: stats.summary(np.zeros((2, 2, 2))), r"\(2, 2, 2\)"),
+        (lambda: stats.ratio(np.zeros((2, 4)), np.zeros((3, 4))), r"\(2, 4\), \(3, 4\)"),
         (lambda: stats.ratio([1, 2], [1]), r"\(2,\), \(1,\)"),
         (lambda: stats.paired([1, 2], [1]), r"\(2,\), \(1,\)"),
         (lambda: stats.summary([1, 2], draws=0), "draws = 0"),
@@ -197,3 +198,34 @@ def test_holm_by_hand() -> None:
 def test_what_cannot_be_summarised_is_refused(call: object, named: str) -> None:
     with pytest.raises(InputError, match=named):
         call()  # type: ignore[operator]
+
+
+def test_seeds_and_users_by_hand() -> None:
+    values = np.array([[1.0, 2, NAN], [3, 6, 7]])  # the third user has no value of the first seed
+    assert stats.summary(values)[0] == 3 and stats.summary(values).n == 2
+    assert stats.ratio(values, [1, 1, 1]).mean == 3  # a column without seeds is the same for all
+    same = stats.summary(np.tile([0.0, 1, 2, 3], (4, 1)))
+    assert same == stats.summary([0.0, 1, 2, 3])  # equal seeds add nothing
+    apart = stats.summary(np.repeat([[0.0], [1.0]], 9, axis=1))  # only the seed matters
+    assert apart.mean == 0.5 and apart.high - apart.low > 1
+
+
+def test_seeds_and_users_do_not_depend_on_the_order_of_users() -> None:
+    rng = np.random.default_rng(0)
+    top, base = rng.random((2, 3, 50))
+    order = rng.permutation(50)
+    assert stats.ratio(top, base) == stats.ratio(top[:, order], base[:, order])
+
+
+@pytest.mark.parametrize("n_seeds", [3, 5])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+def test_intervals_over_seeds_and_users_cover(n_seeds: int, spread: float) -> None:
+    """``spread``: standard deviation of the seeds' mean in standard errors of the users' mean."""
+    rng, n, worlds = np.random.default_rng(1), 200, 400
+    covered = 0
+    for _ in range(worlds):
+        user = rng.standard_normal(n)
+        seed = spread * np.sqrt(n_seeds / n) * rng.standard_normal((n_seeds, 1))
+        found = stats.summary(user + seed + 0.5 * rng.standard_normal((n_seeds, n)), draws=200)
+        covered += found.low <= 0 <= found.high
+    assert 0.92 <= covered / worlds <= 0.98
