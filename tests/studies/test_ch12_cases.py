@@ -130,7 +130,7 @@ def test_agreement_is_neighbourhood_preservation_of_every_seed(small: Dataset) -
     run = make(small)
     found = ch12_cases.agreement(run)
     spaces = [(run.view("linear", s).items, run.view("lightgcn", s).items) for s in (0, 1)]
-    expected = [diagnostics.neighbourhood_preservation(*pair, k=3) for pair in spaces]
+    expected = np.stack([diagnostics.neighbourhood_preservation(*pair, k=3) for pair in spaces])
     np.testing.assert_allclose(found.values["semantic and collaborative"], expected)
     assert found.near[0].shape == (small.n_items, 3)  # a tenth of 39 others
     assert not (found.near[0] == np.arange(small.n_items)[:, None]).any()
