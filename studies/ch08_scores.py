@@ -19,7 +19,7 @@ from lib.encoders import text
 from lib.metrics import ndcg, recall
 from lib.views import View
 from studies import ch08_methods
-from studies.ch08_methods import BOTH, LIGHTGCN, TEXT, Method, TooLargeError, ViewSpec, fitted
+from studies.ch08_methods import LIGHTGCN, TEXT, Method, TooLargeError, ViewSpec, fitted
 from studies.context import Run
 
 EVERY_SEED = (TEXT, LIGHTGCN, ViewSpec("joint"))
@@ -169,9 +169,6 @@ def best_of_union_recall(run: Run) -> Floats:
 
     The bound of any fusion of the two lists, averaged over seeds: it looks at the test items.
     """
-    found = []
-    for seed in run.seeds:
-        tops = [ch08_methods.candidates(run, seed, spec, "test").items for spec in BOTH]
-        lists = [items[:, : run.k].numpy() for items in tops]
-        found.append(best_of_union(lists, run.dataset.test, run.k))
+    pairs = zip(run.lists_by_seed("linear"), run.lists_by_seed("lightgcn"), strict=True)
+    found = [best_of_union(pair, run.dataset.test, run.k) for pair in pairs]
     return np.asarray(np.mean(found, axis=0))

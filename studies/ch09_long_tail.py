@@ -77,8 +77,8 @@ def cut_users(
     draws = generator(seed, "cold users: kept items").random(dataset.train.nnz)
     stays = positions(dataset.train, draws) < kept[users_of(dataset.train)]
     whole = (kept == n_train)[users_of(dataset.valid)]
-    altered = _altered(dataset, stays, whole, f"{size} users each cut to {', '.join(names[:-1])}")
-    return Cut(altered, groups)
+    words = f"{size} users each cut to {', '.join(names[:-1])}"
+    return Cut(altered(dataset, stays, whole, words), groups)
 
 
 def unseen_items(dataset: Dataset, share: float = 0.1, *, seed: int = 0) -> Unseen:
@@ -92,21 +92,21 @@ def unseen_items(dataset: Dataset, share: float = 0.1, *, seed: int = 0) -> Unse
     mask = np.zeros(dataset.n_items, dtype=np.bool_)
     mask[items] = True
     train, valid = (~mask[part.indices] for part in (dataset.train, dataset.valid))
-    altered = _altered(dataset, train, valid, f"{n} items without training interactions")
+    left = altered(dataset, train, valid, f"{n} items without training interactions")
     wanted = restricted(sp.csr_matrix(dataset.seen + dataset.test), mask)
-    known = altered.train.getnnz(axis=1) > 0
+    known = left.train.getnnz(axis=1) > 0
     relevant = only(wanted, known[users_of(wanted)], wanted.data)
-    return Unseen(altered, items, relevant)
+    return Unseen(left, items, relevant)
 
 
-def _altered(dataset: Dataset, train: Bools, valid: Bools, words: str) -> Dataset:
-    """Return the dataset with only the chosen pairs of its training and validation part."""
+def altered(dataset: Dataset, train: Bools, valid: Bools | None, words: str) -> Dataset:
+    """Return the dataset with only the chosen pairs of training and validation (None: all)."""
     times = dataset.times
     return replace(
         dataset,
         name=f"{dataset.name}, {words}",
         train=only(dataset.train, train, dataset.train.data),
-        valid=only(dataset.valid, valid, dataset.valid.data),
+        valid=dataset.valid if valid is None else only(dataset.valid, valid, dataset.valid.data),
         times=None if times is None else only(times, train, times.data),
         card={**dataset.card, "altered": words},
     )

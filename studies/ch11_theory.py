@@ -29,7 +29,8 @@ from scipy.stats import chi2, poisson, qmc
 from lib.core import Floats, InputError
 from lib.dataset import part_sizes
 
-FACTORS, STRENGTH, N_ITEMS, TEXT_DIMENSION = 8, 3.0, 400, 64  # the defaults of synthetic.world
+# the defaults of synthetic.world
+FACTORS, STRENGTH, N_ITEMS, INTERACTIONS, TEXT_DIMENSION = 8, 3.0, 400, 20.0, 64
 USERS = 64  # of the Sobol sequence, a power of two: 1,024 move no prediction by 0.002
 GRID = np.linspace(-6, 6, 121)  # standard utilities; the trapezoid rule is exact to many digits
 WEIGHTS = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
@@ -42,13 +43,12 @@ class Setting:
     ``noise`` is the standard deviation of the noise in an item's factor, in units of the root mean
     square of the view's factors: reliability 1 / (1 + noise²). ``common`` is the fraction of the
     collaborative noise (variance) that a replicate repeats, as two seeds on the same interactions
-    do; the rest is drawn anew. All else is as in ``companion.data.synthetic.world``, by default.
+    do; the rest is drawn anew. All else is as in ``companion.data.synthetic.world`` by default.
     """
 
     shared: float = 0.5
     noise: float = 0.5
     common: float = 0.0
-    interactions: float = 20.0
     k: int = 20
 
     def __post_init__(self) -> None:
@@ -122,7 +122,7 @@ def both_above(first: ArrayLike, second: ArrayLike, rho: ArrayLike) -> Floats:
 def predict(setting: Setting) -> Prediction:
     """Return what the world predicts of two views and of two replicates."""
     user = _users(setting)
-    seen, drawn = _interactions(setting, user.spread)
+    seen, drawn = _interactions(user.spread)
     semantic, collaborative = (
         _ranked(setting, rho, seen, drawn) for rho in (user.semantic, user.collaborative)
     )
@@ -167,20 +167,20 @@ def _users(setting: Setting) -> _Users:
     )
 
 
-def _interactions(setting: Setting, spread: Floats) -> tuple[Floats, Floats]:
+def _interactions(spread: Floats) -> tuple[Floats, Floats]:
     """Return, by utility (m × g), P(training or validation item) and P(any interaction).
 
     For many items, drawing n by utility plus Gumbel noise takes all above an edge:
     P = 1 − exp(−exp(utility − edge)), the edge being where the mean over items is n / n_items.
     """
     counts = np.arange(5, N_ITEMS + 1)
-    chance = poisson.pmf(counts - 5, setting.interactions - 5)
+    chance = poisson.pmf(counts - 5, INTERACTIONS - 5)
     tests = part_sizes(counts)[:, 2] @ chance / (counts @ chance)  # share of the interactions
 
     def chosen(edge: Floats) -> Floats:
         return np.asarray(-np.expm1(-np.exp(spread[:, None] * GRID - edge[:, None])))
 
-    wanted = setting.interactions / N_ITEMS
+    wanted = INTERACTIONS / N_ITEMS
     drawn = chosen(_root(lambda x: chosen(x) @ WEIGHTS - wanted, 60))
     return drawn * (1 - tests), drawn
 

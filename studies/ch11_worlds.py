@@ -105,15 +105,9 @@ def pooled(tables: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
     return {name: estimate(of_users) for name, of_users in found.items()}
 
 
-def _world(setting: Setting, seed: int, n_users: int = 500) -> synthetic.World:
-    return synthetic.world(
-        n_users=n_users, shared=setting.shared, interactions=setting.interactions, seed=seed
-    )
-
-
 def noisy_table(setting: Setting, seed: int) -> pd.DataFrame:
     """Return the table of noisy ideal views of one world, fused by the sum of standard scores."""
-    world = _world(setting, seed)
+    world = synthetic.world(n_users=500, shared=setting.shared, seed=seed)
     semantic, collaborative = world.ideal("semantic"), world.ideal("collaborative")
     rng = generator(seed, "noisy views")
     scale = setting.noise * np.sqrt(np.mean(ch11_theory.variances(setting.shared)))
@@ -143,18 +137,16 @@ def _cached_table(key: dict[str, Any], make: Callable[[], pd.DataFrame]) -> pd.D
 def noisy_worlds(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
     """Return predictions beside ``worlds`` simulations of noisy ideal views, pooled over users.
 
-    Columns shared, noise, common, measure (a field of ``ch11_theory.Prediction``), predicted, and
-    mean, low, high, n of the simulations.
+    Columns shared, measure (a field of ``ch11_theory.Prediction``), predicted, and mean, low, high,
+    n of the simulations.
     """
 
     def rows() -> Iterable[dict[str, Any]]:
         for setting in tqdm(settings, desc="noisy ideal views", unit="setting", disable=None):
             found = pooled([noisy_table(setting, seed) for seed in range(worlds)])
             for measure, predicted in ch11_theory.predict(setting)._asdict().items():
-                yield {
-                    "shared": setting.shared, "noise": setting.noise, "common": setting.common,
-                    "measure": measure, "predicted": predicted, **found[measure]._asdict(),
-                }  # fmt: skip
+                head = {"shared": setting.shared, "measure": measure, "predicted": predicted}
+                yield head | found[measure]._asdict()
 
     key = {"settings": [repr(one) for one in settings], "worlds": worlds}
     return _cached_table(key, lambda: pd.DataFrame(rows()))
@@ -195,7 +187,7 @@ def map_r2(worlds: int) -> pd.DataFrame:
     """
 
     def held_out_r2(shared: float, seed: int) -> float:
-        world = _world(Setting(shared), seed, n_users=20)  # users are not looked at
+        world = synthetic.world(n_users=20, shared=shared, seed=seed)  # users are not looked at
         x, y = world.vectors, world.ideal("collaborative").items
         split = item_splits.random(len(x))
         found = maps.fit_ridge(maps.PairedVectors.of(x, y, split.train, split.valid))

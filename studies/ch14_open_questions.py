@@ -8,7 +8,6 @@ validation items.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
 
@@ -18,14 +17,14 @@ import pandas as pd
 from companion.data import load
 from lib import fusion
 from lib.core import Floats, InputError, generator
-from lib.dataset import Dataset, only
+from lib.dataset import Dataset
 from lib.encoders import text
 from lib.metrics import recall
 from lib.stats import Estimate
 from lib.views import View
 from studies import measures
-from studies.ch09_long_tail import positions
-from studies.concatenation import best_concat, even_concat
+from studies.ch09_long_tail import altered, positions
+from studies.concatenation import best_concat, better, even_concat
 from studies.context import Run
 
 SHARES = (1.0, 0.1, 0.5, 0.25)  # of the training interactions; the rule needs the first two
@@ -90,15 +89,15 @@ def compare_fusion(run: Run) -> Comparison:
     """Return norm-concat of the two views, and what it is compared with."""
     views = {name: run.views(model) for name, model in MODELS.items()}
     twins = {name: (of, run.views(MODELS[name], second=True)) for name, of in views.items()}
-    better = max(views, key=lambda name: np.mean([run.validation(view) for view in views[name]]))
-    seeds = {name: fused_recall(run, twins[name]) for name in {COLLABORATIVE, better}}
+    leader = better(views)
+    seeds = {name: fused_recall(run, twins[name]) for name in {COLLABORATIVE, leader}}
     recalls = {name: mean_recall(run, of) for name, of in views.items()} | {
         FUSION: fused_recall(run, list(views.values())),
         SEEDS: seeds[COLLABORATIVE],
-        BETTER_SEEDS: seeds[better],
+        BETTER_SEEDS: seeds[leader],
         "most popular items": mean_recall(run, run.views("popularity")),
     }
-    return Comparison(recalls, better)
+    return Comparison(recalls, leader)
 
 
 def gains(found: Comparison | None) -> dict[str, Estimate]:
@@ -137,13 +136,7 @@ def subsample(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
     n = max(round(share * whole.nnz), np.count_nonzero(first))
     kept = np.zeros(whole.nnz, dtype=np.bool_)
     kept[np.argsort(draws, kind="stable")[:n]] = True
-    times = dataset.times
-    return replace(
-        dataset,
-        train=only(whole, kept, whole.data),
-        times=None if times is None else only(times, kept, times.data),
-        card=dataset.card | {"training interactions kept": f"{n:,} of {whole.nnz:,}"},
-    )
+    return altered(dataset, kept, None, f"{n:,} of {whole.nnz:,} training interactions kept")
 
 
 def on_split(run: Run, split: str) -> Comparison | None:

@@ -24,9 +24,6 @@ from lib.metrics import recall
 from lib.views import View
 
 Part = Literal["valid", "test"]
-Pairs = list[tuple[Lists, Lists]]
-"""For each training seed, two sets of lists to compare."""
-
 T = TypeVar("T")
 
 
@@ -146,7 +143,7 @@ class Run:
         found = self.lists_of(view, min(VALIDATION_K, self.dataset.n_items), "valid")
         return float(np.nanmean(recall(found, self.dataset.valid)))
 
-    def pairs(self, k: int | None = None) -> dict[str, Pairs]:
+    def pairs(self, k: int | None = None) -> dict[str, list[tuple[Lists, Lists]]]:
         """Return the lists to compare, one pair a seed: the two views first, then the nulls."""
         every = self.lists_by_seed
         semantic, collaborative = every("linear", k), every("lightgcn", k)

@@ -48,7 +48,7 @@ def test_the_theory_speaks_of_the_worlds_that_are_drawn() -> None:
     assert world["n_items"] == ch11_theory.N_ITEMS
     assert world["dimension"] == ch11_theory.TEXT_DIMENSION
     assert world["strength"] == ch11_theory.STRENGTH
-    assert world["interactions"] == Setting().interactions
+    assert world["interactions"] == ch11_theory.INTERACTIONS
 
 
 def test_reachable_share_is_the_r2_of_the_best_map_on_many_items() -> None:
