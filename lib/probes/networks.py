@@ -32,7 +32,7 @@ def fit_mlp(
     *,
     seed: int = 0,
     hidden: tuple[int, ...] = HIDDEN["MLP-3"],
-    patience: int = 20,
+    patience: int = 10,
     epochs: int = EPOCHS,
     device: str = "auto",
 ) -> Map:
@@ -107,7 +107,7 @@ def _trained(
     whole_number("epochs", epochs)
     model = network((x.shape[1], *hidden, y.shape[1]), seed=seed).to(x.device)
     rng = torch_generator(seed, "map: batches")
-    optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True)
     for epoch in tqdm(range(1, epochs + 1), desc=name, unit="epoch", delay=3, disable=None):
         for rows in torch.randperm(len(x), generator=rng).to(x.device).split(BATCH):
             optimiser.zero_grad()
