@@ -19,16 +19,17 @@ text = "$(subst ",\",$(subst \,\\,$(value $(1))))"
 comma := ,
 given = $(if $(value $(1)),$(2): $(call text,$(1))$(comma) )
 
-# DATASETS="a b" CHAPTERS="01-data 03-agreement" SEEDS=3 SEED=0 K=20 ENCODER=minilm FIELDS=title,brand SPLIT=random DEVICE=auto override workflow.yml.
+# DATASETS="a b" CHAPTERS="01-data 03-agreement" SEEDS=3 SEED=0 K=20 ENCODER=minilm FIELDS=title,brand SPLIT=random DEVICE=auto override workflow.yml;
+# FULL=1 chooses its larger parameters.
 PARAMETERS = $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS,seeds)$(call given,K,k)$(call given,ENCODER,encoder)$(call given,FIELDS,fields)$(call given,DEVICE,device)
 CONFIG = $(if $(value DATASETS),$(call quoted,datasets=[$(call text,DATASETS)])) \
 	$(if $(value CHAPTERS),$(call quoted,chapters=[$(call text,CHAPTERS)])) \
-	$(if $(PARAMETERS),$(call quoted,parameters={$(PARAMETERS)}))
+	$(if $(PARAMETERS),$(call quoted,parameters={$(PARAMETERS)})) $(if $(filter-out 0,$(FULL)),edition=full)
 OVERRIDES = $(if $(strip $(CONFIG)),--config $(CONFIG))
 # DATASETS for a command that reads them as words
 NAMES = $(if $(value DATASETS),$(call quoted,$(value DATASETS)))
 
-.PHONY: help book chapters fits html links test validate lint bench trust compare publish cache clean distclean
+.PHONY: help book chapters fits plan html links test validate lint bench trust compare publish cache clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,11 +57,14 @@ book: chapters ## execute all chapters (DATASETS, SEEDS, K, DEVICE, ... from wor
 	@$(BIN)/python -m companion stage --fresh >/dev/null
 	$(html)
 
-chapters: $(READY) ## execute all chapters, under _build/executed
+chapters: fits ## execute all chapters, under _build/executed
 	@$(WORKFLOW) $(OVERRIDES)
 
 fits: $(READY) ## train what the chapters read, and no more
 	@$(WORKFLOW) fits $(OVERRIDES)
+
+plan: $(READY) ## say what make book will take: fits, chapters, minutes, memory and disk
+	@$(WORKFLOW) --quiet all --forcerun plan $(OVERRIDES)
 
 html: $(READY) ## build the HTML from the published chapters in executed/
 	@$(BIN)/python -m companion stage >/dev/null

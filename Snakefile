@@ -40,6 +40,8 @@ if unknown := sorted(set(CHAPTERS) - set(KNOWN)):
 PARAMETERS = {name: literal(str(value)) for name, value in config["parameters"].items()}
 FITS = config["fits"]
 GIVEN = config.get("given", {})
+# edition=full, make's FULL=1, chooses workflow.yml's larger parameters of single chapters.
+FULL = config.get("full") or {} if config.get("edition") == "full" else {}
 EXECUTED = "_build/executed"
 # How long each job took and how much memory, measured while it ran.
 COSTS = "_build/costs"
@@ -80,7 +82,7 @@ def stated(rule_name):
 def parameters(part, chapter=None):
     """The parameters of one part of the book, or of a chapter in it."""
     dataset, own = variant(DATASETS[part])
-    return PARAMETERS | GIVEN.get(dataset, {}).get(chapter, {}) | own
+    return PARAMETERS | FULL.get(chapter, {}) | GIVEN.get(dataset, {}).get(chapter, {}) | own
 
 
 for part in DATASETS:
@@ -107,14 +109,26 @@ def counted(models, given):
             yield model, words.get(count, count)
 
 
-def fits_of(part, chapter):
-    """The fits that a chapter reads, which run before it, side by side."""
-    given = parameters(part, chapter)
-    return [
-        f"_build/fits/{part}/{model}-{seed}.json"
-        for model, count in counted(FITS.get(chapter, {}), given)
-        for seed in range(given["seed"], given["seed"] + count)
-    ]
+def fits_of(part):
+    """The fits that the chapters read, each with its seed and settings: MODEL@seed=0,NAME=VALUE."""
+    found = {}
+    for chapter in CHAPTERS:
+        given = parameters(part, chapter)
+        for name, count in counted(FITS.get(chapter, {}), given):
+            model, at, settings = name.partition("@")
+            for seed in range(given["seed"], given["seed"] + count):
+                found[f"{model}@seed={seed}" + (at and f",{settings}")] = None
+    return list(found)
+
+
+def workers(part):
+    """The jobs that share a dataset's fits: as many as this machine has cores, or one for its GPU.
+
+    On a cluster, as many as workflow.yml states, so that many short fits travel in one job.
+    """
+    cores = workflow.resource_settings.cores
+    most = FIT["workers"] if cores is None else 1 if CUDA else max(1, cores // FIT["threads"])
+    return [f"_build/fits/{part}/{number}" for number in range(min(most, len(fits_of(part))))]
 
 
 def scoreboard():
@@ -133,13 +147,13 @@ FIT, CHAPTER = stated("fit"), stated("chapter")
 wildcard_constraints:
     dataset="[^/]+",
     chapter="[0-9][^/]*",
-    model="[a-z0-9-]+(@[^/]+)?",
-    seed="[0-9]+",
+    worker="[0-9]+",
 
 
 localrules:
     all,
     fits,
+    plan,
 
 
 rule all:
@@ -148,47 +162,50 @@ rule all:
         scoreboard(),
 
 
+# Runs before the chapters, in a run of its own: a chapter needs its fits, whoever made them, but it
+# must not run again whenever a worker did.
 rule fits:
     input:
-        lambda _: sorted(
+        [worker for dataset in DATASETS for worker in workers(dataset)],
+
+
+rule plan:
+    params:
+        jobs=json.dumps(
             {
-                fit
-                for dataset in DATASETS
-                for chapter in CHAPTERS
-                for fit in fits_of(dataset, chapter)
+                part: {"dataset": variant(name)[0], "fits": fits_of(part), "chapters": CHAPTERS}
+                for part, name in DATASETS.items()
             }
         ),
+        workers=workflow.resource_settings.cores or 1,
+    shell:
+        "python -m companion plan {params.jobs:q} {params.workers:q}"
 
 
 rule fit:
     input:
         LIBRARY,
     output:
-        "_build/fits/{dataset}/{model}-{seed}.json",
-    benchmark:
-        f"{COSTS}/{{dataset}}/fits/{{model}}-{{seed}}.tsv"
+        touch("_build/fits/{dataset}/{worker}"),
     params:
         name=lambda wildcards: variant(DATASETS[wildcards.dataset])[0],
         split=lambda wildcards: parameters(wildcards.dataset)["split"],
         encoder=lambda wildcards: parameters(wildcards.dataset)["encoder"],
         fields=lambda wildcards: parameters(wildcards.dataset)["fields"],
         device=lambda wildcards: parameters(wildcards.dataset)["device"],
-        model=lambda wildcards: wildcards.model.partition("@")[0],
-        settings=lambda wildcards: options(variant(wildcards.model)[1]),
+        fits=lambda wildcards: fits_of(wildcards.dataset),
     threads: FIT["threads"]
     resources:
         mem_mb=FIT["mem_mb"],
         runtime=FIT["runtime"],
         gpu=FIT["gpu"],
     shell:
-        "python -m companion fit {params.name:q} {params.model:q} --seed {wildcards.seed:q}"
-        " {params.settings:q} --split {params.split:q} --fields {params.fields:q}"
-        " -p encoder {params.encoder:q} -p device {params.device:q} --out {output:q}"
+        "python -m companion fits {params.name:q} {params.fits:q} --split {params.split:q}"
+        " --fields {params.fields:q} -p encoder {params.encoder:q} -p device {params.device:q}"
 
 
 rule chapter:
     input:
-        lambda wildcards: fits_of(wildcards.dataset, wildcards.chapter),
         LIBRARY,
         "claims.yml",
         notebook="chapters/{chapter}.ipynb",

@@ -147,17 +147,31 @@ def _execute(
 @app.command("fit")
 def _fit(
     dataset: Name, model: Model, split: Split = "random", fields: Fields = "all", seed: Seed = 0,
-    out: Out = None, parameters: Parameters = None,
+    parameters: Parameters = None,
 ) -> None:  # fmt: skip
-    """Train a model on a dataset, cache its vectors, and print or write its record."""
-    if out is not None:
-        _check_writable(out)
+    """Train a model on a dataset, cache its vectors, and print its record."""
     _, view = _fitted(dataset, model, split, fields, seed, parameters)
-    text = json.dumps(view.info, indent=1, sort_keys=True, default=str)
-    if out is None:
-        print(text)
-    else:
-        _write(out, text + "\n")
+    print(json.dumps(view.info, indent=1, sort_keys=True, default=str))
+
+
+@app.command("fits", hidden=True)
+def _fits(
+    dataset: Name,
+    fits: Annotated[list[str], typer.Argument(help="such as lightgcn@seed=0,dimension=32")],
+    split: Split = "random", fields: Fields = "all", parameters: Parameters = None,
+) -> None:  # fmt: skip
+    """Train many models of a dataset in one process, shared with others given the same."""
+    from companion import data, workers
+
+    workers.share(data.load(dataset, split=split, fields=fields), fits, _values(parameters))
+
+
+@app.command("plan", hidden=True)
+def _plan(jobs: str, workers: int) -> None:
+    """Say what the book will take, for ``make plan``: the jobs of each part as JSON."""
+    from companion import plan
+
+    print(plan.report(json.loads(jobs), workers))
 
 
 @app.command("export")

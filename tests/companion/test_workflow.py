@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +78,8 @@ def snakemake(
 def mocked(tmp_path: Path) -> Path:
     """A clone with one chapter and one fit, where ``python`` and ``snakemake`` are scripts.
 
-    ``python`` writes down its words and makes an empty file of its last, ``--out``; it sleeps if
-    there is a file ``sleep``. ``snakemake`` is the real one.
+    ``python`` writes down its words, and sleeps if there is a file ``sleep``. ``snakemake`` is the
+    real one.
     """
     for name in ("Snakefile", "Makefile", "claims.yml", "lib", "companion", "studies", "profiles"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -95,9 +97,10 @@ def mocked(tmp_path: Path) -> Path:
         "record.py": "import json, pathlib, sys, time\n"
         "with open('words', 'a') as file: print(json.dumps(sys.argv[3:]), file=file)\n"
         "if pathlib.Path('sleep').exists(): time.sleep(60)\n"
-        "out = pathlib.Path(sys.argv[-1])\n"
-        "out.parent.mkdir(parents=True, exist_ok=True)\n"
-        "out.touch()\n",
+        "if sys.argv[3] == 'execute':\n"
+        "    out = pathlib.Path(sys.argv[-1])\n"
+        "    out.parent.mkdir(parents=True, exist_ok=True)\n"
+        "    out.touch()\n",
     }
     for name, text in scripts.items():
         (folder / name).write_text(text if name.endswith("py") else f"#!/bin/sh\n{text}\n")
@@ -131,16 +134,14 @@ def test_every_value_reaches_its_command_as_it_was_given(mocked: Path) -> None:
     _, complaint = running.communicate(timeout=120)
     assert running.returncode == 0, complaint
     called = [json.loads(line) for line in (mocked / "words").read_text().splitlines()]
-    fits = {words[1]: words for words in called if words[0] == "fit"}
+    fits = {words[1]: words for words in called if words[0] == "fits"}
     executed = {words[2]: words for words in called if words[0] == "execute" and len(words) > 4}
     assert set(fits) == set(executed) == set(names)
     assert not list(mocked.glob("**/hacked"))
-    assert all(
-        words[words.index("temperature") + 1] == "$(touch hacked)'" for words in fits.values()
-    )
+    assert all(words[2] == "linear@seed=0,temperature=$(touch hacked)'" for words in fits.values())
     for words in (*fits.values(), *executed.values()):
         assert words[words.index("encoder") + 1] == encoder
-        asked = "--fields" if words[0] == "fit" else "fields"
+        asked = "--fields" if words[0] == "fits" else "fields"
         assert words[words.index(asked) + 1] == fields
     assert all(words[words.index("k") + 1] == "7" for words in executed.values())
 
@@ -173,17 +174,27 @@ def test_a_second_run_is_refused_and_a_killed_one_does_not_block_the_next(mocked
     assert third.returncode == 0, complaint
 
 
-def wanted(plan: dict[str, Any], seeds: int) -> set[tuple[str, int]]:
+def wanted(plan: dict[str, Any], seeds: int) -> set[str]:
     """Return every model and seed that the plan's fits name, all switches on."""
     found = set()
     for fits in plan["fits"].values():
         switched = [fits[name] for name in fits if name.startswith("if ")]
         for models in (fits, *switched):
-            for model, count in models.items():
-                if not model.startswith("if "):
+            for name, count in models.items():
+                if not name.startswith("if "):
                     number = count if isinstance(count, int) else seeds
-                    found |= {(model, seed) for seed in range(number)}
+                    model, at, settings = name.partition("@")
+                    own = settings and f",{settings}"
+                    found |= {f"{model}@seed={seed}{own}" for seed in range(number)}
     return found
+
+
+def workers(folder: Path, *arguments: str) -> list[list[str]]:
+    """Return the fits that each worker would be given."""
+    ran = snakemake(folder, "fits", "-n", "-p", "--forceall", "--quiet", "progress", *arguments)
+    assert ran.returncode == 0, ran.stderr
+    lines = [line.strip() for line in ran.stdout.splitlines() if "python -m companion fits" in line]
+    return [[word for word in shlex.split(line) if "@seed=" in word] for line in lines]
 
 
 def output(folder: Path, name: str) -> Path:
@@ -229,44 +240,74 @@ def test_jobs_can_be_submitted_as_on_a_cluster(clone):
     assert (clone / "_build/executed/folder/01-first.ipynb").is_file()
 
 
-def test_every_fit_and_chapter_is_a_job_of_its_own(tmp_path):
+def test_the_workers_of_a_dataset_are_all_given_each_fit_of_the_plan_once(tmp_path):
     plan = yaml.safe_load((ROOT / "workflow.yml").read_text())
     seeds = plan["parameters"]["seeds"] + 1
-    models = wanted(plan, seeds)
     for name in ("Snakefile", "claims.yml", "workflow.yml", "lib", "profiles", "chapters"):
         (tmp_path / name).symlink_to(ROOT / name)
-    ran = snakemake(tmp_path, "-n", "--config", f"parameters={{seeds: {seeds}}}")
-    counts = dict(line.split() for line in ran.stdout.splitlines() if len(line.split()) == 2)
-    assert counts["fit"] == str(len(models))
-    assert counts["chapter"] == str(len(chapters()))
+    for cores in (1, 3):
+        config = "--config", f"parameters={{seeds: {seeds}}}"
+        given = workers(tmp_path, *config, "--cores", str(cores))
+        assert len(given) == cores
+        assert all(sorted(fits) == sorted(wanted(plan, seeds)) for fits in given)
+    ran = snakemake(tmp_path, "-n", *config)
+    assert re.search(rf"^chapter +{len(chapters())}$", ran.stdout, re.MULTILINE)
 
 
-def test_every_fit_of_the_plan_can_be_asked_for_without_its_chapter():
-    plan = yaml.safe_load((ROOT / "workflow.yml").read_text())
-    seeds = plan["parameters"]["seeds"]
-    planned = snakemake(ROOT, "fits", "--dry-run", "--forceall")
-    assert planned.returncode == 0, planned.stderr
-    counted = re.search(r"^fit +(\d+)$", planned.stdout, re.MULTILINE)
-    assert counted and int(counted[1]) == len(wanted(plan, seeds)) * len(plan["datasets"])
+@pytest.fixture
+def planned(clone: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that makes a clone whose workflow.yml has some parts of its own."""
+
+    def make(**parts: Any) -> Path:
+        plan = yaml.safe_load((clone / "workflow.yml").read_text())
+        for name in ("Snakefile", "claims.yml", "lib", "profiles", "chapters"):
+            (tmp_path / name).symlink_to(clone / name)
+        (tmp_path / "workflow.yml").write_text(yaml.safe_dump(plan | parts))
+        return tmp_path
+
+    return make
 
 
-def test_a_chapter_may_be_given_less_on_a_dataset(clone, tmp_path):
-    plan = yaml.safe_load((clone / "workflow.yml").read_text())
-    plan["fits"] = {
-        "01-first": {"linear": "seeds", "joint": "others", "if slow": {"ease": 1, "svd": 2}},
-        "02-second": {"linear": "seeds"},
-    }
-    plan["given"] = {"games-2018": {"01-first": {"others": 1, "slow": False}}}
-    for name in ("Snakefile", "claims.yml", "lib", "profiles", "chapters"):
-        (tmp_path / name).symlink_to(clone / name)
-    (tmp_path / "workflow.yml").write_text(yaml.safe_dump(plan))
+def test_a_chapter_may_be_given_less_on_a_dataset(planned: Callable[..., Path]) -> None:
+    folder = planned(
+        fits={
+            "01-first": {"linear": "seeds", "joint": "others", "if slow": {"ease": 1, "svd": 2}},
+            "02-second": {"linear": "seeds"},
+        },
+        given={"games-2018": {"01-first": {"others": 1, "slow": False}}},
+    )
     for dataset, fits in {"ml-100k": 3 + 3 + 1 + 2, "games-2018": 3 + 1}.items():
-        ran = snakemake(
-            tmp_path, "-n", "-p", "--quiet", "progress", "--config", f"datasets={dataset}"
-        )
-        assert ran.stdout.count("python -m companion fit ") == fits, ran.stdout + ran.stderr
+        assert len(workers(folder, "--config", f"datasets={dataset}")[0]) == fits
+    ran = snakemake(folder, "-n", "-p", "--quiet", "progress", "--config", "datasets=games-2018")
     given = [line for line in ran.stdout.splitlines() if "-p others 1 -p slow False" in line]
     assert len(given) == 1 and "01-first" in given[0]
+
+
+def test_the_full_edition_gives_a_chapter_more(planned: Callable[..., Path]) -> None:
+    folder = planned(
+        full={"01-first": {"seeds": 5, "k": 30}}, given={"games-2018": {"01-first": {"k": 10}}},
+        fits={"01-first": {"linear": "seeds"}, "02-second": {"linear": "seeds"}},
+    )  # fmt: skip
+    assert len(workers(folder)[0]) == 3
+    assert len(workers(folder, "--config", "edition=full")[0]) == 5
+    ran = snakemake(folder, "-n", "-p", "--quiet", "progress", "--config", "edition=full",
+                    "datasets=ml-100k games-2018")  # fmt: skip
+    lines = [line for line in ran.stdout.splitlines() if "companion execute" in line]
+    given = {(line.split()[4], line.split()[5]): re.findall(r"-p (seeds|k) (\d+)", line)
+             for line in lines}  # fmt: skip
+    assert given["chapters/01-first.ipynb", "ml-100k"] == [("seeds", "5"), ("k", "30")]
+    assert given["chapters/01-first.ipynb", "games-2018"] == [("seeds", "5"), ("k", "10")]
+    assert given["chapters/02-second.ipynb", "ml-100k"] == [("seeds", "3"), ("k", "20")]
+
+
+def test_full_is_a_variable_of_make(mocked: Path) -> None:
+    plan = yaml.safe_load((mocked / "workflow.yml").read_text())
+    (mocked / "workflow.yml").write_text(yaml.safe_dump(plan | {"full": {"01-first": {"k": 77}}}))
+    for full, k in {"1": "77", "0": "20"}.items():
+        assert make(mocked, f"FULL={full}").wait(timeout=120) == 0
+        words = [json.loads(line) for line in (mocked / "words").read_text().splitlines()]
+        last = [word for word in words if word[0] == "execute" and len(word) > 4][-1]
+        assert last[last.index("k") + 1] == k
 
 
 def test_chapters_run_again_when_the_library_is_another(mocked: Path) -> None:

@@ -1,0 +1,156 @@
+"""Fits are shared by warm processes without loss, and what a book takes is said beforehand."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import numpy as np
+import pytest
+
+from companion import plan, workers
+from companion.__main__ import main
+from lib import views
+from lib.core import InputError
+from lib.dataset import Dataset
+from lib.views import View
+
+FITS = [f"svd@seed={seed},dimension={d}" for seed in (0, 1) for d in (3, 4)]
+Fake = Callable[[Callable[[int], None]], list[tuple[int, int]]]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(cache_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def trained(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Let a fit run only a function of its number, once, and return which were made."""
+
+    def fake(run: Callable[[int], None]) -> list[tuple[int, int]]:
+        made: list[tuple[int, int]] = []
+        view = views.fit(small, "popularity")
+
+        def fit(_: Dataset, model: str, *, seed: int, dimension: int) -> View:
+            if (seed, dimension) not in made:
+                run(len(made))
+                made.append((seed, dimension))
+                return View(view.users, view.items, {"seconds": 0.0})
+            return View(view.users, view.items, {"seconds": 9e9})
+
+        monkeypatch.setattr(views, "fit", fit)
+        return made
+
+    return fake
+
+
+def test_two_workers_train_at_once_and_each_fit_once(small: Dataset, trained: Fake) -> None:
+    both = Barrier(2, timeout=60)  # passed only by two fits in two workers
+    made = trained(lambda _: both.wait() and None)
+    threads = [Thread(target=workers.share, args=(small, FITS, {})) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [(0, 3), (0, 4), (1, 3), (1, 4)]
+    assert sorted(plan.recorded("synthetic")) == sorted(FITS)
+
+
+def test_the_longest_fits_come_first_after_those_that_never_ran(
+    small: Dataset, trained: Fake
+) -> None:
+    folder = Path("_build/costs/synthetic/fits")
+    folder.mkdir(parents=True)
+    for fit, seconds in zip(FITS[1:], (2, 10, 5), strict=True):
+        (folder / f"{fit}.tsv").write_text(f"s\tmax_rss\n{seconds}\t100\n")
+    made = trained(lambda _: None)
+    workers.share(small, FITS, {})
+    assert made == [(0, 3), (1, 3), (1, 4), (0, 4)]
+
+
+def test_a_failed_fit_is_named_and_what_was_finished_stays(small: Dataset, trained: Fake) -> None:
+    def fail_at_the_third(number: int) -> None:
+        if number == 2:
+            raise InputError("give less")
+
+    made = trained(fail_at_the_third)
+    with pytest.raises(InputError, match="^svd@seed=1,dimension=3 on synthetic: give less$"):
+        workers.share(small, FITS, {})
+    assert made == [(0, 3), (0, 4)]
+
+
+def test_what_a_killed_worker_held_is_made_by_another(small: Dataset, trained: Fake) -> None:
+    here = os.getpid()
+    made = trained(lambda _: None if os.getpid() == here else os.kill(os.getpid(), signal.SIGKILL))
+    killed = multiprocessing.get_context("fork").Process(
+        target=workers.share, args=(small, FITS, {})
+    )
+    killed.start()
+    killed.join(60)
+    assert killed.exitcode == -signal.SIGKILL
+    workers.share(small, FITS, {})
+    assert sorted(made) == [(0, 3), (0, 4), (1, 3), (1, 4)]
+
+
+def test_a_warm_worker_gives_what_single_fits_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = [f"lightgcn@seed={seed},epochs=2" for seed in (0, 1)]
+    assert main(["fits", "synthetic", *fits, "-p", "device", "cpu"]) == 0
+    assert sorted(plan.recorded("synthetic")) == sorted(fits)
+
+    def vectors() -> list[np.ndarray]:
+        from companion import data
+
+        dataset = data.load("synthetic")
+        found = [views.fit(dataset, "lightgcn", seed=s, epochs=2, device="cpu") for s in (1, 0)]
+        return [side.numpy() for view in found for side in (view.users, view.items)]
+
+    warm = vectors()
+    monkeypatch.setenv("COMPANION_CACHE", str(tmp_path / "another"))
+    assert all(map(np.array_equal, warm, vectors()))
+
+
+def planned(name: str, **jobs: list[str]) -> str:
+    of: Mapping[str, Any] = {"dataset": name, "fits": FITS, "chapters": ["01-data"]} | jobs
+    line = plan.report({"part": of}, workers=2).splitlines()[1]
+    return " ".join(line.split())
+
+
+def test_a_plan_takes_published_costs_by_the_speed_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for factor, minutes in {1: 53, 2: 106}.items():  # (4 × 1,250 + 1,330) s by two
+        monkeypatch.setattr(plan, "calibrate", lambda factor=factor: 0.5 * factor)
+        Path("costs.csv").write_text(
+            "dataset,users,items,interactions,fit_s,chapter_s,MiB,calibration_s\n"
+            "known,1048576,0,9,1250,1330,2048,0.5\n"
+        )
+        monkeypatch.setattr(plan, "PUBLISHED", Path("costs.csv"))
+        said = planned("known")
+        assert said == f"part 4 1 {minutes} 2.0 2.0 0 of 5 recorded here; the rest as published"
+
+
+def test_a_plan_takes_what_ran_here_and_says_what_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan, "calibrate", lambda: 0.5)
+    rest = "the rest unknown, for it was neither measured nor fetched"
+    assert planned("steam") == f"part 4 1 unknown unknown unknown 0 of 5 recorded here; {rest}"
+    for job in (*(f"fits/{fit}" for fit in FITS), "01-data"):
+        path = Path("_build/costs/steam", f"{job}.tsv")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("s\th:m:s\tmax_rss\n120\t0:02:00\t512\n")
+    assert planned("steam") == f"part 4 1 5 0.5 unknown 5 of 5 recorded here; {rest}"
+
+
+def test_a_plan_scales_the_costs_of_the_set_nearest_in_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["template", str(tmp_path / "shop")]) == 0
+    monkeypatch.setattr(plan, "calibrate", lambda: 0.031)
+    assert planned("shop").endswith("the rest as ml-100k by interactions")
