@@ -64,7 +64,7 @@ fits: $(READY) ## train what the chapters read, and no more
 	@$(WORKFLOW) fits $(OVERRIDES)
 
 plan: $(READY) ## say what make book will take: fits, chapters, minutes, memory and disk
-	@$(WORKFLOW) --quiet all --forcerun plan $(OVERRIDES)
+	@$(WORKFLOW) plan --quiet all $(OVERRIDES)
 
 html: $(READY) ## build the HTML from the published chapters in executed/
 	@$(BIN)/python -m companion stage >/dev/null

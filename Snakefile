@@ -126,8 +126,8 @@ def workers(part):
 
     On a cluster, as many as workflow.yml states, so that many short fits travel in one job.
     """
-    cores = workflow.resource_settings.cores
-    most = FIT["workers"] if cores is None else 1 if CUDA else max(1, cores // FIT["threads"])
+    here = 1 if CUDA else max(1, (workflow.resource_settings.cores or 1) // FIT["threads"])
+    most = FIT["workers"] if workflow.resource_settings.nodes else here
     return [f"_build/fits/{part}/{number}" for number in range(min(most, len(fits_of(part))))]
 
 
@@ -177,7 +177,7 @@ rule plan:
                 for part, name in DATASETS.items()
             }
         ),
-        workers=workflow.resource_settings.cores or 1,
+        workers=workflow.resource_settings.nodes or workflow.resource_settings.cores,
     shell:
         "python -m companion plan {params.jobs:q} {params.workers:q}"
 

@@ -45,27 +45,28 @@ def calibrate() -> float:
     return min(took)
 
 
-def _expected(name: str, seconds: float) -> tuple[pd.Series | None, str]:
+def _expected(name: str, seconds: float) -> tuple[dict[Any, float], str]:
     """Return a dataset's published costs, or those of the one nearest in size, and which these are.
 
     Times are in proportion to ``seconds``, what ``calibrate`` returned, and to the interactions.
+    What would have to be fetched has none.
     """
     published = pd.read_csv(PUBLISHED, index_col="dataset")
     published[["fit_s", "chapter_s"]] *= seconds / published[["calibration_s"]].to_numpy()
     if name in published.index:
-        return published.loc[name], "as published"
+        return published.loc[name].to_dict(), "as published"
     from companion import data
     from lib import cache
 
     entries = cache.entries()
     if not os.path.isdir(name) and name not in set(entries.loc[entries.kind == "dataset", "of"]):
-        return None, "unknown, for it was neither measured nor fetched"
+        return {}, "unknown, for it was neither measured nor fetched"
     dataset = data.load(name)
     count = sum(part.nnz for part in (dataset.train, dataset.valid, dataset.test))
     costs = published.loc[(published.interactions - count).abs().idxmin()].copy()
     costs[["fit_s", "chapter_s"]] *= count / costs.interactions
     costs[["users", "items"]] = dataset.n_users, dataset.n_items
-    return costs, f"as {costs.name} by interactions"
+    return costs.to_dict(), f"as {costs.name} by interactions"
 
 
 def report(jobs: Mapping[str, Mapping[str, Any]], workers: int) -> str:
@@ -91,12 +92,11 @@ def _row(part: str, of: Mapping[str, Any], workers: int, seconds: float) -> dict
     lacking = [kind for name, kind in kinds.items() if name not in ran]
     row = {"part": part, "fits": len(of["fits"]), "chapters": len(of["chapters"])}
     row |= dict.fromkeys(["minutes", "GiB a job", "GiB of disk"], "unknown")
-    more = {kind: costs[kind] for kind in ("fit_s", "chapter_s", "MiB")} if costs is not None else {}
-    if more or not lacking:
-        took = sum(s for s, _ in known) + sum(more[kind] for kind in lacking)
-        peaks = [mib for _, mib in known] + [more["MiB"] for _ in lacking[:1]]
+    if costs or not lacking:
+        took = sum(s for s, _ in known) + sum(costs[kind] for kind in lacking)
+        peaks = [mib for _, mib in known] + [costs["MiB"] for _ in lacking[:1]]
         row["minutes"], row["GiB a job"] = f"{took / 60 / workers:.0f}", f"{max(peaks) / 1024:.1f}"
-    if costs is not None:  # vectors of 64 dimensions twice: as they are and what is made of them
+    if costs:  # vectors of 64 dimensions twice: as they are and what is made of them
         vectors = 512 * len(of["fits"]) * (costs["users"] + costs["items"])
         row["GiB of disk"] = f"{vectors / 2**30 + 0.02 * len(of['chapters']):.1f}"
     return row | {"from": f"{len(known)} of {len(kinds)} recorded here; the rest {source}"}

@@ -240,6 +240,20 @@ def test_jobs_can_be_submitted_as_on_a_cluster(clone):
     assert (clone / "_build/executed/folder/01-first.ipynb").is_file()
 
 
+def test_a_killed_worker_is_submitted_again(mocked: Path) -> None:
+    record = mocked / "bin" / "record.py"
+    record.write_text(
+        "import os, pathlib, signal\n"
+        "if not pathlib.Path('died').exists():\n"
+        "    pathlib.Path('died').touch()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n" + record.read_text()
+    )
+    ran = snakemake(mocked, "fits", profile="processes", path=mocked / "bin")
+    assert ran.returncode == 0, ran.stderr
+    assert (mocked / "died").exists() and (mocked / "_build/fits/ml-100k/0").exists()
+    assert json.loads((mocked / "words").read_text())[0] == "fits"
+
+
 def test_the_workers_of_a_dataset_are_all_given_each_fit_of_the_plan_once(tmp_path):
     plan = yaml.safe_load((ROOT / "workflow.yml").read_text())
     seeds = plan["parameters"]["seeds"] + 1
