@@ -306,12 +306,13 @@ def test_the_full_edition_gives_a_chapter_more(planned: Callable[..., Path]) -> 
     assert len(workers(folder, "--config", "edition=full")[0]) == 5
     ran = snakemake(folder, "-n", "-p", "--quiet", "progress", "--config", "edition=full",
                     "datasets=ml-100k games-2018")  # fmt: skip
-    lines = [line for line in ran.stdout.splitlines() if "companion execute" in line]
-    given = {(line.split()[4], line.split()[5]): re.findall(r"-p (seeds|k) (\d+)", line)
-             for line in lines}  # fmt: skip
-    assert given["chapters/01-first.ipynb", "ml-100k"] == [("seeds", "5"), ("k", "30")]
-    assert given["chapters/01-first.ipynb", "games-2018"] == [("seeds", "5"), ("k", "10")]
-    assert given["chapters/02-second.ipynb", "ml-100k"] == [("seeds", "3"), ("k", "20")]
+    lines = re.findall(r"companion execute (\S+) (\S+) (.*)", ran.stdout)
+    given = {
+        (path, name): dict(re.findall(r"-p (seeds|k) (\d+)", rest)) for path, name, rest in lines
+    }
+    assert given["chapters/01-first.ipynb", "ml-100k"] == {"seeds": "5", "k": "30"}
+    assert given["chapters/01-first.ipynb", "games-2018"] == {"seeds": "5", "k": "10"}
+    assert given["chapters/02-second.ipynb", "ml-100k"] == {"seeds": "3", "k": "20"}
 
 
 def test_full_is_a_variable_of_make(mocked: Path) -> None:
