@@ -1,10 +1,9 @@
 """One content-addressed cache for everything that is costly to make, and what lies in it.
 
 An entry is a folder named by the digest of what produced it: parameters, inputs and code. It is
-written under a temporary name and renamed, so a killed process leaves nothing that could be
-believed; its files are verified against the recorded SHA-256 at every read, so a flipped bit is
-found, named and made again. Writers of one key wait for each other through a file lock, which the
-operating system frees when its holder dies.
+written under a temporary name and renamed, and its files are verified against the recorded SHA-256
+at every read: what a killed process or a flipped bit leaves is found, named and made again. Writers
+of one key wait for each other through a file lock, which dies with its holder.
 """
 
 import ast
@@ -158,10 +157,8 @@ def cached(kind: str, key: dict[str, Any], make: Callable[[], Value]) -> Value:
                 _write(folder, key, value)
             found, fault = _read(folder)
     if found is None:
-        raise InputError(
-            f"the cache entry {folder} could not be read back after it was written ({fault}): "
-            "check the disk, then run again"
-        )
+        told = f"the cache entry {folder} could not be read back after it was written ({fault})"
+        raise InputError(f"{told}: check the disk, then run again")
     return found
 
 
@@ -176,10 +173,8 @@ def _writing() -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as fault:
         reason = getattr(fault, "strerror", None) or fault
-        raise InputError(
-            f"the cache at {root()} cannot be written ({reason}): "
-            "free space there or set COMPANION_CACHE to a writable folder"
-        ) from fault
+        told = f"the cache at {root()} cannot be written ({reason}): free space there"
+        raise InputError(f"{told} or set COMPANION_CACHE to a writable folder") from fault
 
 
 def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
@@ -196,8 +191,7 @@ def _write(folder: Path, key: dict[str, Any], value: Value) -> None:
         for name, table in tables.items():
             table.to_parquet(draft / f"{name}.parquet", index=False)
         (draft / FACTS).write_text(json.dumps(facts, sort_keys=True))
-        files = {path.name: file_digest(path) for path in sorted(draft.iterdir())}
-        manifest = {"key": key, "files": files}
+        manifest = {"key": key, "files": {p.name: file_digest(p) for p in sorted(draft.iterdir())}}
         (draft / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, default=str))
         for path in draft.iterdir():
             with path.open("rb") as handle:
@@ -211,8 +205,7 @@ def _read(folder: Path) -> tuple[Value | None, str | None]:
     """Return what an entry holds, or None and, where there is one, what is wrong with it."""
     if not folder.is_dir():
         return None, None
-    fault = _fault(folder)
-    if fault:
+    if fault := _fault(folder):
         return None, fault
     value: Value = json.loads((folder / FACTS).read_text())
     if (folder / ARRAYS).exists():

@@ -32,18 +32,13 @@ class InputError(ValueError):
     """
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(_printable(sentence))
+        # a terminal acts on control characters such as \x1b[2J: all but line feeds are escaped
+        shown = (c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in sentence)
+        super().__init__("".join(shown))
 
     def _render_traceback_(self) -> list[str]:
         """Tell IPython to show the sentence instead of a traceback."""
         return [f"InputError: {self}"]
-
-
-def _printable(text: str) -> str:
-    r"""Escape control characters that a terminal acts on (such as \x1b[2J); keep line feeds."""
-    return "".join(
-        c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def first_line(fault: BaseException) -> str:

@@ -88,9 +88,7 @@ def k_core(users: Ints, items: Ints, k: int) -> NDArray[np.bool_]:
     That is the largest set in which all users and items have ``k`` interactions (Seidman 1983).
     """
     inside = np.ones(len(users), dtype=bool)
-    if not len(users):
-        return inside
-    n_users, n_items = int(users.max()) + 1, int(items.max()) + 1
+    n_users, n_items = (int(ids.max(initial=-1)) + 1 for ids in (users, items))
     while True:
         by_user = np.bincount(users[inside], minlength=n_users)
         by_item = np.bincount(items[inside], minlength=n_items)
@@ -136,10 +134,9 @@ def assign(interactions: sp.csr_matrix, kind: str, seed: int = 2020) -> NDArray[
     check_split(kind, seed)
     counts = np.diff(interactions.indptr)
     users = np.repeat(np.arange(len(counts)), counts)
+    keys = interactions.data
     if kind == "random":
         keys = generator(int(seed), "split").random(len(users))
-    else:
-        keys = interactions.data
     order = np.lexsort((interactions.indices, keys, users))
     position = np.empty(len(users), dtype=np.int64)
     position[order] = np.arange(len(users)) - interactions.indptr[users]  # 0 … count−1 of its user
@@ -155,10 +152,7 @@ def only(
     ``interactions`` has sorted indices; ``chosen`` and ``values`` have an entry per interaction in
     stored order. Values keep their type, and a value of 0 stays stored.
     """
-    n_users = interactions.shape[0]
-    users = np.repeat(np.arange(n_users), np.diff(interactions.indptr))
-    ends = np.cumsum(np.bincount(users[chosen], minlength=n_users))
-    indptr = np.concatenate([[0], ends]).astype(np.int32)
+    indptr = np.append(0, np.cumsum(chosen))[interactions.indptr].astype(np.int32)
     indices = interactions.indices[chosen].astype(np.int32)
     matrix = sp.csr_matrix((values[chosen], indices, indptr), shape=interactions.shape)
     matrix.has_sorted_indices = True

@@ -1,8 +1,7 @@
 """How two or more lists differ, the recall their union could reach, and how diverse they are.
 
 Lists and relevant items are as in ``lib.metrics``. Values come per user, NaN where they are
-undefined; ``lib.stats`` summarises them. In this order: overlap, hits by list, the union,
-diversity, vectors.
+undefined; ``lib.stats`` summarises them.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from lib.metrics import Bools, Ints, check_items, count, filled, positions_of, s
 
 PARTS = ("both", "a_only", "b_only")
 
-_USERS = 16384
-"""Users per block, so that one column of their lists fits the first-level cache."""
+_USERS = 16384  # users a block: one column of their lists fits the first-level cache
 
 
 def jaccard(a: ArrayLike, b: ArrayLike) -> Floats:
@@ -51,8 +49,7 @@ def _common(a: Lists, b: Lists) -> Ints:
 
     Comparing whole columns of many users beats sorting the rows up to lists of about a hundred.
     """
-    # narrow unsigned integers compare faster; padding (−1) becomes the largest number, and in ``b``
-    # the one before it, so that padding never equals padding
+    # narrow integers compare faster; −1 becomes the largest in ``a``, the one before it in ``b``
     largest = max(a.max(initial=0), b.max(initial=0))
     narrow = np.min_scalar_type(int(largest) + 2)
     nothing = np.iinfo(narrow).max
@@ -99,8 +96,7 @@ def complementary(a: ArrayLike, b: ArrayLike, relevant: Relevant) -> tuple[Float
 def hits_by_count(lists: Sequence[ArrayLike], relevant: Relevant) -> Ints:
     """Return how many of each user's relevant items exactly 0, 1, … N of the N lists hold.
 
-    n_users × N + 1; rows add up to |relevant|. With two lists, columns 1 and 2 are the hits of one
-    only and of both (``composition``).
+    n_users × N + 1; rows add up to |relevant|.
     """
     pairs, users, found = _found(lists, relevant)
     n_counts = len(found) + 1
@@ -153,8 +149,7 @@ def oracle(lists: Sequence[ArrayLike], relevant: Relevant) -> Floats:
 def best_of_union(lists: Sequence[ArrayLike], relevant: Relevant, k: int) -> Floats:
     """Return each user's recall of the best ``k`` items of the union of N lists (n_users).
 
-    The upper bound of any fusion that picks k items from the lists: min(hits in the union, k) /
-    |relevant|.
+    The upper bound of any fusion that picks k of them: min(hits in the union, k) / |relevant|.
     """
     core.whole_number("k", k)
     pairs, users, found = _found(lists, relevant)
@@ -210,10 +205,8 @@ def intra_list_distance(lists: ArrayLike, items: ArrayLike) -> Floats:
     checked, vectors = checked_lists(lists), unit(items)
     check_items(checked, len(vectors))
     n = filled(checked)
-    held = sp.csr_matrix(
-        (np.ones(n.sum()), checked[checked >= 0], np.append(0, np.cumsum(n))),
-        shape=(len(checked), len(vectors)),
-    )
+    starts, shape = np.append(0, np.cumsum(n)), (len(checked), len(vectors))
+    held = sp.csr_matrix((np.ones(n.sum()), checked[checked >= 0], starts), shape)
     squares = held @ np.einsum("id,id->i", vectors, vectors)
     cosines = np.empty(len(checked))
     for start in range(0, len(checked), _USERS):
@@ -249,8 +242,7 @@ def neighbours(x: ArrayLike, k: int) -> NDArray[np.int32]:
         asked = f"k = {k} neighbours were asked of {len(vectors)} vectors"
         raise InputError(f"{asked}; give 1 to {len(vectors) - 1}")
     itself = sp.identity(len(vectors), dtype=np.float32, format="csr")
-    found: NDArray[np.int32] = topk(vectors, vectors, k, exclude=itself).items.numpy()
-    return found
+    return np.asarray(topk(vectors, vectors, k, exclude=itself).items)
 
 
 def neighbourhood_preservation(x: ArrayLike, y: ArrayLike, k: int) -> Floats:

@@ -28,8 +28,7 @@ ITEM_STRATA = ("cold", "mid", "hot")
 USER_STRATA = ("light", "medium", "heavy")
 """Names of the strata 0, 1 and 2."""
 
-_BLOCK = 1 << 18
-"""Comparisons made at once: they stay in cache."""
+_BLOCK = 1 << 18  # comparisons made at once: they stay in cache
 
 
 def hits(lists: ArrayLike, relevant: Relevant) -> Bools:

@@ -184,18 +184,14 @@ FUSED = Limits(CUDA_TILE, Blocks(users=1024, items=2**20, workers=1), 2**30, fus
 
 
 def in_threads(starts: range, work: Callable[[int], None], workers: int) -> None:
-    """Call ``work`` once with every number from ``workers`` threads, which share torch's own.
-
-    A thread takes the next block as soon as it is free; those inside a torch operation wait for
-    their slowest (8 times as long with two cores and six runnable threads).
-    """
+    """Call ``work`` once with every number from ``workers`` threads, which share torch's own."""
     if workers == 1:
         for start in starts:
             work(start)
         return
     from threadpoolctl import ThreadpoolController
 
-    share = max(1, torch.get_num_threads() // workers)
+    share = max(1, torch.get_num_threads() // workers)  # with more, operations wait for a core
     controller = ThreadpoolController().select(user_api="openmp")
     left = iter(starts)  # next() on it is one step to Python's threads
 
@@ -218,16 +214,9 @@ def in_threads(starts: range, work: Callable[[int], None], workers: int) -> None
 
 @torch.no_grad()
 def _rank_block(
-    found: TopK,
-    users: Tensor,
-    seen: sp.csr_matrix,
-    rank: Callable[..., tuple[Tensor, Tensor]],
-    catalogue: Tensor,
-    of: slice,
-    blocks: Blocks,
-    bar: Any,
-    start: int,
-) -> None:
+    found: TopK, users: Tensor, seen: sp.csr_matrix, rank: Callable[..., tuple[Tensor, Tensor]],
+    catalogue: Tensor, of: slice, blocks: Blocks, bar: Any, start: int,
+) -> None:  # fmt: skip
     """Rank the items ``of`` for a block of users and merge the best into their lists so far."""
     at = slice(start, min(start + blocks.users, len(users)))
     where, k = catalogue.device, found.items.shape[1]

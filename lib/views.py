@@ -139,8 +139,7 @@ def settings_of(model: str, given: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"model {model!r} is not known; choose one of {', '.join(models())}")
     made_by = Recipe if model in TRAINED else spec.make
     accepted = set(inspect.signature(made_by).parameters) - {"dataset", "seed", "text"}
-    unknown = sorted(set(given) - accepted)
-    if unknown:
+    if unknown := sorted(set(given) - accepted):
         told = f"model {model!r} has no parameter {unknown[0]!r}"
         raise InputError(f"{told}; it accepts {', '.join(sorted(accepted)) or 'none'}")
     settings = dict(spec.defaults) | given
@@ -168,5 +167,4 @@ def lists(
     if part not in ("test", "valid"):
         raise InputError(f"part {part!r} was given; give 'test' or 'valid'")
     seen = dataset.seen if part == "test" else dataset.train
-    found: np.ndarray = topk(view.users, view.items, k, exclude=seen).items.numpy()
-    return found
+    return np.asarray(topk(view.users, view.items, k, exclude=seen).items)

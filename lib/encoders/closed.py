@@ -184,11 +184,10 @@ def _inverse(dataset: Dataset, ridge: float) -> Floats:
     matrix, rows = 4 * dataset.n_items**2, 4 * dataset.n_users * dataset.n_items
     need = max(3 * matrix, 2 * matrix + rows)  # while it is solved, and at the end
     if need > MOST:
-        raise InputError(
-            f"dataset {dataset.name!r} has {dataset.n_users:,} users and {dataset.n_items:,} "
-            f"items, for which a linear autoencoder needs {need / 2**30:.1f} GiB, above the limit "
-            f"of {MOST / 2**30:.0f} GiB; give a smaller dataset or another model"
-        )
+        told = f"dataset {dataset.name!r} has {dataset.n_users:,} users and {dataset.n_items:,}"
+        told += f" items, for which a linear autoencoder needs {need / 2**30:.1f} GiB, above the"
+        limit = f"limit of {MOST / 2**30:.0f} GiB"
+        raise InputError(f"{told} {limit}; give a smaller dataset or another model")
     gram = (dataset.train.T @ dataset.train).astype(np.float32).toarray(order="F")
     gram[np.diag_indices_from(gram)] += ridge
     found: Floats = spotri(spotrf(gram, lower=1, overwrite_a=1)[0], lower=1, overwrite_c=1)[0]

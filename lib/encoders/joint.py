@@ -26,11 +26,9 @@ class _Branches(Encoder):
         super().__init__()
         dimension = recipe.dimension * self.share
         if dimension.denominator > 1:
-            raise InputError(
-                f"dimension = {recipe.dimension} was given to {type(self).__name__}, whose two "
-                f"branches have {self.share} of it each; give a multiple of "
-                f"{self.share.denominator}"
-            )
+            told = f"dimension = {recipe.dimension} was given to {type(self).__name__}"
+            told += f", whose two branches have {self.share} of it each"
+            raise InputError(f"{told}; give a multiple of {self.share.denominator}")
         branch = replace(recipe, dimension=int(dimension))
         self.collaborative = LightGCN(dataset, branch, rng, device)
         self.semantic = Linear(dataset, branch, rng, device, text)
@@ -56,10 +54,7 @@ class _Branches(Encoder):
 
 
 class Joint(_Branches):
-    """Both branches normalised and concatenated: their score is the mean of the two cosines.
-
-    With half of the recipe's dimensions each, as many in all as the views it is compared with.
-    """
+    """Both branches normalised and concatenated: their score is the mean of the two cosines."""
 
     share = Fraction(1, 2)
 

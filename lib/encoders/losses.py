@@ -95,9 +95,8 @@ def sample(
 ) -> Negatives:
     """Sample at most ``size`` negatives, uniformly without replacement, of ids from ``first``."""
     if first >= n_items:
-        raise InputError(
-            f"first_negative = {first} was given for a catalogue of {n_items} items; give less"
-        )
+        told = f"first_negative = {first} was given for a catalogue of {n_items} items"
+        raise InputError(f"{told}; give less")
     group_of, group, item = excluded
     device = item.device
     size = min(size, n_items - first)
@@ -114,10 +113,7 @@ def sample(
 
 
 class _FusedInfoNCE(torch.autograd.Function):
-    """InfoNCE on cosines, with its gradient made in the same pass over the scores.
-
-    Scores are bounded, so no maximum is subtracted; a block of them is used while it is in cache.
-    """
+    """InfoNCE on cosines (bounded: no maximum to subtract), its gradient made in the same pass."""
 
     @staticmethod
     def forward(  # type: ignore[override]
@@ -128,10 +124,7 @@ class _FusedInfoNCE(torch.autograd.Function):
         lengths = [torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_(1e-12) for x in given]
         units = u, p, n = [x / length for x, length in zip(given, lengths, strict=True)]
         of, scores = negatives.group_of, (u * p).sum(1).div_(temperature)  # b
-        order, ends = (
-            of.argsort(stable=True),
-            of.bincount().cumsum(0),
-        )  # rows by group, and where groups end
+        order, ends = of.argsort(stable=True), of.bincount().cumsum(0)  # by group; group ends
         groups, own = u[order[ends - 1]], scores.exp()  # q × d, b
         totals, to_groups = torch.empty_like(own), torch.empty_like(groups)
         to_items = torch.zeros_like(n.T)  # d × m, for which the product is faster
@@ -239,15 +232,11 @@ def uniformity(vectors: Tensor) -> Tensor:
         return vectors.new_zeros(())
     unit = F.normalize(vectors, dim=1)
     exponents = 4 * (unit @ unit.T) - 4  # −2 ‖x − y‖² of unit vectors, c × c
-    itself = torch.eye(count, dtype=torch.bool, device=vectors.device)
-    pairs = exponents.masked_fill(itself, -torch.inf)
+    pairs = exponents.fill_diagonal_(-torch.inf)
     return pairs.flatten().logsumexp(0) - math.log(count * (count - 1))
 
 
 def cross_covariance(one: Tensor, other: Tensor) -> Tensor:
-    """Return the squared Frobenius norm of the covariance of unit vectors c × d and c × e.
-
-    From 0, no linear relation between any two dimensions, to 1.
-    """
+    """Return the squared Frobenius norm (0 to 1) of the covariance of unit vectors c × d, c × e."""
     centred = [unit - unit.mean(0) for unit in (F.normalize(x, dim=1) for x in (one, other))]
     return (centred[0].T @ centred[1] / len(one)).square().sum()

@@ -86,9 +86,8 @@ class CARec(Encoder):
 
     As in CARec (Wang et al. 2023), an item is its frozen text, adapted by a network (AlphaRec's),
     and a user a free vector; both are propagated, aligned by squared distance at unit length, and
-    spread out by a uniformity loss. Three things differ. CARec trains the users first, then the
-    network; here both train in every step. CARec minimises alignment and uniformity alone; here
-    they are the auxiliary loss. CARec keeps the text's dimension; here it is the recipe's.
+    spread out by a uniformity loss. CARec itself trains the users before the network, by these two
+    losses alone, in the text's dimension; here both train at once and the losses are auxiliary.
     """
 
     def __init__(

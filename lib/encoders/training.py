@@ -109,10 +109,8 @@ def validation_users(dataset: Dataset) -> np.ndarray:
     """Return the users that models are selected on: the same ones for every model and seed."""
     able = np.flatnonzero(np.diff(dataset.valid.indptr))
     if len(able) == 0:
-        raise InputError(
-            f"dataset {dataset.name!r} has no validation item, so no model can be selected; "
-            "give users at least three interactions each"
-        )
+        told = f"dataset {dataset.name!r} has no validation item, so no model can be selected"
+        raise InputError(f"{told}; give users at least three interactions each")
     return np.sort(generator(0, "validation users").permutation(able)[:VALIDATION_USERS])
 
 

@@ -18,8 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from lib import core
-from lib.core import Floats, InputError, Lists, numbers, same_number, several, unit
+from lib.core import Floats, InputError, Lists, numbers, same_number, several, unit, whole_number
 from lib.metrics import filled, same_users
 
 _BLOCK = 1 << 20  # list entries fused at once: some 50 MiB of working memory
@@ -75,8 +74,8 @@ def simplex(n_views: int, steps: int = 10) -> Floats:
 
     One per row, the most even first: in tenths 11 for two views and 66 for three.
     """
-    core.whole_number("n_views", n_views)
-    core.whole_number("steps", steps)
+    whole_number("n_views", n_views)
+    whole_number("steps", steps)
     # n − 1 bars among steps + n − 1 positions: the gaps between them are the weights
     ends = steps + n_views - 1
     bars = np.array(list(combinations(range(ends), n_views - 1)), dtype=np.intp)
@@ -98,9 +97,8 @@ def choose_weights(
     ``weight_1``, … and ``score``.
     """
     normalised = list(zip(*unit_views(views), strict=True))
-    weightings = (
-        simplex(len(normalised)) if grid is None else np.atleast_2d(numbers(grid, "weights"))
-    )
+    weightings = simplex(len(normalised)) if grid is None else numbers(grid, "weights")
+    weightings = np.atleast_2d(weightings)
     bar = tqdm(weightings, desc="weights", unit="weighting", disable=None)
     scores = numbers([score(concat(normalised, weights)) for weights in bar], "scores")
     if not len(scores) or np.isnan(scores).any():
@@ -108,7 +106,7 @@ def choose_weights(
         raise InputError(f"{told}; give at least one weighting and validation items")
     best = int(np.argmax(scores))
     tried = pd.DataFrame(weightings, columns=[f"weight_{v}" for v in range(len(normalised))])
-    chosen = tuple(float(weight) for weight in weightings[best])
+    chosen = tuple(weightings[best].tolist())
     return WeightChoice(chosen, float(scores[best]), tried.assign(score=scores))
 
 
@@ -142,8 +140,7 @@ def softmax(scores: ArrayLike, temperature: float = 1.0) -> Floats:
     if not temperature > 0:
         raise InputError(f"temperature {temperature} was given; give a number above 0")
     given, held = _scores(scores)
-    # a user without a candidate has no highest score: any number serves
-    high = given.max(axis=1, keepdims=True, initial=np.finfo(float).min)
+    high = given.max(axis=1, keepdims=True, initial=np.finfo(float).min)  # also with no item
     power = np.exp((given - high) / temperature)
     return np.where(held, power / np.maximum(power.sum(axis=1, keepdims=True), 1), -np.inf)
 
@@ -157,8 +154,7 @@ def rank_percentile(scores: ArrayLike) -> Floats:
 
     given, held = _scores(scores)
     n = held.sum(axis=1, keepdims=True)
-    # missing items rank below all others
-    rank = rankdata(given, axis=1) - given.shape[1] + n
+    rank = rankdata(given, axis=1) - given.shape[1] + n  # missing items rank below all others
     return np.where(held, rank / np.maximum(n, 1), -np.inf)
 
 
@@ -212,7 +208,9 @@ def borda(lists: Sequence[ArrayLike], k: int) -> Lists:
     and shares the points left evenly among the candidates it does not hold.
     """
     arrays = same_users(lists)
-    candidates = _candidates(arrays)[:, None]  # m
+    items = np.sort(np.concatenate(arrays, axis=1), axis=1)
+    different = (np.diff(items, axis=1, prepend=-1) != 0) & (items >= 0)
+    candidates = np.count_nonzero(different, axis=1)[:, None]  # m
     # subtracting what a list gives each candidate it lacks from those it holds keeps the order
     lacking = [(candidates - filled(array)[:, None] + 1) / 2 for array in arrays]
     points = [candidates - _ranks(a) + 1 - less for a, less in zip(arrays, lacking, strict=True)]
@@ -234,7 +232,7 @@ Combine = Callable[[Floats, NDArray[np.intp]], Floats]
 
 def _fuse(arrays: list[Lists], values: Sequence[Floats], k: int, combine: Combine) -> Lists:
     """Return each user's best ``k`` items by ``combine`` of its values (n_users × K or K)."""
-    core.whole_number("k", k)
+    whole_number("k", k)
     n_users, n_entries = len(arrays[0]), sum(array.shape[1] for array in arrays)
     out = np.full((n_users, k), -1, dtype=np.result_type(np.int32, *arrays))
     spread = [np.broadcast_to(v, a.shape) for v, a in zip(values, arrays, strict=True)]
@@ -262,12 +260,6 @@ def _fuse(arrays: list[Lists], values: Sequence[Floats], k: int, combine: Combin
 def _ranks(array: Lists) -> Floats:
     """Return the rank of each column, from 1 (K)."""
     return np.arange(1.0, array.shape[1] + 1)
-
-
-def _candidates(arrays: list[Lists]) -> NDArray[np.intp]:
-    """Return how many different items each user's lists hold together (n_users)."""
-    items = np.sort(np.concatenate(arrays, axis=1), axis=1)
-    return np.count_nonzero((np.diff(items, axis=1, prepend=-1) != 0) & (items >= 0), axis=1)
 
 
 def _with_scores(

@@ -54,10 +54,8 @@ def gate_features(train: Relevant, text: ArrayLike) -> Floats:
     mean = np.asarray(pairs @ vectors) / held  # n_users × d
     popularity = np.log1p(np.asarray(pairs.sum(axis=0), dtype=np.float64).ravel())
     usual = unit(mean) @ unit(vectors.mean(axis=0, keepdims=True))[0]
-    return np.stack(
-        [np.log1p(count), np.linalg.norm(mean, axis=1), usual, pairs @ popularity / held[:, 0]],
-        axis=1,
-    )
+    alike, popular = np.linalg.norm(mean, axis=1), pairs @ popularity / held[:, 0]
+    return np.stack([np.log1p(count), alike, usual, popular], axis=1)
 
 
 def gate_weights(
@@ -127,21 +125,15 @@ def candidate_pool(
     held = items < nothing
     width = max(1, int(held.sum(axis=1).max()))
     items, held = np.where(held, items, -1)[:, :width].astype(np.int32), held[:, :width]
-    return CandidatePool(items, np.stack([_standard(view, items, held) for view in views]))
-
-
-def _standard(
-    view: tuple[torch.Tensor, torch.Tensor], items: NDArray[np.int32], held: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    users, catalogue = view
     columns = torch.from_numpy(np.where(held, items, 0).astype(np.int64))
-    out = np.empty(items.shape, dtype=np.float32)
-    for start in range(0, len(items), _USERS):
-        part = slice(start, start + _USERS)
-        own = (users[part] @ catalogue.T).gather(1, columns[part]).numpy()
-        scaled = z(np.where(held[part], own, -np.inf))
-        out[part] = np.where(held[part], scaled, 0)
-    return out
+    scores = np.empty((len(views), *items.shape), dtype=np.float32)
+    for of_view, (users, catalogue) in zip(scores, views, strict=True):
+        for start in range(0, len(items), _USERS):
+            part = slice(start, start + _USERS)
+            own = (users[part] @ catalogue.T).gather(1, columns[part]).numpy()
+            scaled = z(np.where(held[part], own, -np.inf))
+            of_view[part] = np.where(held[part], scaled, 0)
+    return CandidatePool(items, scores)
 
 
 def fuse_pool(pool: CandidatePool, weights: ArrayLike, k: int) -> NDArray[np.int32]:

@@ -4,8 +4,6 @@ A probe alone says little. The same map fitted on pairs that do not belong toget
 the same map from a second training of the target view, which differs only in its seed, its ceiling.
 Both seeds have seen the held-out items' interactions: the ceiling is what is in the target to be
 recovered, not what could be known of a new item.
-
-Maps are in ``maps`` and ``networks``, splits of items in ``splits``, scores in ``scores``.
 """
 
 from __future__ import annotations
@@ -48,7 +46,6 @@ MAPS: Mapping[str, Fit] = {
     "ridge": maps.fit_ridge,
     **NETWORKS,
 }
-"""Every map by its name."""
 
 
 def named(name: str, *, epochs: int = networks.EPOCHS, device: str = "auto") -> Fit:
@@ -147,7 +144,6 @@ def share_reached(value: Floats, floor: Floats, ceiling: Floats) -> Floats:
 
 
 def _scores(recovery: Recovery, audience: Audience | None, k: int, seed: int) -> dict[str, Score]:
-    """Return the scores by name."""
     split, y = recovery.split, recovery.target
     train, test = split.train, split.test
     true, guess = y[test], recovery.predicted[test]
@@ -164,12 +160,10 @@ def _scores(recovery: Recovery, audience: Audience | None, k: int, seed: int) ->
         return found
     recalls = scores.inductive_recall(audience, y, guess, split, k)
     found |= {name: scores.mean(values) for name, values in recalls.items()}
+    # each ranking of predicted vectors, and the one of true vectors that it is compared with
+    pairs = {"mapped": "true", "norm-matched": "true", "mapped by cosine": "true by cosine"}
     for pool, drop in (("recall", "drop"), ("recall among all items", "drop among all items")):
-        for way, whole in _WITHOUT_DROP.items():
+        for way, whole in pairs.items():
             of_true, of_mapped = recalls[f"{pool}, {whole}"], recalls[f"{pool}, {way}"]
             found[f"{drop}, {way}"] = scores.drop(of_true, of_mapped)
     return found
-
-
-_WITHOUT_DROP = {"mapped": "true", "norm-matched": "true", "mapped by cosine": "true by cosine"}
-"""The ranking of true vectors with which each ranking of predicted vectors is compared."""

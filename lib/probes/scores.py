@@ -1,8 +1,7 @@
 """How well item vectors are recovered: scores of predicted against true vectors of held-out items.
 
-A score that is a function of totals over units (a mean over items, a ratio of sums over users) is
-resampled by ``lib.stats``, the others here, all on the same resamples of the items. ``estimate``
-gives the interval of either kind, and of any combination of scores of one kind.
+A function of totals over units (a mean over items, a ratio of sums over users) is resampled by
+``lib.stats``, the other scores here, all on the same resamples of the items.
 
 Shapes: n held-out items, t the dimension of the target, b resamples, p pairs of items. True and
 predicted vectors are n × t.
@@ -26,11 +25,8 @@ from lib.stats import Estimate, of_totals, value_of_totals, with_percentiles
 from lib.topk import topk
 
 DRAWS = 1000
-PAIRS = 10_000
-"""Pairs of held-out items whose similarities are ranked; all pairs where there are fewer."""
-
-_BLOCK = 1 << 20
-"""Numbers held at once for a block of resamples, 8 MiB."""
+PAIRS = 10_000  # of held-out items, whose similarities are ranked; all where there are fewer
+_BLOCK = 1 << 20  # numbers held at once for a block of resamples, 8 MiB
 
 
 @dataclass(frozen=True)
@@ -120,8 +116,7 @@ def r2_weighted(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resa
 def r2_direction(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
     """Return ``r2`` of the vectors at unit length, where popular items' long ones do not dominate.
 
-    Least squares shrinks predictions towards the mean; at unit length they are not, so that a weak
-    map scores below 0 here. Compare with the floor.
+    Least squares shrinks predictions; at unit length a weak map scores below 0: see the floor.
     """
     return r2(unit(true), unit(predicted), seed=seed)
 
@@ -146,8 +141,7 @@ def _of_squares(
 def cosine(true: ArrayLike, predicted: ArrayLike) -> Floats:
     """Return the cosine of each item's true and predicted vector (n); 0 with a zero vector."""
     y, guess = _same_shape(true, predicted)
-    values: Floats = np.einsum("nt,nt->n", unit(y), unit(guess))
-    return values
+    return np.asarray(np.einsum("nt,nt->n", unit(y), unit(guess)))
 
 
 def rank_correlation(true: ArrayLike, predicted: ArrayLike, *, seed: int = 0) -> Resampled:
