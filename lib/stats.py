@@ -4,7 +4,6 @@ Values come per user (n_users), or per training seed and user (n_seeds × n_user
 users are then drawn together; a user with a NaN in any column, which is one without a value, is
 left out. Results do not depend on the order of the users: values are sorted before anything is
 drawn. ``seed``, ``draws`` and ``level`` are the bootstrap's seed, number of resamples and coverage.
-Columns of different lengths or of more than two dimensions raise InputError.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from numpy.typing import ArrayLike
 
 from lib.core import Floats, InputError, generator, numbers, whole_number
 
-_BLOCK = 1 << 17
-"""Values drawn at once: they stay in cache, and memory stays at a few MiB for any ``draws``."""
+_BLOCK = 1 << 17  # values drawn at once: they stay in cache, a few MiB for any ``draws``
 
 
 class Estimate(NamedTuple):
@@ -111,9 +109,11 @@ def value_of_totals(function: Callable[..., Floats], *columns: ArrayLike) -> flo
 
 def _complete(*columns: ArrayLike) -> list[Floats]:
     """Return the columns (1 or n_seeds × n each) without users that have a NaN, users sorted."""
-    arrays = [np.atleast_2d(numbers(column, "values")) for column in columns]
+    given = [numbers(column, "values") for column in columns]
+    arrays = [np.atleast_2d(column) for column in given]
     seeds, users = ({array.shape[axis] for array in arrays} for axis in (0, -1))
-    if any(array.ndim > 2 for array in arrays) or len(users) > 1 or len(seeds - {1}) > 1:
+    flat = all(column.ndim in (1, 2) for column in given)
+    if not flat or len(users) > 1 or len(seeds - {1}) > 1:
         told = ", ".join(str(np.shape(column)) for column in columns)
         raise InputError(f"values of shapes {told} were given; give one for each user (and seed)")
     rows = np.concatenate(arrays)
