@@ -48,14 +48,18 @@ def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
 
     Claims are in the order of ``claims.yml``, datasets in ``order``, others after them by name. A
     later folder's record replaces an earlier one's. Measures are judged by the rules as they are
-    now. ``p`` is that of the whole rule (``lib.claims.p_value``), ``holm`` corrected for all rows
-    that could be tested, and ``stands`` whether the verdict's rule is met after correction.
+    now. ``p`` is that of the whole rule (``lib.claims.p_value``), NaN where there is none to test;
+    ``holm`` is corrected for the ``tests`` of all rows, a simulation counting once; ``stands`` says
+    whether that is below 0.05.
     """
     found = {key: _row(*pair) for folder in folders for key, pair in records_in(folder).items()}
     table = pd.DataFrame(list(found.values()), columns=COLUMNS)
     table["dataset"] = pd.Categorical(table["dataset"], in_order(table["dataset"].unique(), order))
     table["claim"] = pd.Categorical(table["claim"], list(claims.load()))
-    table["holm"] = holm(table["p"].astype(float))
+    once = ~(table["claim"].map(_simulated).astype(bool) & table.duplicated("claim"))
+    table["tests"] = int(table.loc[once, "p"].notna().sum())
+    table["holm"] = holm(table["p"].astype(float).where(once))
+    table["holm"] = table.groupby("claim", observed=True)["holm"].ffill().where(table["p"].notna())
     table["stands"] = table["holm"] < 0.05
     return table.sort_values(["claim", "dataset"], ignore_index=True)
 
@@ -68,6 +72,11 @@ def records_in(folder: Path) -> dict[tuple[str, str], tuple[dict[str, Any], Path
         for path in executed(part)
         for record in records_of(path, RECORD)
     }
+
+
+def _simulated(claim: str) -> bool:
+    """Return whether a claim is judged on worlds that are the same for every dataset."""
+    return claims.load()[claim].family == "theory"
 
 
 def _row(record: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -93,8 +102,10 @@ def _judged(record: dict[str, Any], claim: claims.Claim) -> tuple[str, str, floa
     if record["verdict"] == claims.UNTESTABLE or set(numbers) != set(claim.measures):
         return record["verdict"], record["reason"], math.nan
     verdict = claims.judge(claim.id, numbers)
-    rule = f"{claim.holds} and {claim.beyond}" if claim.beyond else claim.holds
-    return verdict.word, verdict.reason, claims.p_value(rule, numbers)
+    if not claim.beyond:
+        return verdict.word, verdict.reason, math.nan
+    p = claims.p_value(f"({claim.holds}) and ({claim.beyond})", numbers)
+    return verdict.word, verdict.reason, p
 
 
 def table(found: pd.DataFrame, link: str = "{page}.html") -> str:

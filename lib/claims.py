@@ -27,7 +27,8 @@ VERDICTS = (HOLDS, EXPLAINED, FAILS, UNTESTABLE, NO_INSTRUMENT)
 class Claim:
     """One finding: the paper's number, our measures by name, and the two parts of its rule.
 
-    A finding without ``beyond`` can be described, but no null is known that tells it from noise.
+    A finding without ``beyond`` is described and not tested: no null with a known rate of error
+    shows that it comes from text alone.
     """
 
     id: str
@@ -73,13 +74,25 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
         raise InputError(f"{told}; its rule needs {sorted(claim.measures)}")
     if other := [name for name, value in measures.items() if not isinstance(value, Estimate)]:
         raise InputError(f"{other[0]} of claim {claim_id} is no Estimate; give one of lib.summary")
-    empty = [claim.measures[name] for name, value in measures.items() if math.isnan(value.mean)]
+    used = {
+        n.id
+        for n in ast.walk(ast.parse(f"({claim.holds}), ({claim.beyond or 0})"))
+        if isinstance(n, ast.Name)
+    }
+    empty = [
+        claim.measures[name]
+        for name in measures
+        if name in used and math.isnan(measures[name].mean)
+    ]
     if empty:
         word, reason = UNTESTABLE, f"no value for {', '.join(empty)}"
     elif not evaluate(claim.holds, measures):
         word, reason = FAILS, f"{claim.holds} is not met"
     elif not claim.beyond:
-        word, reason = NO_INSTRUMENT, f"{claim.holds} is met; no null tells it from noise"
+        word, reason = (
+            NO_INSTRUMENT,
+            f"{claim.holds} is met; no null with a known, small rate of error shows more",
+        )
     elif not evaluate(claim.beyond, measures):
         failed = [part for part in _clauses(claim.beyond) if not evaluate(part, measures)]
         word, reason = EXPLAINED, f"{'; '.join(failed)} is not met"
@@ -89,28 +102,36 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
 
 
 def p_value(rule: str, measures: Mapping[str, Estimate]) -> float:
-    """Return the level at which a rule is only just met, two-sided; 1 if not by the means alone.
+    """Return the two-sided p-value of a rule by the delta method; 1 if the means alone fail it.
 
-    Every interval is stretched about its mean until the rule is met no more. If that takes a factor
-    f, p is 2 Φ(−1.96 f), which for a single measure against a constant is the p-value of a normal
-    estimate with that interval, and for a conjunction the largest of its parts' (Berger 1982).
+    A comparison is the difference of its sides. Its standard error adds those of its measures as
+    independent ones', each from its interval as if normal: for measures of the same users, which
+    vary together, p is too large rather than too small. A conjunction has the largest p of its
+    parts (Berger 1982), a disjunction the smallest.
     """
-
-    def met(factor: float) -> bool:
-        return evaluate(rule, {name: _stretched(of, factor) for name, of in measures.items()})
-
-    low, high = 0.0, 16.0
-    if any(math.isnan(of.mean) for of in measures.values()) or not met(low):
+    if any(math.isnan(of.mean) for of in measures.values()):
         return 1.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if met(middle) else (low, middle)
-    return math.erfc(NormalDist().inv_cdf(0.975) * low / math.sqrt(2))
+    means = {name: of._replace(low=of.mean, high=of.mean) for name, of in measures.items()}
 
+    def p_of(node: ast.AST) -> float:
+        if isinstance(node, ast.BoolOp):
+            parts = map(p_of, node.values)
+            return max(parts) if isinstance(node.op, ast.And) else min(parts)
+        assert isinstance(node, ast.Compare)  # evaluate has refused all else
 
-def _stretched(of: Estimate, factor: float) -> Estimate:
-    low, high = of.mean - factor * (of.mean - of.low), of.mean + factor * (of.high - of.mean)
-    return Estimate(of.mean, low, high, of.n)
+        def lead(given: Mapping[str, Estimate]) -> float:
+            left, right = _value(node.left, given), _value(node.comparators[0], given)
+            return float(
+                left - right if isinstance(node.ops[0], ast.Gt | ast.GtE) else right - left
+            )
+
+        apart = lead(means)
+        error = math.hypot(*(apart - lead(means | {n: of}) for n, of in measures.items()))
+        z = NormalDist().inv_cdf(0.975) * apart / error if error else math.inf
+        return math.erfc(z / math.sqrt(2)) if apart > 0 else 1.0
+
+    evaluate(rule, measures)
+    return p_of(ast.parse(rule, mode="eval").body)
 
 
 def _clauses(rule: str) -> list[str]:

@@ -263,7 +263,7 @@ def test_the_scoreboard_judges_by_the_rules_as_they_are_and_corrects_for_their_n
         "sure": True, "hardly": False, "no": False, "untested": False,
     }  # fmt: skip
     page_of = scoreboard.table(found.reset_index())
-    assert page_of.count("not after Holm's correction") == 1
+    assert page_of.count("undecided after Holm's correction for 3 tests") == 1
 
 
 def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:

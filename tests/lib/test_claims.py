@@ -116,14 +116,22 @@ def test_every_rule_in_the_file_can_be_evaluated(claim: claims.Claim) -> None:
 def test_p_of_one_measure_is_that_of_a_normal_estimate() -> None:
     two_errors = Estimate(1.0, 1.0 - 1.959964 * 0.5, 1.0 + 1.959964 * 0.5, 100)  # z = 2
     assert claims.p_value("a.low > 0", {"a": two_errors}) == pytest.approx(0.0455, abs=1e-4)
+    assert claims.p_value("a.high < 2", {"a": two_errors}) == pytest.approx(0.0455, abs=1e-4)
     assert claims.p_value("a.high < 0", {"a": two_errors}) == 1.0
     assert claims.p_value("a.low > 0", {"a": Estimate(math.nan, math.nan, math.nan, 0)}) == 1.0
 
 
-def test_p_of_a_conjunction_is_the_largest_of_its_parts() -> None:
+def test_p_of_two_measures_is_that_of_their_difference() -> None:
+    a, b = at(0.0, 1.959964), at(3.9, 1.959964)  # standard errors of 1: z = 3.9 / sqrt(2)
+    found = claims.p_value("a.high < b.low", {"a": a, "b": b})
+    assert found == pytest.approx(math.erfc(3.9 / math.sqrt(2) / math.sqrt(2)), rel=1e-5)
+
+
+def test_p_of_a_conjunction_is_the_largest_of_its_parts_of_a_disjunction_the_smallest() -> None:
     measures = {"a": at(0.03), "b": at(0.015)}
     each = [claims.p_value(f"{name}.low > 0", measures) for name in measures]
-    assert claims.p_value("a.low > 0 and b.low > 0", measures) == pytest.approx(max(each))
+    assert claims.p_value("a.low > 0 and b.low > 0", measures) == max(each)
+    assert claims.p_value("a.low > 0 or b.low > 0", measures) == min(each)
     assert each[0] < each[1] < 0.05
 
 
@@ -131,3 +139,10 @@ def test_p_of_a_conjunction_is_the_largest_of_its_parts() -> None:
 def test_p_is_below_a_twentieth_where_the_rule_is_met(mean: float) -> None:
     measures = {"a": at(mean)}
     assert (claims.p_value("a.low > 0", measures) < 0.05) == claims.evaluate("a.low > 0", measures)
+
+
+def test_a_measure_that_no_rule_reads_may_be_missing() -> None:
+    none = Estimate(math.nan, math.nan, math.nan, 0)
+    assert (
+        claims.judge("F2", {"jaccard": at(0.4), "seeds": none, "other": none}).word == claims.FAILS
+    )
