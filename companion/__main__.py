@@ -212,7 +212,8 @@ def _judge(
     from companion.judge import judge
 
     files = (out, out.with_suffix(".csv"))
-    if set(files) & {qrels, *runs, null, first_null} or out.suffix == ".csv":
+    read = {path.resolve() for path in (qrels, *runs, null, first_null) if path}
+    if read & {path.resolve() for path in files} or out.suffix == ".csv":
         raise InputError(f"--out {out} would overwrite what is read or written; give another name")
     _check_writable(*files)
     table, page = judge(qrels, runs, k, (first_null, null))

@@ -94,9 +94,15 @@ def test_what_cannot_be_judged_is_one_sentence(files: dict[str, Path], tmp_path:
 
 
 def test_inputs_are_never_overwritten(
-    files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    files: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = [str(files[name]) for name in ("qrels", "text", "graph")]
     before = files["text"].read_text()
-    assert main(["judge", *given, "--out", given[1]]) == 2
-    assert "would overwrite" in capsys.readouterr().err and files["text"].read_text() == before
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.trec").symlink_to(given[1])
+    for out in (given[1], "text.trec", "link.trec", "./made/../text.trec"):
+        assert main(["judge", *given, "--k", str(K), "--out", out]) == 2
+        assert "would overwrite" in capsys.readouterr().err and files["text"].read_text() == before
