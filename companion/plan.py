@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -20,11 +21,19 @@ job, and what ``calibrate`` returned on that machine."""
 
 
 def recorded(part: str) -> dict[str, tuple[float, float]]:
-    """Return the seconds and the peak MiB of each fit and chapter of a part that ran here."""
+    """Return the seconds and the peak MiB of each fit and chapter of a part that ran here.
+
+    A file that is being written, or was left by a killed job, counts as none.
+    """
     costs = {}
     for path in Path(BUILD, "costs", part).rglob("*.tsv"):
-        row = pd.read_csv(path, sep="\t").iloc[0]
-        costs[path.stem] = float(row["s"]), float(row["max_rss"])
+        try:
+            row = pd.read_csv(path, sep="\t").iloc[0]
+            seconds, peak = float(row["s"]), float(row["max_rss"])
+        except (OSError, ValueError, LookupError):
+            continue
+        if math.isfinite(seconds) and math.isfinite(peak):
+            costs[path.stem] = seconds, peak
     return costs
 
 

@@ -60,5 +60,7 @@ def _make(dataset: Dataset, fit: str, settings: Mapping[str, Any]) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     path = Path(BUILD, "costs", slug(dataset.name), "fits", f"{fit.replace('/', '-')}.tsv")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"s\tmax_rss\n{seconds:.2f}\t{peak:.0f}\n", encoding="utf-8")
+    part = path.with_suffix(".part")  # one at a time: the fit is claimed
+    part.write_text(f"s\tmax_rss\n{seconds:.2f}\t{peak:.0f}\n", encoding="utf-8")
+    part.replace(path)
     print(f"{dataset.name}: {fit}, {seconds:.0f} s", file=sys.stderr)

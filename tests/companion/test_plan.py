@@ -72,6 +72,32 @@ def test_the_longest_fits_come_first_after_those_that_never_ran(
     assert made == [(0, 3), (1, 3), (1, 4), (0, 4)]
 
 
+def test_costs_that_cannot_be_read_count_as_none(small: Dataset, trained: Fake) -> None:
+    folder = Path("_build/costs/synthetic/fits")
+    folder.mkdir(parents=True)
+    cut = ("", "s\tmax_rss\n", "s\tmax_rss\n9\tNA\n", "s\tmax_rss\n-\t1\n", "s\n9\n", "\0\0")
+    for number, text in enumerate(cut):
+        (folder / f"svd@seed={number},dimension=3.tsv").write_text(text)
+    (folder / "svd@seed=7,dimension=3.tsv").mkdir()
+    assert plan.recorded("synthetic") == {}
+    trained(lambda _: None)
+    workers.share(small, FITS, {})
+    assert sorted(plan.recorded("synthetic")) == sorted(FITS)
+
+
+def test_costs_are_written_whole_or_not_at_all(
+    small: Dataset, trained: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    trained(lambda _: None)
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        workers.share(small, FITS, {})
+    assert not list(Path("_build/costs").rglob("*.tsv"))
+
+
 def test_a_failed_fit_is_named_and_what_was_finished_stays(small: Dataset, trained: Fake) -> None:
     def fail_at_the_third(number: int) -> None:
         if number == 2:
