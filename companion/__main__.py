@@ -78,12 +78,16 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 
 def _values(parameters: list[str] | None) -> dict[str, Any]:
-    """Return the parameters by name, their values as Python writes them or text."""
+    """Return the parameters by name, their values as Python writes them or text.
+
+    An encoder and a device are text, also where their names read as numbers.
+    """
     pairs = [text.partition("=") for text in parameters or []]
     for name, equals, _ in pairs:
         if not name or not equals:
             raise InputError(f"-p {name} was given; give a name and a value, such as -p k 50")
-    return {name: execute.literal(value) for name, _, value in pairs}
+    texts = ("encoder", "device")
+    return {n: value if n in texts else execute.literal(value) for n, _, value in pairs}
 
 
 @app.command("validate")
@@ -250,7 +254,7 @@ def _fitted(
     from lib import views
 
     settings = _values(parameters)
-    fixed = {name: str(settings.pop(name)) for name in ("encoder", "device") if name in settings}
+    fixed = {name: settings.pop(name) for name in ("encoder", "device") if name in settings}
     views.settings_of(model, settings)  # before anything is read or downloaded
     dataset = data.load(name, split=split, fields=fields)
     return dataset, views.fit(dataset, model, seed=seed, **fixed, **settings)

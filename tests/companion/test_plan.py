@@ -141,6 +141,23 @@ def test_a_warm_worker_gives_what_single_fits_give(
     assert all(map(np.array_equal, warm, vectors()))
 
 
+@pytest.mark.parametrize("words", [["fits", "synthetic", "linear@seed=0"],
+                                   ["fit", "synthetic", "linear"]])  # fmt: skip
+def test_an_encoder_and_a_device_are_names_also_where_they_read_as_numbers(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def fit(dataset: Dataset, model: str, **settings: Any) -> View:
+        given.update(settings)
+        raise InputError("enough")
+
+    monkeypatch.setattr(views, "fit", fit)
+    more = ["-p", "encoder", "1e3", "-p", "device", "2024", "-p", "epochs", "1e1"]
+    assert main([*words, *more]) == 2
+    assert given == {"seed": 0, "encoder": "1e3", "device": "2024", "epochs": 10}
+
+
 def planned(name: str, **jobs: list[str]) -> str:
     of: Mapping[str, Any] = {"dataset": name, "fits": FITS, "chapters": ["01-data"]} | jobs
     line = plan.report({"part": of}, workers=2).splitlines()[1]
