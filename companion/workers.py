@@ -6,6 +6,7 @@ import contextlib
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from companion.execute import slug, variant
 from companion.plan import recorded
 from companion.site import BUILD
 from lib import cache, views
-from lib.core import InputError
+from lib.core import InputError, first_line
 from lib.dataset import Dataset
 
 
@@ -25,12 +26,14 @@ def share(dataset: Dataset, fits: Sequence[str], settings: Mapping[str, Any]) ->
 
     A process claims a fit by a lock, and at the end waits for what others hold; the operating
     system frees the locks of a killed one, whose fits another then makes. The longest come first:
-    those that took longest here, after those that never ran.
+    those that took longest here, after those that never ran. A fit that fails stops no other: one
+    InputError at the end names all that failed, and why.
     """
     took = recorded(slug(dataset.name))
     waiting = sorted(fits, key=lambda fit: -took.get(fit, (float("inf"), 0))[0])
     folder = Path(BUILD, "fits")
     folder.mkdir(parents=True, exist_ok=True)
+    failed: dict[str, list[str]] = {}  # by the reason
     for blocking in (False, True):
         held = []
         for fit in waiting:
@@ -40,7 +43,16 @@ def share(dataset: Dataset, fits: Sequence[str], settings: Mapping[str, Any]) ->
                     _make(dataset, fit, settings)
             except Timeout:
                 held.append(fit)
+            except InputError as error:
+                failed.setdefault(str(error), []).append(fit)
+            except Exception as error:  # ours, or the machine's: another fit may need less of it
+                traceback.print_exc()
+                why = f"{type(error).__name__}: {first_line(error)}"
+                failed.setdefault(why, []).append(fit)
         waiting = held
+    if failed:
+        told = [f"{', '.join(of)} on {dataset.name}: {why}" for why, of in failed.items()]
+        raise InputError("\n".join(told))
 
 
 def _make(dataset: Dataset, fit: str, settings: Mapping[str, Any]) -> None:
@@ -49,10 +61,7 @@ def _make(dataset: Dataset, fit: str, settings: Mapping[str, Any]) -> None:
     with contextlib.suppress(OSError):  # only Linux forgets an earlier peak
         Path("/proc/self/clear_refs").write_text("5")
     started = time.perf_counter()
-    try:
-        view = views.fit(dataset, model, **{**settings, **own})
-    except InputError as error:
-        raise InputError(f"{fit} on {dataset.name}: {error}") from error
+    view = views.fit(dataset, model, **{**settings, **own})
     seconds = time.perf_counter() - started
     if seconds < view.info.get("seconds", float("inf")):
         return  # it was read in less time than its training took

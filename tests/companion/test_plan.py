@@ -98,15 +98,28 @@ def test_costs_are_written_whole_or_not_at_all(
     assert not list(Path("_build/costs").rglob("*.tsv"))
 
 
-def test_a_failed_fit_is_named_and_what_was_finished_stays(small: Dataset, trained: Fake) -> None:
-    def fail_at_the_third(number: int) -> None:
-        if number == 2:
-            raise InputError("give less")
+def test_fits_that_fail_are_named_and_stop_no_other(
+    small: Dataset, trained: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempts: list[int] = []
 
-    made = trained(fail_at_the_third)
-    with pytest.raises(InputError, match="^svd@seed=1,dimension=3 on synthetic: give less$"):
+    def fail_in_all_but_the_third(made: int) -> None:
+        attempts.append(made)
+        if len(attempts) in (1, 4):
+            raise InputError("give less")
+        if len(attempts) == 2:
+            raise MemoryError("none left\nhere")
+
+    made = trained(fail_in_all_but_the_third)
+    with pytest.raises(InputError) as fault:
         workers.share(small, FITS, {})
-    assert made == [(0, 3), (0, 4)]
+    assert str(fault.value).splitlines() == [
+        "svd@seed=0,dimension=3, svd@seed=1,dimension=4 on synthetic: give less",
+        "svd@seed=0,dimension=4 on synthetic: MemoryError: none left",
+    ]
+    assert made == [(1, 3)] and "fail_in_all_but_the_third" in capsys.readouterr().err
+    workers.share(small, FITS, {})
+    assert sorted(made) == [(0, 3), (0, 4), (1, 3), (1, 4)]
 
 
 def test_what_a_killed_worker_held_is_made_by_another(small: Dataset, trained: Fake) -> None:
