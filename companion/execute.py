@@ -39,6 +39,15 @@ def own_code(cells: list[tuple[str, list[str]]]) -> list[str]:
     return [source.strip() for source, tags in cells if "injected-parameters" not in tags]
 
 
+def values_of(notebook: Path) -> dict[str, str]:
+    """Return as code what a notebook's parameters are, those of one run before its defaults."""
+    kinds = {"parameters", "injected-parameters"}
+    sources = [source for source, tags in code_cells(notebook) if kinds & set(tags)]
+    lines = (line for source in sources for line in ast.parse(source).body)
+    assigned = [line for line in lines if isinstance(line, ast.Assign)]
+    return {ast.unparse(line.targets[0]): ast.unparse(line.value) for line in assigned}
+
+
 def records_of(notebook: Path, kind: str) -> list[Any]:
     """Return what a notebook's outputs of one media type hold, in their order."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]

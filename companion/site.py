@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from companion.execute import ChapterError, execute, executed, in_order, slug
+from companion.execute import ChapterError, execute, executed, in_order, slug, values_of
 from lib.core import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,8 +151,10 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
     """Copy the chapters executed for ``names`` to ``executed/``, and update the scoreboard.
 
     A published chapter that was not executed stays, unless the book has no such chapter any more.
-    Raises ChapterError if published pages then contradict each other: what was copied stays, to be
-    looked at.
+    A chapter about no dataset (``overall`` in ``workflow.yml``) is copied only if it was executed
+    with its own values of its parameters; else the published one stays, and stderr says so. Raises
+    ChapterError if published pages then contradict each other: what was copied stays, to be looked
+    at.
     """
     from companion.consistency import (
         contradictions,
@@ -171,10 +173,13 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
         for page in pages:
             copy_if_changed(page, target / page.name)
             copied.append(target / page.name)
-    for page in executed(root / BUILD / EXECUTED):
-        if page.stem != SCOREBOARD:
-            copy_if_changed(page, root / EXECUTED / page.name)
-            copied.append(root / EXECUTED / page.name)
+    for file in (f"{name}.ipynb" for name in workflow(root).get("overall", ())):
+        page, target = root / BUILD / EXECUTED / file, root / EXECUTED / file
+        if page.is_file() and values_of(page) != values_of(root / "chapters" / file):
+            print(f"{page} was executed with other parameters and is not copied", file=sys.stderr)
+        elif page.is_file():
+            copy_if_changed(page, target)
+            copied.append(target)
     board = root / "chapters" / f"{SCOREBOARD}.ipynb"
     if board.is_file():
         out = root / EXECUTED / board.name
