@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from companion.execute import literal, parts, variant, words
+from companion.site import chapters
 from lib.core import InputError
 
 
@@ -30,9 +31,7 @@ try:
     CHAPTERS = words(config.get("chapters", []))
 except InputError as error:
     sys.exit(str(error))
-KNOWN = sorted(
-    {path.stem for path in Path("chapters").glob("[0-9]*.ipynb")} - set(config.get("overall", []))
-)
+KNOWN = chapters(Path())
 CHAPTERS = CHAPTERS or KNOWN
 if unknown := sorted(set(CHAPTERS) - set(KNOWN)):
     sys.exit(f"there is no chapter {unknown[0]}: choose from {', '.join(KNOWN)}")
@@ -57,8 +56,9 @@ LIBRARY = "_build/library.sha256"
 def write_library():
     """Write the digest of the packages' files, unless it is there."""
     packages = ("lib", "companion", "studies")
-    paths = [path for package in packages for path in Path(package).rglob("*.py")]
-    sources = {str(path): path.read_text() for path in paths}
+    kinds = (".py", ".html", ".yml")  # what chapters read while they run
+    paths = [p for package in packages for p in Path(package).rglob("*.*") if p.suffix in kinds]
+    sources = {str(path): path.read_text(encoding="utf-8") for path in paths}
     now = hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
     stamp = Path(LIBRARY)
     if not stamp.is_file() or stamp.read_text() != now:
@@ -100,13 +100,13 @@ def options(values):
 def counted(models, given):
     """Yield each model with its number of seeds: stated, or the chapter's parameter of that name."""
     seeds = given["seeds"]
-    words = {"seeds": seeds, "others": min(seeds, given.get("others", seeds))}
+    numbers = {"seeds": seeds, "others": min(seeds, given.get("others", seeds))}
     for model, count in models.items():
         if model.startswith("if "):
             if given.get(model.removeprefix("if "), True):
                 yield from counted(count, given)
         else:
-            yield model, words.get(count, count)
+            yield model, numbers.get(count, count)
 
 
 def fits_of(part):

@@ -330,11 +330,15 @@ def test_chapters_run_again_when_the_library_is_another(mocked: Path) -> None:
         (mocked / package).unlink()
         shutil.copytree(ROOT / package, mocked / package)
     assert snakemake(mocked, path=mocked / "bin").returncode == 0
-    source = mocked / "lib" / "core.py"
-    source.touch()
+    (mocked / "lib" / "core.py").touch()
+    (mocked / "lib" / "notes.txt").touch()
     assert "Nothing to be done" in snakemake(mocked, "-n").stdout
-    source.write_text(source.read_text() + "\n# said otherwise\n")
-    assert "chapter        1" in snakemake(mocked, "-n").stdout
+    for name in ("lib/core.py", "companion/data/datasets.yml", "companion/markup.html"):
+        source, text = mocked / name, (mocked / name).read_text()
+        source.write_text(text + "\n# said otherwise\n")
+        assert "chapter        1" in snakemake(mocked, "-n").stdout
+        source.write_text(text)
+        assert snakemake(mocked, path=mocked / "bin").returncode == 0
 
 
 @pytest.mark.parametrize("given", ["parameters={seeds: three}", "datasets=ml-100k@seed=first"])
