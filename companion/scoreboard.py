@@ -81,7 +81,10 @@ def _simulated(claim: str) -> bool:
 
 def _row(record: dict[str, Any], path: Path) -> dict[str, Any]:
     claim = claims.load()[record["claim"]]
-    headline, beside = (record["measures"][x][:3] for x in (claim.headline, claim.beside))
+    unknown = (math.nan,) * 3  # a measure that had another name when the page was made
+    headline, beside = (
+        record["measures"].get(name, unknown)[:3] for name in (claim.headline, claim.beside)
+    )
     word, reason, p = _judged(record, claim)
     return {
         **{name: record[name] for name in ("claim", "chapter")},

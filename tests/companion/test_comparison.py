@@ -110,6 +110,16 @@ def test_another_verdict_is_a_failure_of_the_command(
     assert main(["compare", "another"]) == 2
 
 
+def test_a_measure_that_had_another_name_is_no_number(folders: tuple[Path, Path]) -> None:
+    page(folders[0], "F2", "holds", {"overlap": [0.5, 0.4, 0.6, 9.0], "seeds": [0.7] * 4})
+    page(folders[0], "F3", "holds", {"share": [0.5, 0.4, 0.6, 9.0]})
+    found = scoreboard.records([folders[0]]).set_index("claim")
+    assert found.loc["F2", ["mean", "low", "high", "p"]].isna().all()
+    assert found.loc["F2", "beside"] == 0.7 and found.loc["F3", ["mean", "beside"]].isna().all()
+    assert list(found["verdict"]) == ["holds", "holds"]
+    assert "nan" not in scoreboard.table(found.reset_index())
+
+
 def test_nothing_in_common_is_one_sentence(folders: tuple[Path, Path]) -> None:
     page(folders[0], "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     with pytest.raises(InputError, match="no finding is judged both") as fault:
