@@ -1,7 +1,8 @@
 """Anyone's lists, judged like ours: runs and qrels of TREC in, a page and a table out.
 
 The first run is to the second what the semantic view is to the collaborative one in chapters 03 to
-05. A third run is the other model of the rules; second runs of the first two are their nulls.
+05. A third run is the other model of the rules; second runs of the first two are their nulls. All
+measures are of the users in the qrels, and every run must have a list for each of them.
 """
 
 from __future__ import annotations
@@ -88,19 +89,27 @@ def _of_pair(a: Lists, b: Lists, relevant: sp.csr_matrix) -> dict[str, Estimate]
 def _arrays(
     qrels: Path, names: Sequence[str], depth: int
 ) -> tuple[dict[str, Lists], sp.csr_matrix]:
-    """Return each run's lists (n_users × depth) and the relevant items, all of the same ids."""
+    """Return each run's lists (n_users × depth) and the relevant items, of the qrels' users."""
     wanted = trec.read_qrels(qrels)
-    tables = {name: trec.read_run(Path(name)) for name in names}
-    together = pd.concat([wanted, *tables.values()])
-    users, items = (pd.Index(together[column].unique()) for column in ("user", "item"))
+    users = pd.Index(wanted["user"].unique())
+    if users.empty:
+        raise InputError(f"{qrels} has no pair with a relevance above 0: give the relevant items")
+    tables = {}
+    for name in names:
+        run = trec.read_run(Path(name))
+        if len(lacking := users.difference(run["user"], sort=False)):
+            raise InputError(
+                f"{name} has no list for {len(lacking)} of the {len(users)} users in {qrels}, such "
+                f"as {lacking[0]!r}: give runs and qrels of one test, the same users in all"
+            )
+        tables[name] = run[run["user"].isin(users)]
+    items = pd.Index(pd.concat([wanted, *tables.values()])["item"].unique())
 
     def ids(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         return users.get_indexer(table["user"]), items.get_indexer(table["item"])
 
     lists = {}
     for name, table in tables.items():
-        if not table["user"].isin(wanted["user"]).any():
-            raise InputError(f"no user of {name} is in {qrels}: give runs and qrels of one test")
         head = table[table.groupby("user").cumcount() < depth]
         lists[name] = np.full((len(users), depth), -1)
         user, item = ids(head)
@@ -121,7 +130,7 @@ def _page(
         f"Lists of {k} of {', '.join(names)}. In the rules the first run stands for the semantic "
         "view and the second for the collaborative one, a third for another model, --null and "
         "--first-null for second seeds, and lists of 2K for “longer”. Intervals are 95 % bootstrap "
-        "intervals over users."
+        "intervals over the users in the qrels."
     )
     shown = table.to_html(index=False, float_format="{:.4f}".format, border=0)
     return (

@@ -30,6 +30,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     for name in ("text", "graph", "svd", "again", "text again"):
         lists = random_lists(rng, N_USERS, N_ITEMS, 2 * K)
         lists[0] = range(2 * K)
+        lists[lists[:, 0] < 0, 0] = 0  # a user without a list is refused
         found[name] = tmp_path / f"{name}.trec"
         run = trec.run_table(lists, -np.arange(lists.size).reshape(lists.shape), keys, "made")
         found[name].write_text(trec.file_text(run))
@@ -41,12 +42,14 @@ def files(tmp_path: Path) -> dict[str, Path]:
 def test_measures_and_verdicts_are_those_of_the_chapters(
     files: dict[str, Path], tmp_path: Path
 ) -> None:
-    lists = {name: [np.load(tmp_path / f"{name}.npy")] for name in files if name != "qrels"}
+    relevant = sp.load_npz(tmp_path / "relevant.npz")
+    judged = relevant.getnnz(axis=1) > 0  # the first two users are not in the qrels
+    relevant = relevant[judged]
+    lists = {name: [np.load(tmp_path / f"{name}.npy")[judged]] for name in files if name != "qrels"}
     short = {name: [one[:, :K] for one in of] for name, of in lists.items()}
     nulls = {"seeds": short["again"], "semantic seeds": short["text again"], "other": short["svd"]}
     nulls |= {"longer": lists["graph"], "semantic longer": lists["text"]}
     counts = np.ones(N_ITEMS)
-    relevant = sp.load_npz(tmp_path / "relevant.npz")
     ours = measures.Rankings(
         short["text"], short["graph"], relevant, counts, counts.astype(int), nulls
     )
@@ -68,7 +71,7 @@ def test_two_runs_give_what_they_can(files: dict[str, Path], tmp_path: Path) -> 
     assert main(["judge", *given, "--k", str(K), "--out", str(out)]) == 0
     table = pd.read_csv(out.with_suffix(".csv"))
     assert {"jaccard", "complementary", "gain", "hits of both"} <= set(table["measure"])
-    assert set(table["verdict"].dropna()) == {claims.UNTESTABLE}
+    assert set(table["verdict"].dropna()) == {claims.NO_INSTRUMENT}  # no rule reads a null
     assert out.read_text().startswith("<!doctype html>")
 
 
@@ -87,8 +90,17 @@ def test_what_cannot_be_judged_is_one_sentence(files: dict[str, Path], tmp_path:
         judge(files["qrels"], [files["text"], files["text"]], K)
     other = tmp_path / "other.trec"
     other.write_text("nobody Q0 item 1 1.0 x\n")
-    with pytest.raises(InputError, match="no user of .* give runs and qrels of one test"):
+    with pytest.raises(InputError, match="38 of the 38 users.* give runs and qrels of one test"):
         judge(files["qrels"], [files["text"], other], K)
+    lines = files["graph"].read_text().splitlines(keepends=True)
+    other.write_text("".join(line for line in lines if not line.startswith("7 ")))
+    with pytest.raises(InputError, match="no list for 1 of the 38 users in .*, such as '7'"):
+        judge(files["qrels"], [files["text"], files["svd"], other], K)
+    with pytest.raises(InputError, match="no list for 1 of"):
+        judge(files["qrels"], [files["text"], files["svd"]], K, (None, other))
+    other.write_text("0 0 item 0\n")
+    with pytest.raises(InputError, match="no pair with a relevance above 0"):
+        judge(other, [files["text"], files["graph"]], K)
     with pytest.raises(InputError, match="4 words a line"):
         judge(files["text"], [files["text"], files["graph"]], K)
 
