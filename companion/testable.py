@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,9 @@ def cut_texts(dataset: Dataset, encoder: str = "minilm") -> str | None:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     most = int(json.loads(files[1].read_text(encoding="utf-8"))["max_seq_length"])
-    # a token is a character at least, and two more mark the ends
-    long = [text for text in dataset.items["text"] if len(text) > most - 2]
+    # a token is a byte at least, of decomposed letters in some encoders; two more mark the ends
+    forms = ((text, unicodedata.normalize("NFD", text)) for text in dataset.items["text"])
+    long = [text for text, form in forms if len(form.encode(errors="surrogatepass")) > most - 2]
     parts = (tokenizer.encode_batch(long[at : at + 2048]) for at in range(0, len(long), 2048))
     longer = sum(len(one.ids) > most for part in parts for one in part)
     return f"texts longer than the encoder's {most:,} tokens, and cut: {longer:,}"

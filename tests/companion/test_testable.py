@@ -69,6 +69,9 @@ def test_texts_that_are_longer_than_the_encoder_reads_are_counted(world: Dataset
     told = testable.cut_texts(replace(world, items=world.items.assign(text=texts)))
     # 254 words and the two ends fit; one long word is one unknown token
     assert told == "texts longer than the encoder's 256 tokens, and cut: 1"
+    korean = ["\uac01 " * 90, "\uac01 " * 80, *["short"] * 78]  # a syllable is three tokens
+    told = testable.cut_texts(replace(world, items=world.items.assign(text=korean)))
+    assert told == "texts longer than the encoder's 256 tokens, and cut: 1"
     assert testable.cut_texts(world, "a-model-that-is-not-here") is None
 
 
