@@ -156,10 +156,8 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
     ChapterError if published pages then contradict each other: what was copied stays, to be looked
     at.
     """
-    from companion.consistency import (
-        contradictions,
-        uncalibrated,
-    )  # pandas: no other command waits for it
+    # pandas: no other command waits for it
+    from companion.consistency import contradictions, uncalibrated
 
     copied = []
     for name in map(slug, names):
