@@ -58,12 +58,12 @@ def uncalibrated(executed: Path) -> list[str]:
     """Return a sentence for each rule on what only text has that chapter 17 does not bear out.
 
     A finding with a null needs one whose rates of error are known and small; one without must have
-    none that could be used. No sentence where the chapter was not executed.
+    none that could be used.
     """
     page = executed / f"{CALIBRATION}.ipynb"
     rates = next(iter(records_of(page, INSTRUMENTS)), None) if page.is_file() else None
     if rates is None:
-        return []
+        return [f"{page} gives no rates of error for the rules: execute the chapter"]
     found = []
     for claim in claims.load().values():
         if claim.family != "identification":

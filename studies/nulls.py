@@ -7,10 +7,10 @@ item vectors of the stronger of text and null until its validation recall is tha
 The nulls (the base is LightGCN, and so is the null view unless it says otherwise):
 
 - ``second seed``: from the base's own interactions and another seed, as strong as it happens to be;
-- ``popularity``: the most popular items, which no user's text is needed for, as strong as they are;
+- ``popularity``: the most popular items, which need neither text nor history;
 - ``matched seed``: the second seed, made as strong as the text;
-- ``bootstrap``: base from one bootstrap sample of the training interactions, text and null from
-  another;
+- ``bootstrap``: base from one subsample of the training interactions, text and null from another;
+  each keeps an interaction with probability 0.63, as drawing with replacement does;
 - ``other half``: base from one half of each user's training interactions, text and null from the
   other.
 """
@@ -23,22 +23,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lib.core import generator
-from lib.dataset import Dataset, only
+from lib.dataset import Dataset
 from lib.diagnostics import neighbourhood_preservation
 from lib.probes.scores import Score, estimate, mean
 from lib.stats import Estimate
 from lib.views import TRAINED, View
 from studies import measures
+from studies.ch09_long_tail import altered, positions
+from studies.ch10_diversity import n_neighbours
 from studies.context import Run
 
 UNMATCHED = ("second seed", "popularity")
-NULLS = (*UNMATCHED, "matched seed", "bootstrap", "other half")
-NEIGHBOURS = 20
-STEPS = 10
-"""Halvings of the interval of noise: the recalls then differ by less than one user's hit."""
+KINDS = (*UNMATCHED, "matched seed", "bootstrap", "other half")
+STEPS = 12
+"""Halvings of the interval of noise: the recalls then differ by some hits."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +55,20 @@ def halves(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
 
     The odd one goes to either half with probability one half.
     """
-    counts = np.diff(dataset.train.indptr)
-    users = np.repeat(np.arange(dataset.n_users), counts)
-    rng = generator(seed, "halves")
-    order = np.lexsort((rng.random(len(users)), users))
-    position = np.empty(len(users), dtype=np.int64)
-    position[order] = np.arange(len(users)) - dataset.train.indptr[users]
-    first = position < ((counts + rng.integers(0, 2, len(counts))) // 2)[users]
-    return _training_on(dataset, first), _training_on(dataset, ~first)
+    counts, rng = np.diff(dataset.train.indptr), generator(seed, "halves")
+    position = positions(dataset.train, rng.random(dataset.train.nnz))
+    first = position < np.repeat((counts + rng.integers(0, 2, len(counts))) // 2, counts)
+    return altered(dataset, first, None, "one half"), altered(dataset, ~first, None, "other half")
 
 
 def bootstraps(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
-    """Return the dataset with two bootstrap samples of the training interactions, each drawn once.
+    """Return the dataset with two independent subsamples of the training interactions.
 
-    An interaction is in a sample with probability 1 − 1/e, as in one drawn with replacement.
+    An interaction is in a subsample with probability 1 − 1/e, as in a bootstrap sample.
     """
-    rng = generator(seed, "bootstrap samples")
-    chosen = rng.random((2, dataset.train.nnz)) < 1 - np.exp(-1)
-    return _training_on(dataset, chosen[0]), _training_on(dataset, chosen[1])
-
-
-def _training_on(dataset: Dataset, chosen: NDArray[np.bool_]) -> Dataset:
-    train = only(dataset.train, chosen, dataset.train.data)
-    return replace(dataset, train=train, times=None)
+    chosen = generator(seed, "subsamples").random((2, dataset.train.nnz)) < 1 - np.exp(-1)
+    one, other = (altered(dataset, of, None, f"subsample {n}") for n, of in enumerate(chosen))
+    return one, other
 
 
 def degraded(run: Run, view: View, recall: float, seed: int) -> View:
@@ -89,6 +80,8 @@ def degraded(run: Run, view: View, recall: float, seed: int) -> View:
     noise = torch.from_numpy(rng.standard_normal(view.items.shape).astype(np.float32))
     noise *= view.items.std()
     low, high = 0.0, 16.0
+    while run.validation(replace(view, items=view.items + high * noise)) > recall and high < 1e6:
+        high *= 2
     for _ in range(STEPS):
         middle = (low + high) / 2
         found = run.validation(replace(view, items=view.items + middle * noise))
@@ -105,7 +98,7 @@ def matched(run: Run, text: View, null: View, seed: int) -> tuple[View, View]:
 
 
 def views(run: Run, null: str, *, text: str = "linear", **settings: Any) -> Views:
-    """Return the views that a null (of ``NULLS``) compares, one of each a training seed.
+    """Return the views that a null (of ``KINDS``) compares, one of each a training seed.
 
     ``text`` is the model of the text, or of another list that stands in its place; ``settings`` are
     those of every trained model.
@@ -154,8 +147,9 @@ def excesses(run: Run, found: Views) -> dict[str, Estimate]:
         scores = (of(groups, **given) for groups in pairs)
         return estimate(*scores, combine=lambda a, b: sign * (a - b))
 
+    near = n_neighbours(run.dataset.n_items)
     kept = [
-        np.mean([neighbourhood_preservation(a.items, b.items, NEIGHBOURS) for a, b in of], axis=0)
+        np.mean([neighbourhood_preservation(a.items, b.items, near) for a, b in of], axis=0)
         for of in (zip(views_of, found.base, strict=True) for views_of in (found.text, found.null))
     ]
     unions = (measures.union_recall(groups, relevant) for groups in pairs)

@@ -5,7 +5,6 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from companion.consistency import INSTRUMENTS
 from companion.execute import execute
 from companion.scoreboard import RECORD
 from companion.site import ROOT, chapters, workflow
@@ -33,9 +32,8 @@ def test_the_chapter_on_the_rules_runs_to_its_end(tmp_path: Path) -> None:
     small = {"worlds": 2, "users": 60, "k": 5}
     out = execute(ROOT / "chapters" / "17-instruments.ipynb", None, small, tmp_path / "x.ipynb")
     outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
-    rates = [o.data[INSTRUMENTS] for o in outputs if INSTRUMENTS in o.get("data", {})]
-    identified = {c.id for c in claims.load().values() if c.family == "identification"}
-    assert len(rates) == 1 and set(rates[0]) == identified
+    assert any("too few to calibrate a rule" in o.get("text", "") for o in outputs)
+    assert any("image/png" in o.get("data", {}) for o in outputs)
 
 
 def _claims_of(chapter: str) -> list[str]:

@@ -9,7 +9,7 @@ from scipy.stats import beta
 
 from companion.data import synthetic
 from studies import ch17_instruments as instruments
-from studies import nulls
+from studies import ch17_worlds, nulls
 from studies.context import Run
 
 QUICK = {"epochs": 1, "batch": 512, "negatives": 32}
@@ -50,7 +50,7 @@ def test_matching_leaves_the_weaker_view_and_lowers_the_stronger_to_it(run: Run)
     assert nulls.matched(run, strong, strong, seed=0)[0] is strong
 
 
-@pytest.mark.parametrize("null", nulls.NULLS)
+@pytest.mark.parametrize("null", nulls.KINDS)
 def test_a_null_in_the_texts_place_has_no_excess(run: Run, null: str) -> None:
     found = nulls.views(run, null, **QUICK)
     same = nulls.Views(found.base, found.null, found.null)
@@ -69,7 +69,8 @@ def test_excesses_are_positive_where_the_text_shows_more_than_the_null(run: Run)
 
 def table(lows: Sequence[float], private: float, seeds: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame(
-        {"null": "second seed", "finding": "F3", "private": private, "seed": seeds, "low": lows,
+        {"null": "second seed", "finding": "F3", "private": private, "number": seeds, "low": lows,
+         "noise": 1.0, "gap": [0.0, *[0.5] * (len(lows) - 1)],
          "mean": np.array(lows) + 0.01}
     )  # fmt: skip
 
@@ -102,22 +103,40 @@ def test_a_rule_is_usable_only_if_it_seldom_errs_and_tells_the_worlds_apart() ->
     }  # fmt: skip
     assert usable["good"] and not usable["wrong"] and not usable["blind"]
     said = instruments.answer(instruments.rates(pd.concat([quiet, blind])))
-    assert "tells private signal from noise for F3" in said
+    assert "measured with error, for F3" in said
+    few = instruments.rates(pd.concat([table([0.0] * 9, 0.0, range(9)), strong]))
+    assert "too few" in instruments.answer(few) and len(instruments.record(few)) == 1
 
 
 def test_rounds_have_every_world_once_and_private_ones_every_third() -> None:
-    plan = instruments.plan(4)
-    assert len(plan) == len(set(plan)) == 4 * 12 + 2 * 12
-    assert sum(not setting.private for setting, _ in plan) == 48
+    plan = ch17_worlds.plan(10)
+    assert len(plan) == len(set(plan)) == 10 * 12 + 4 * 12
+    assert sum(not setting.private for setting, _ in plan) == 120
+    assert len({setting.seed(number) for setting, number in plan}) == len(plan)
+    noises: dict[tuple[float, float], set[float]] = {}
+    for setting, _ in plan:
+        noises.setdefault((setting.private, setting.gap), set()).add(setting.noise)
+    assert all(found == set(ch17_worlds.NOISES) for found in noises.values())
 
 
-def test_a_world_of_a_setting_has_the_private_share_that_it_says(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("private", "gap"), [(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)])
+def test_a_world_has_the_private_share_and_the_noise_that_its_setting_says(
+    private: float, gap: float
 ) -> None:
-    made = instruments.Setting("scientific-2018", 0.5, 0.5, 1.0).world(0, 500)
-    variance = [np.var(part.users @ part.items.T) for part in (made.semantic, made.common)]
-    assert variance[0] / sum(variance) == pytest.approx(2 / 3, abs=0.05)
-    monkeypatch.setattr(instruments, "SETTINGS", QUICK)
-    found = instruments.tested(instruments.Setting("scientific-2018", 0.0, 0.0, 1.0), 0, 60, k=5)
-    assert len(found) == len(nulls.NULLS) * len(instruments.FINDINGS)
+    setting = ch17_worlds.Setting("scientific-2018", private, gap, 1.0)
+    made = setting.world(0, 1500)
+    parts = (made.semantic, made.common, made.collaborative)
+    variance = np.array([np.var(part.users @ part.items.T) for part in parts])
+    expected = (private, (1 - private) * (1 - gap), (1 - private) * gap)
+    np.testing.assert_allclose(variance / variance.sum(), expected, atol=0.05)
+    # a map from text to a shared factor explains half of it: as much noise as signal
+    known = np.linalg.lstsq(made.vectors, made.common.items, rcond=None)[0]
+    left = made.common.items - made.vectors @ known
+    assert 1 - left.var() / made.common.items.var() == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_small_world_has_every_null_and_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ch17_worlds, "SETTINGS", QUICK)
+    found = ch17_worlds.tested(ch17_worlds.Setting("toys-2014", 0.0, 0.0, 1.0), 0, 60, k=5)
+    assert len(found) == len(nulls.KINDS) * len(instruments.FINDINGS)
     assert set(found["finding"]) == set(instruments.FINDINGS)
