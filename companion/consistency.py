@@ -58,20 +58,20 @@ def uncalibrated(executed: Path) -> list[str]:
     """Return a sentence for each rule on what only text has that chapter 17 does not bear out.
 
     A finding with a null needs one whose rates of error are known and small; one without must have
-    none that could be used.
+    none that could be used. A chapter of too few worlds has no rates, and bears out no null.
     """
     page = executed / f"{CALIBRATION}.ipynb"
-    rates = next(iter(records_of(page, INSTRUMENTS)), None) if page.is_file() else None
-    if rates is None:
-        return [f"{page} gives no rates of error for the rules: execute the chapter"]
+    if not page.is_file():
+        return [f"{page} is missing: execute the chapter, which says how often rules are wrong"]
+    rates = next(iter(records_of(page, INSTRUMENTS)), None)
     found = []
     for claim in claims.load().values():
         if claim.family != "identification":
             continue
-        if claim.id not in rates:
+        if rates is not None and claim.id not in rates:
             found.append(f"claims.yml has {claim.id}, for which {page.stem} gives no rate of error")
-        elif bool(rates[claim.id]) != bool(claim.beyond):
-            known = "a null that can be used" if rates[claim.id] else "no null that can be used"
+        elif bool((rates or {}).get(claim.id)) != bool(claim.beyond):
+            known = "no null that can be used" if claim.beyond else "a null that can be used"
             found.append(f"{page.stem} has {known} for {claim.id}: change its rule in claims.yml")
     return found
 

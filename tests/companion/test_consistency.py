@@ -119,7 +119,9 @@ def test_a_rule_without_a_known_rate_of_error_is_named(
 ) -> None:
     none: dict[str, Any] = {name: [] for name in ("F2", "F3", "F3b", "F4", "F5", "F13")}
     given = {name: of for name, of in (none | rates).items() if of is not None}
-    assert "gives no rates of error" in uncalibrated(tmp_path)[0]
+    assert "is missing" in uncalibrated(tmp_path)[0]
+    page(tmp_path / "17-instruments.ipynb", "code")  # too few worlds for any rate
+    assert uncalibrated(tmp_path) == []
     page(tmp_path / "17-instruments.ipynb", "code", {INSTRUMENTS: given})
     found = uncalibrated(tmp_path)
     assert len(found) == len(said) and all(a in b for a, b in zip(said, found, strict=True))
