@@ -341,7 +341,7 @@ def test_publish_replaces_what_was_executed_and_writes_the_toc(root):
 
 def test_a_trial_of_a_chapter_about_no_dataset_is_not_published(root, capsys):
     with (root / "workflow.yml").open("a") as file:
-        file.write("overall: [17-instruments]\n")
+        file.write("overall: [18-worlds]\n")
     page(root / "_build" / "executed", "ml-100k/01-data", "fresh")
 
     def written(folder: Path, name: str, own: str, injected: str | None = None) -> None:
@@ -353,19 +353,19 @@ def test_a_trial_of_a_chapter_about_no_dataset_is_not_published(root, capsys):
         ]
         nbformat.write(notebook, folder / f"{name}.ipynb")
 
-    fresh, published = root / "_build" / "executed", root / "executed" / "17-instruments.ipynb"
+    fresh, published = root / "_build" / "executed", root / "executed" / "18-worlds.ipynb"
     own = "worlds = 26  # rounds\nk = 20"
-    written(root / "chapters", "17-instruments", own)
+    written(root / "chapters", "18-worlds", own)
     written(fresh, "99-a-copy-of-mine", own)
     for asked in ("# Parameters\nworlds = 1\n", "# Parameters\nk = 20\nworlds = 2\n"):
-        written(fresh, "17-instruments", own, asked)
+        written(fresh, "18-worlds", own, asked)
         assert published not in site.publish(["ml-100k"], root) and not published.exists()
-        assert "17-instruments.ipynb was executed with other param" in capsys.readouterr().err
-    written(fresh, "17-instruments", "worlds = 10\nk = 20")  # before its own values changed
+        assert "18-worlds.ipynb was executed with other param" in capsys.readouterr().err
+    written(fresh, "18-worlds", "worlds = 10\nk = 20")  # before its own values changed
     assert published not in site.publish(["ml-100k"], root)
     for asked in (None, "# Parameters\nworlds = 26\n"):
         published.unlink(missing_ok=True)
-        written(fresh, "17-instruments", own, asked)
+        written(fresh, "18-worlds", own, asked)
         assert published in site.publish(["ml-100k"], root) and published.exists()
     assert not (root / "executed" / "99-a-copy-of-mine.ipynb").exists()
 
