@@ -318,7 +318,7 @@ def changes(**by_seed: Sequence[tuple[Score, Score]]) -> Measures:
 
 
 def neighbours(**values: Floats) -> Measures:
-    """Return F13: the mean of each pair of spaces' neighbourhood Jaccard per item (n_items)."""
+    """Return F13: the mean of each pair of spaces' neighbourhood Jaccard (n_seeds × n_items)."""
     return {name: mean(of_items) for name, of_items in values.items()}
 
 

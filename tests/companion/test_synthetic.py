@@ -1,5 +1,7 @@
 """The synthetic world does what its formulas say."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,15 +9,16 @@ from companion import data
 from companion.data import synthetic
 from lib.core import InputError
 
-WORLD = synthetic.world(
-    n_users=400,
-    n_items=300,
-    d_shared=30,
-    d_semantic=30,
-    d_collaborative=30,
-    shared=0.6,
-    dimension=96,
-)
+SETTINGS: dict[str, Any] = {
+    "n_users": 400,
+    "n_items": 300,
+    "d_shared": 30,
+    "d_semantic": 30,
+    "d_collaborative": 30,
+    "shared": 0.6,
+    "dimension": 96,
+}
+WORLD = synthetic.world(**SETTINGS)
 
 
 def fit(x: np.ndarray, y: np.ndarray) -> float:
@@ -88,15 +91,7 @@ def test_a_user_has_as_many_interactions_as_asked(mean: float) -> None:
 
 
 def test_the_same_seed_is_the_same_world() -> None:
-    again = synthetic.world(
-        n_users=400,
-        n_items=300,
-        d_shared=30,
-        d_semantic=30,
-        d_collaborative=30,
-        shared=0.6,
-        dimension=96,
-    )
+    again = synthetic.world(**SETTINGS)
     assert again.dataset.digest == WORLD.dataset.digest
     assert synthetic.world(seed=1).dataset.digest != synthetic.world(seed=2).dataset.digest
 
