@@ -67,10 +67,15 @@ class Dataset:
         return sp.csr_matrix(self.train + self.valid)
 
     @cached_property
+    def interactions_digest(self) -> str:
+        """SHA-256 of the three parts: all that a view without text depends on."""
+        return cache.digest(self.train, self.valid, self.test)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the three parts, their times, and the items' texts or vectors."""
         optional = [part for part in (self.times, self.vectors) if part is not None]
-        return cache.digest(self.train, self.valid, self.test, list(self.items["text"]), *optional)
+        return cache.digest(self.interactions_digest, list(self.items["text"]), *optional)
 
 
 def earliest(users: Ints, items: Ints, times: Floats | None = None) -> Ints:

@@ -105,7 +105,7 @@ def fit(
     target = device_of(device)
     key = {
         "dataset": dataset.name,
-        "data": dataset.digest,
+        "data": dataset.interactions_digest,
         "model": model,
         "seed": seed,
         "settings": settings,

@@ -101,7 +101,7 @@ def _seed_scores(run: Run, seed: int, method: Method) -> dict[str, Any]:
     able = [spec for spec in method.views if not ch08_methods.too_large(run.dataset, spec)]
     key = {
         "dataset": run.dataset.name,
-        "data": run.dataset.digest,
+        "data": run.dataset.interactions_digest,
         "method": method.name,
         "seed": seed,
         "lengths": lengths(run),

@@ -39,7 +39,7 @@ def best_concat(dataset: Dataset, views: Sequence[View], grid: ArrayLike | None 
     vectors = _vectors(views)
     key = {
         "dataset": dataset.name,
-        "data": dataset.digest,
+        "data": dataset.interactions_digest,
         "views": cache.digest(*chain.from_iterable(vectors)),
         "grid": None if grid is None else cache.digest(np.asarray(grid)),
         "code": cache.code_version(_chosen),

@@ -190,7 +190,12 @@ def _inverse(dataset: Dataset, ridge: float) -> Floats:
         raise InputError(f"{told} {limit}; give a smaller dataset or another model")
     gram = (dataset.train.T @ dataset.train).astype(np.float32).toarray(order="F")
     gram[np.diag_indices_from(gram)] += ridge
-    found: Floats = spotri(spotrf(gram, lower=1, overwrite_a=1)[0], lower=1, overwrite_c=1)[0]
+    factor, failed = spotrf(gram, lower=1, overwrite_a=1)
+    found: Floats
+    found, _ = spotri(factor, lower=1, overwrite_c=1)
+    if failed:
+        told = f"the item-item matrix of dataset {dataset.name!r} is singular in float32"
+        raise InputError(f"{told} at ridge {ridge:g}; choose another model")
     for row in range(len(found)):  # LAPACK leaves the upper triangle as it was
         found[row, row + 1 :] = found[row + 1 :, row]
     return found

@@ -31,7 +31,7 @@ class TrainItems:
     starts: Tensor  # n_users + 1, int64: where each user's items start
     users: Tensor  # nnz, int64, ascending
     items: Tensor  # nnz, int64, ascending within a user
-    n_items: int
+    catalogue: Tensor  # int64, ascending: the distinct items, of which negatives are drawn
 
     @classmethod
     def of(cls, train: csr_matrix, device: torch.device) -> Self:
@@ -39,7 +39,7 @@ class TrainItems:
         starts = torch.from_numpy(train.indptr.astype("int64")).to(device)
         items = torch.from_numpy(train.indices.astype("int64")).to(device)
         users = torch.repeat_interleave(torch.arange(train.shape[0], device=device), starts.diff())
-        return cls(starts, users, items, train.shape[1])
+        return cls(starts, users, items, items.unique())
 
 
 Excluded = tuple[Tensor, Tensor, Tensor]
@@ -91,18 +91,24 @@ class Negatives:
 
 
 def sample(
-    excluded: Excluded, n_items: int, size: int, rng: Generator, *, first: int = 0, hardest: int = 0
-) -> Negatives:
-    """Sample at most ``size`` negatives, uniformly without replacement, of ids from ``first``."""
-    if first >= n_items:
-        told = f"first_negative = {first} was given for a catalogue of {n_items} items"
-        raise InputError(f"{told}; give less")
+    excluded: Excluded, catalogue: Tensor, size: int, rng: Generator, *, first: int = 0,
+    hardest: int = 0,
+) -> Negatives:  # fmt: skip
+    """Sample at most ``size`` negatives, uniformly without replacement, of ids from ``first``.
+
+    The catalogue has the items of the training interactions: one that nobody is known to have may
+    be new, so it is no negative.
+    """
+    offered = catalogue[catalogue >= first]
+    if not len(offered):
+        told = f"first_negative = {first} was given; the largest id of an item in training is"
+        raise InputError(f"{told} {int(catalogue.max())}; give at most that")
     group_of, group, item = excluded
     device = item.device
-    size = min(size, n_items - first)
-    items = (torch.randperm(n_items - first, generator=rng)[:size] + first).to(device)
+    size = min(size, len(offered))
+    items = offered[torch.randperm(len(offered), generator=rng)[:size].to(device)]
     choices = torch.randint(size, (len(group_of), 8), generator=rng).to(device)
-    column_of = torch.full((n_items,), -1, device=device)
+    column_of = torch.full((int(catalogue[-1]) + 1,), -1, device=device)
     column_of[items] = torch.arange(size, device=device)
     column = column_of[item]
     kept = column >= 0

@@ -84,8 +84,8 @@ def digest_of(dataset: Dataset, encoder: str) -> str:
         column = {"genres": "genres", "tfidf": "text"}[encoder]
         about = list(dataset.items[column].fillna("")) if column in dataset.items else []
         return cache.digest(encoder, cache.code_version(tfidf), about)
-    given = _given(dataset, encoder)
-    return cache.digest(_identity(encoder) if given is None else given)
+    given, texts = _given(dataset, encoder), list(dataset.items["text"])
+    return cache.digest(_identity(encoder), texts) if given is None else cache.digest(given)
 
 
 def _given(dataset: Dataset, encoder: str) -> Matrix | None:

@@ -183,7 +183,9 @@ def _batches(
         else:
             excluded = losses.exclude_positive(positives)
         size, first, hardest = recipe.negatives, recipe.first_negative, recipe.hardest
-        negatives = losses.sample(excluded, known.n_items, size, rng, first=first, hardest=hardest)
+        negatives = losses.sample(
+            excluded, known.catalogue, size, rng, first=first, hardest=hardest
+        )
         yield users, positives, negatives
 
 

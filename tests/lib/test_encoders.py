@@ -29,7 +29,7 @@ def negatives_of(
 ) -> losses.Negatives:
     known = losses.TrainItems.of(train, torch.device("cpu"))
     excluded = losses.exclude_known(known, users, apart=apart)
-    return losses.sample(excluded, known.n_items, size, torch_generator(0, "pool"))
+    return losses.sample(excluded, known.catalogue, size, torch_generator(0, "pool"))
 
 
 @pytest.mark.parametrize("size", [1, 7, 25, 1000])
@@ -41,6 +41,13 @@ def test_the_pool_holds_distinct_items_and_allows_no_known_positive(size: int) -
     allowed = pool.allowed().numpy()
     expected = train[users.numpy()].toarray()[:, pool.items.numpy()] == 0
     np.testing.assert_array_equal(allowed, expected)
+
+
+def test_an_item_that_nobody_has_in_training_is_no_negative() -> None:
+    train = interactions().tolil()
+    train[:, [4, 24]] = 0
+    pool = negatives_of(train.tocsr(), torch.tensor([3, 7]), 99)
+    assert sorted(pool.items.tolist()) == [item for item in range(25) if item not in (4, 24)]
 
 
 def test_one_negative_a_row_is_allowed_and_covers_every_allowed_item() -> None:
@@ -78,7 +85,7 @@ def test_infonce_has_the_value_and_gradients_of_the_plain_one(
     ids = torch.randint(min(400, 2 * rows), (rows,), generator=draw)
     if excluded == "positive":
         chosen = losses.exclude_positive(torch.randint(25, (rows,), generator=draw))
-        pool = losses.sample(chosen, 25, 20, draw)
+        pool = losses.sample(chosen, torch.arange(25), 20, draw)
     else:
         pool = negatives_of(train, ids, 20, apart=excluded == "apart")
     shared = torch.randn(400, 8, generator=draw, dtype=torch.float64)[ids]
@@ -125,7 +132,7 @@ def test_rows_of_a_group_have_one_user_vector(small: Dataset, model: str) -> Non
 def test_the_reference_sets_a_row_against_all_but_its_own_positive() -> None:
     positives = torch.tensor([4, 0, 4])
     excluded = losses.exclude_positive(positives)
-    pool = losses.sample(excluded, 6, 99, torch_generator(0, "pool"), first=1)
+    pool = losses.sample(excluded, torch.arange(6), 99, torch_generator(0, "pool"), first=1)
     assert sorted(pool.items.tolist()) == [1, 2, 3, 4, 5]
     refused = [pool.items[~row].tolist() for row in pool.allowed()]
     assert refused == [[4], [], [4]]
@@ -134,12 +141,12 @@ def test_the_reference_sets_a_row_against_all_but_its_own_positive() -> None:
 def test_a_pool_beyond_the_catalogue_is_refused() -> None:
     excluded = losses.exclude_positive(torch.tensor([0]))
     with pytest.raises(InputError, match="first_negative = 6"):
-        losses.sample(excluded, 6, 3, torch_generator(0, "pool"), first=6)
+        losses.sample(excluded, torch.arange(6), 3, torch_generator(0, "pool"), first=6)
 
 
 def test_infonce_by_hand() -> None:
     # one user with cosine 1 to its positive and 0 to the one allowed negative: log(1 + e^(-1/τ))
-    train = sp.csr_matrix(np.array([[1, 0]], dtype=np.float32))
+    train = sp.csr_matrix(np.eye(2, dtype=np.float32))  # item 1 is another user's
     pool = negatives_of(train, torch.tensor([0]), 2)
     items = torch.zeros(2, 2)
     items[pool.items == 0] = torch.tensor([1.0, 0.0])
@@ -150,7 +157,7 @@ def test_infonce_by_hand() -> None:
 
 
 def test_bpr_by_hand() -> None:
-    train = sp.csr_matrix(np.array([[1, 0]], dtype=np.float32))
+    train = sp.csr_matrix(np.eye(2, dtype=np.float32))  # item 1 is another user's
     pool = negatives_of(train, torch.tensor([0]), 2)
     vectors = torch.tensor([[1.0], [0.5]])[pool.items]
     value = losses.bpr(torch.tensor([[2.0]]), torch.tensor([[1.0]]), vectors, pool, 1.0)

@@ -42,6 +42,18 @@ def test_test_items_never_influence_a_view(
     assert torch.equal(mine.users, other.users) and torch.equal(mine.items, other.items)
 
 
+def test_other_texts_make_only_the_views_that_read_text_anew(
+    small: Dataset, cache_folder: Path
+) -> None:
+    retold = replace(small, items=small.items.assign(text="the " + small.items["text"]))
+    assert retold.digest != small.digest
+    small, retold = replace(small, vectors=None), replace(retold, vectors=None)
+    for model, made in (("lightgcn", 1), ("linear", 3)):
+        for dataset in (small, retold):
+            views.fit(dataset, model, device="cpu", encoder="tfidf", **QUICK)
+        assert len(list((cache_folder / "view").glob("[!.]*"))) == made
+
+
 @pytest.mark.parametrize("model", views.models())
 def test_the_same_seed_gives_the_same_bytes_from_an_empty_cache(
     small: Dataset, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
