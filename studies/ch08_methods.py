@@ -32,7 +32,8 @@ from studies.context import Part, Run
 SINGLE, ALIGNMENT, FUSION, NULL = "single view", "alignment", "fusion", "null"
 FAMILIES = (FUSION, ALIGNMENT, SINGLE, NULL)
 DEPTH = 100  # candidates of each view that fusions of lists see
-AUXILIARY_WEIGHTS = (0.01, 0.1, 1.0)  # of an auxiliary loss: one grid for every model that has one
+# of an auxiliary loss: one grid for every model that has one, from no such loss at all on
+AUXILIARY_WEIGHTS = (0.0, 0.001, 0.01, 0.1, 1.0)
 DENSE = ("ease", "l3ae")  # models with a users × items and an items × items matrix
 MAX_BYTES = 2**31  # of the former; inverting the latter may take twice as much
 _BLOCK = 4096  # users whose candidates are scored by all views at once
