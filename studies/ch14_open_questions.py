@@ -1,8 +1,7 @@
 """The open questions: fusion at no extra cost, with fewer interactions, in time, with more views.
 
-Recall comes per user, the mean over the training seeds, so that an interval over users is of what
-can be expected of one training. Whatever can be chosen, in the controls too, is chosen on
-validation items.
+Recall comes by training seed and user (n_seeds × n_users), so that intervals cover both. Whatever
+can be chosen, in the controls too, is chosen on validation items.
 """
 
 from __future__ import annotations
@@ -38,20 +37,19 @@ SeedViews = Sequence[View]
 """A view of each of the run's training seeds."""
 
 
-def mean_recall(run: Run, views: SeedViews) -> Floats:
-    """Return each user's test recall, the mean over the seeds (n_users)."""
-    test = run.dataset.test
-    return np.mean([recall(run.lists_of(view), test) for view in views], axis=0)
+def recall_by_seed(run: Run, views: SeedViews) -> Floats:
+    """Return test recall by seed and user (n_seeds × n_users)."""
+    return np.stack([recall(run.lists_of(view), run.dataset.test) for view in views])
 
 
 def fused_recall(run: Run, parts: Sequence[SeedViews], grid: Floats | None = None) -> Floats:
-    """Return each user's recall of norm-concat with the best weights (n_users)."""
+    """Return recall of norm-concat with the best weights (n_seeds × n_users)."""
     of_seeds = zip(*parts, strict=True)
-    return mean_recall(run, [best_concat(run.dataset, views, grid) for views in of_seeds])
+    return recall_by_seed(run, [best_concat(run.dataset, views, grid) for views in of_seeds])
 
 
 def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.DataFrame]:
-    """Return recall per user of models of ``dimension`` dimensions in all, and what each costs.
+    """Return recall by seed and user of models of ``dimension`` dimensions in all, and what each costs.
 
     The joint model has half of the dimensions for each branch, as has each of two seeds side by
     side. Seconds are the mean over seeds on the machine that trained, bytes those of a user's or an
@@ -69,7 +67,7 @@ def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.Dat
     for name, of in parts.items():
         of_seeds = list(zip(*of, strict=True))
         whole = [views[0] if len(views) == 1 else even_concat(views) for views in of_seeds]
-        recalls[name] = mean_recall(run, whole)
+        recalls[name] = recall_by_seed(run, whole)
         seconds = [sum(view.info["seconds"] for view in views) for views in of_seeds]
         n_parameters = sum(view.info["n_parameters"] for view in of_seeds[0])
         costs.append((name, n_parameters, np.mean(seconds), 4 * dimension, dimension))
@@ -79,7 +77,7 @@ def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.Dat
 
 
 class Comparison(NamedTuple):
-    """Recall per user (n_users) of a fusion, its views and its controls, by name."""
+    """Recall by seed and user (n_seeds × n_users) of a fusion, its views and its controls, by name."""
 
     recalls: dict[str, Floats]
     better: str  # the view that validates better
@@ -91,11 +89,11 @@ def compare_fusion(run: Run) -> Comparison:
     twins = {name: (of, run.views(MODELS[name], second=True)) for name, of in views.items()}
     leader = better(views)
     seeds = {name: fused_recall(run, twins[name]) for name in {COLLABORATIVE, leader}}
-    recalls = {name: mean_recall(run, of) for name, of in views.items()} | {
+    recalls = {name: recall_by_seed(run, of) for name, of in views.items()} | {
         FUSION: fused_recall(run, list(views.values())),
         SEEDS: seeds[COLLABORATIVE],
         BETTER_SEEDS: seeds[leader],
-        "most popular items": mean_recall(run, run.views("popularity")),
+        "most popular items": recall_by_seed(run, run.views("popularity")),
     }
     return Comparison(recalls, leader)
 
@@ -160,14 +158,14 @@ def views_by_name(run: Run) -> dict[str, SeedViews]:
 
 
 def recall_of_combinations(run: Run) -> dict[str, Floats]:
-    """Return recall per user of single views and of fusions of two, three and all of them.
+    """Return recall by seed and user of single views and of fusions of two, three and all of them.
 
     Weights are chosen in tenths, in fifths for four views and more. The last is the control: the
     first two views and a second collaborative seed.
     """
     views = views_by_name(run)
     first = list(views)[:3]
-    found = {name: mean_recall(run, of) for name, of in views.items()}
+    found = {name: recall_by_seed(run, of) for name, of in views.items()}
     for names in (names for n in (2, 3) for names in combinations(first, n)):
         found[" + ".join(names)] = fused_recall(run, [views[name] for name in names])
     if len(views) > len(first):
