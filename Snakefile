@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from companion.execute import literal, parts, variant, words
+from companion.execute import literal, parts, values_of, variant, words
 from companion.site import chapters
 from lib.core import InputError
 
@@ -113,7 +113,8 @@ def fits_of(part):
     """The fits that the chapters read, each with its seed and settings: MODEL@seed=0,NAME=VALUE."""
     found = {}
     for chapter in CHAPTERS:
-        given = parameters(part, chapter)
+        own = values_of(Path("chapters", f"{chapter}.ipynb"))
+        given = {n: literal(code) for n, code in own.items()} | parameters(part, chapter)
         for name, count in counted(FITS.get(chapter, {}), given):
             model, at, settings = name.partition("@")
             for seed in range(given["seed"], given["seed"] + count):

@@ -181,14 +181,19 @@ def too_large(dataset: Dataset, spec: ViewSpec) -> str:
     )
 
 
-def auxiliary_weight(run: Run, spec: ViewSpec) -> float:
-    """Return the auxiliary weight with the best validation score on the run's first seed."""
+def auxiliary_weight(
+    run: Run, spec: ViewSpec, weights: Sequence[float] = AUXILIARY_WEIGHTS
+) -> float:
+    """Return the auxiliary weight with the best validation score on the run's first seed.
+
+    Of equally good ones the first.
+    """
 
     def score(weight: float) -> float:
         view = run.view(spec.model, run.seeds[0], **dict(spec.settings) | {"weight": weight})
         return float(view.info["validation"])
 
-    return max(AUXILIARY_WEIGHTS, key=score)
+    return max(weights, key=score)
 
 
 def fitted(run: Run, seed: int, spec: ViewSpec) -> View:

@@ -1,229 +1,260 @@
-"""What alignment does to accuracy and diversity: measures as functions of its weight.
+"""Dose and response: what the weight of the alignment loss does to accuracy and diversity.
 
-The alignment loss of RLMRec-Con is given more and more weight; weight 0 is the same model without
-alignment. Every measure is a score (``lib.probes.scores``), so that any combination of them has an
-interval: over users for measures of lists, over items for measures of vectors.
+RLMRec-Con, the CARec-style model and the one of shared and private parts are trained with several
+weights of their auxiliary loss; weight 0 is the same model without alignment. The *chosen* weight
+has the best validation recall on the run's first seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy.special import entr
-from torch.nn.functional import normalize
-from tqdm import tqdm
 
-from lib import cache
-from lib.core import Floats, Lists, generator, matrix
-from lib.diagnostics import (
-    coverage,
-    effective_rank,
-    gini,
-    intra_list_distance,
-    jaccard,
-    neighbours,
-    novelty,
-)
+from lib import claims, metrics
+from lib.core import Floats, Lists, Relevant, relevant_pairs
+from lib.diagnostics import coverage, effective_rank, intra_list_distance, neighbours
 from lib.encoders import text
-from lib.metrics import recall
-from lib.probes import maps
-from lib.probes.scores import DRAWS, Resampled, Score, estimate, mean, r2
-from lib.probes.splits import random as random_items
+from lib.metrics import positions, recall
+from lib.probes.scores import Totals, estimate, mean
 from lib.stats import Estimate
 from lib.views import View
-from studies import measures
+from studies.ch08_methods import WIDE, ViewSpec, auxiliary_weight
 from studies.concatenation import even_concat
 from studies.context import Run
+from studies.measures import NONE, columns_by_seed, gain, mean_jaccard, measure, n_neighbours
 
-WEIGHTS = (0, 0.01, 0.1, 1, 10)
-"""Weights of the alignment loss that are compared; 0.1 is the model's own."""
+COARSE = (0, 0.01, 0.1, 1, 10)
+FINE = (0, 0.001, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
+HEAVY = 1  # ten times RLMRec-Con's own weight
 
-SECOND, TEXT, FUSED, POPULAR = "second seed", "text view", "norm-concat", "popularity"
-"""What the weights are compared with: weight 0 of another seed, the text alone, text and weight 0
-side by side instead of aligned, and one list for everybody."""
-
-SWEPT = "mean over seeds, 95 % interval"
-REFERENCES = {
-    SECOND: "second seed at weight 0, smallest to largest",
-    TEXT: "text view alone",
-    FUSED: "text view and weight 0, equal weights",
+LEADS = {
+    claims.HOLDS: "**Stronger alignment is not better:** it costs recall, also against none.",
+    claims.EXPLAINED: "**Stronger alignment costs recall**, but not in each model against none.",
+    claims.FAILS: "**Not every model loses recall** by stronger alignment.",
 }
-"""What a figure calls the weights, and the references."""
+ALIGNED = "RLMRec-Con"
+MODELS = {"rlmrec": ALIGNED, "carec": "CARec style", "shared-private": "shared and private parts"}
+What = float | str
+"""A weight of RLMRec-Con, or what its weights are compared with."""
+SECOND: What = "second seed of weight 0"
+FUSED: What = "norm-concat of text and weight 0"
+TEXT: What = "text view"
 
-MEASURES = {
-    "test recall": "Recall@K, test items",
-    "novelty": "bits",
-    "distance in the text": "1 − cosine, text",
-    "effective rank": "dimensions",
-    "neighbours of weight 0 kept": "Jaccard",
-    "predicted from the text": "held-out R²",
+UNITS = {
+    "test recall": "change from weight 0, relative",
+    "hits of one view kept": "share",
+    "neighbours of weight 0 kept": "Jaccard, 20 nearest",
+    "distance within lists, equal recall": "change from weight 0, relative",
 }
-"""Every measure and its unit: the first three are of lists, with intervals over users."""
-
-_BLOCK = 1 << 22
-"""Products of two vector entries held at once, 32 MiB."""
-
-Scores = dict[tuple[str, str, int], Score]
-"""By measure, what is measured (a weight as text, or a reference), and training seed."""
+"""Every panel of the figure, and the unit of its axis."""
+RECALL, HITS, NEAR, DISTANCE = UNITS
 
 
-def effective_ranks(spaces: Sequence[ArrayLike], *, seed: int = 0) -> list[Resampled]:
-    """Return the effective rank of spaces of the same items (n_items × each one's d).
+@dataclass(frozen=True)
+class Sweep:
+    """A run and the weights that it tries; models other than RLMRec-Con have ``others`` seeds.
 
-    Resamples of the *items* are the same for every space and in any order of items. They hold fewer
-    different items and so fill a little fewer directions: their values are moved together so that
-    their mean is that of all items.
+    ``what`` is a weight, SECOND, FUSED or TEXT. ``named`` are a model (RLMRec-Con), settings of it,
+    and ``second``: whether the second seed of each seed is meant. Lists of results are by seed.
     """
-    vectors = [matrix(space) for space in spaces]
-    n, order = len(vectors[0]), np.lexsort(vectors[0].T)
-    rng = generator(seed, "bootstrap of effective ranks")
-    weights = rng.multinomial(n, np.full(n, 1 / n), DRAWS).astype(np.float32)  # b × n
-    found = []
-    for one in tqdm(vectors, desc="effective ranks", unit="space", delay=3, disable=None):
-        value, drawn = effective_rank(one), _ranks(one[order], weights)
-        found.append(Resampled(value, drawn + (value - drawn.mean()), n))
-    return found
+
+    run: Run
+    weights: Sequence[float] = COARSE
+    others: int = 1
+
+    def chosen(self, model: str = "rlmrec") -> float:
+        """Return the weight that validation chooses on the first seed."""
+        return auxiliary_weight(self.run, ViewSpec(model), self.weights)
+
+    def views(
+        self, what: What, model: str = "rlmrec", *, second: bool = False, **settings: Any
+    ) -> list[View]:
+        """Return the views of ``what``."""
+        if what == SECOND:
+            return self.views(0, second=True)
+        if what == FUSED:
+            parts = (self.views(part, second=second) for part in (TEXT, 0))
+            return [even_concat(pair) for pair in zip(*parts, strict=True)]
+        seeds = self.run.seeds if model == "rlmrec" else self.run.seeds[: self.others]
+        model, settings = ("linear", {}) if what == TEXT else (model, settings | {"weight": what})
+        seeds = [self.run.second(seed) for seed in seeds] if second else seeds
+        return [self.run.view(model, seed, **settings) for seed in seeds]
+
+    def lists(self, what: What, **named: Any) -> list[Lists]:
+        """Return the lists of ``what``."""
+        return self._once("lists", self.run.lists_of, what, **named)
+
+    def _once(self, name: str, of: Callable[[View], Lists], what: What, **named: Any) -> Any:
+        key = (name, what, *sorted(named.items()))
+        return self.run.once(key, lambda: list(map(of, self.views(what, **named))))
+
+    def recalls(self, what: What, **named: Any) -> Floats:
+        """Return test recall (n_seeds × n_users)."""
+        return np.stack([recall(x, self.run.dataset.test) for x in self.lists(what, **named)])
+
+    def distances(self, what: What) -> Floats:
+        """Return the distance in the text within each list (n_seeds × n_users)."""
+        of = partial(intra_list_distance, items=text.encode(self.run.dataset, self.run.encoder))
+        return self.run.once(("distances", what), lambda: np.stack(list(map(of, self.lists(what)))))
+
+    def matched(self, new: What, old: What) -> tuple[Floats, Floats]:
+        """Return ``at_equal_recall`` of two kinds of lists."""
+        both = new, old
+        return at_equal_recall(*map(self.recalls, both), *map(self.distances, both))
+
+    def kept(self, what: What, **named: Any) -> Floats:
+        """Return ``kept_hits`` of the lists from those of text and weight 0 (4 × seeds × users)."""
+        groups = zip(self.lists(what, **named), self.lists(TEXT), self.lists(0), strict=True)
+        return columns_by_seed(groups, partial(kept_hits, relevant=self.run.dataset.test))
+
+    def same(self, what: What, than: float = 0, **named: Any) -> Floats:
+        """Return the Jaccard of items' nearest with those at weight ``than`` (seeds × items)."""
+        k = n_neighbours(self.run.dataset.n_items)
+        near = partial(self._once, "near", lambda view: neighbours(view.items, k))
+        return mean_jaccard(zip(near(what, **named), near(than), strict=True))
 
 
-def _ranks(x: Floats, weights: np.ndarray) -> Floats:
-    """Return the effective rank of ``x`` (n × d) under each row of weights (b × n).
+def kept_hits(lists: Lists, one: Lists, other: Lists, *, relevant: Relevant) -> Floats:
+    """Return hits of ``one`` alone that ``lists`` keeps, of ``other``, and all (4 × n_users)."""
+    pairs = relevant_pairs(relevant)
+    kept, first, second = (positions(of, pairs) >= 0 for of in (lists, one, other))
+    alone = [first & ~second, second & ~first]
+    chosen, users = [kept & own for own in alone] + alone, metrics.users_of(pairs)
+    return np.stack([metrics.count(hits, users, pairs) for hits in chosen]).astype(np.float64)
 
-    The Gram matrix Σ w x xᵀ (d × d) has the squared singular values as its eigenvalues.
+
+def at_equal_recall(
+    new: Floats, old: Floats, new_distance: Floats, old_distance: Floats
+) -> tuple[Floats, Floats]:
+    """Return both distances where the recalls new and old are equal, else 0 (n_seeds × n_users).
+
+    A list of more hits may be closer in the text for that reason alone. The other way to match,
+    noise in the vectors of the better model, would itself spread its lists. NaN for a user without
+    a test item.
     """
-    d = x.shape[1]
-    upper = np.triu_indices(d)
-    gram = np.zeros((len(weights), d, d))
-    step = max(1, _BLOCK // len(upper[0]))
-    packed = np.zeros((len(weights), len(upper[0])))
-    for start in range(0, len(x), step):
-        rows = x[start : start + step]
-        products = rows[:, upper[0]] * rows[:, upper[1]]  # items × d(d + 1) / 2
-        packed += weights[:, start : start + step].astype(np.float64) @ products
-    gram[:, upper[1], upper[0]] = packed  # eigvalsh reads the lower triangle
-    values = np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0))  # b × d singular values
-    with np.errstate(invalid="ignore"):  # NaN where all are 0
-        return np.exp(entr(values / values.sum(axis=1, keepdims=True)).sum(axis=1))
+    other = np.where(np.isnan(old), np.nan, 0)
+    return np.where(new == old, new_distance, other), np.where(new == old, old_distance, other)
 
 
-def swept_views(run: Run) -> dict[tuple[str, int], View]:
-    """Return every weight's view and those of the references but popularity, by name and seed."""
-    found: dict[tuple[str, int], View] = {}
-    for seed in run.seeds:
-        found |= {(str(w), seed): run.view("rlmrec", seed, weight=w) for w in WEIGHTS}
-        found[SECOND, seed] = run.view("rlmrec", run.second(seed), weight=0)
-        found[TEXT, seed] = run.view("linear", seed)
-        found[FUSED, seed] = even_concat([found[TEXT, seed], found["0", seed]])
-    return found
+def stronger(sweep: Sweep) -> dict[str, Estimate]:
+    """Return the measures of A1: recall at the largest weight over the chosen one, and over 0."""
+    pairs: dict[str, tuple[Floats, Floats]] = {}
+    for model in MODELS:
+        weights = max(sweep.weights), sweep.chosen(model), 0
+        largest, chosen, none = (sweep.recalls(weight, model=model) for weight in weights)
+        name = model.replace("-", "_")
+        pairs |= {name: (largest, chosen), f"{name}_none": (largest, none)}
+        pairs |= {"best": (chosen, none)} if model == "rlmrec" else {}
+    return measure("A1", **pairs)
 
 
-def catalogue(run: Run, views: dict[tuple[str, int], View]) -> pd.DataFrame:
-    """Return how much of the catalogue lists cover and how long was trained: means over seeds.
+def distorted(sweep: Sweep) -> dict[str, Estimate]:
+    """Return the measures of A2: neighbours kept, minus those that a second seed keeps."""
+    weight, seeds = sweep.chosen(), sweep.same(SECOND)
+    kept, heavy = sweep.same(weight) - seeds, sweep.same(HEAVY) - seeds
+    across = sweep.same(weight, second=True) - sweep.same(weight, than=weight, second=True)
+    found = measure("A2", kept=kept, heavy=heavy, across=across, seeds=seeds)
+    return found | ({} if weight else {"kept": NONE, "across": NONE})
 
-    By what is measured: coverage, Gini index, epochs to the best one and its validation score.
+
+def lost(sweep: Sweep) -> dict[str, Estimate]:
+    """Return the measures of A3: share of one view's hits kept, minus what fusion keeps.
+
+    A fusion ranks by the very vectors whose hits are looked for. So ``apart`` and ``seeds`` compare
+    an aligned and an unaligned model of the second seeds with a fusion of the second seeds.
     """
-    rows = []
-    for (what, _), view in views.items():
-        lists, n_items = run.lists_of(view), run.dataset.n_items
+    weight, wide = sweep.chosen(), dict(WIDE)
+    fused, again = sweep.kept(FUSED), sweep.kept(FUSED, second=True)
+    sides = {
+        "narrow": (sweep.kept(weight), fused),
+        "wide": (sweep.kept(weight, **wide), fused),
+        "apart": (sweep.kept(weight, second=True, **wide), again),
+        "seeds": (sweep.kept(SECOND), again),
+    }
+    pairs = {name: ((a - b)[:2].sum(axis=0), b[2:].sum(axis=0)) for name, (a, b) in sides.items()}
+    nothing = {} if weight else dict.fromkeys(("narrow", "wide", "apart"), NONE)
+    return measure("A3", **pairs) | nothing
+
+
+def closer(sweep: Sweep) -> dict[str, Estimate]:
+    """Return the measures of F10: change in the distance within lists of equal recall."""
+    weight = sweep.chosen()
+    pairs = {"distance": (weight, 0), "fused": (weight, FUSED), "seeds": (SECOND, 0)}
+    found = measure("F10", **{name: sweep.matched(*pair) for name, pair in pairs.items()})
+    return found | ({} if weight else {"distance": NONE, "fused": NONE})
+
+
+def dose(sweep: Sweep) -> pd.DataFrame:
+    """Return the curves: panel, what, weight, mean, low and high; what is no weight is level."""
+    rows: list[tuple] = []
+
+    def add(panel: str, what: What, score: Totals, name: str = ALIGNED) -> None:
+        level = isinstance(what, str)
+        for weight in sweep.weights if level else [what]:
+            rows.append((panel, what if level else name, weight, *estimate(score)[:3]))
+
+    for what in (*sweep.weights, SECOND, FUSED):
+        kept = sweep.kept(what)
+        add(RECALL, what, gain(sweep.recalls(what), sweep.recalls(0)))
+        add(HITS, what, Totals((kept[:2].sum(axis=0), kept[2:].sum(axis=0)), np.divide))
+        add(NEAR, what, mean(sweep.same(what)))
+        add(DISTANCE, what, gain(*sweep.matched(what, 0)))
+    for model, name in list(MODELS.items())[1:]:
+        base = sweep.recalls(0, model=model)
+        for weight in sweep.weights:
+            add(RECALL, weight, gain(sweep.recalls(weight, model=model), base), name)
+    return pd.DataFrame(rows, columns=["panel", "what", "weight", "mean", "low", "high"])
+
+
+def details(sweep: Sweep) -> pd.DataFrame:
+    """Return what has no interval, by weight and reference: means over seeds and users."""
+    rows, none, n_items = [], sweep.recalls(0), sweep.run.dataset.n_items
+    for what in (*sweep.weights, SECOND, FUSED, TEXT):
+        views, found, kept = sweep.views(what), sweep.recalls(what), sweep.kept(what)
         rows.append({
-            "": what, "coverage": coverage(lists, n_items), "Gini index": gini(lists, n_items),
-            "epochs to the best": view.info.get("epochs"),
-            "validation Recall@20": view.info.get("validation"),
+            "": what,
+            "test recall": np.nanmean(found),
+            "hits of the text alone kept": np.divide(*kept[[0, 2]].sum(axis=(1, 2))),
+            "hits of weight 0 alone kept": np.divide(*kept[[1, 3]].sum(axis=(1, 2))),
+            "users of equal recall": np.mean((found == none)[~np.isnan(none)]),
+            "coverage": np.mean([coverage(one, n_items) for one in sweep.lists(what)]),
+            "effective rank": np.mean([effective_rank(view.items) for view in views]),
+            "epochs to the best": np.mean([view.info.get("epochs", np.nan) for view in views]),
         })  # fmt: skip
-    return pd.DataFrame(rows).groupby("", sort=False).mean()
+    return pd.DataFrame(rows).set_index("")
 
 
-def scores(run: Run, views: dict[tuple[str, int], View]) -> Scores:
-    """Return every measure of every view, and those of lists of the most popular items."""
-    raw = normalize(text.encode(run.dataset, run.encoder), dim=1).numpy()
-    k = n_neighbours(run.dataset.n_items)
-    near = {seed: neighbours(views["0", seed].items, k) for seed in run.seeds}
-    popular = {(POPULAR, seed): run.view("popularity", 0) for seed in run.seeds}
-    out: Scores = {}
-    bar = tqdm((views | popular).items(), desc="measures", unit="view", delay=3, disable=None)
-    for (what, seed), view in bar:
-        measured = _of_lists(run, view, raw)
-        if what != POPULAR:  # its vectors are one number long
-            measured |= _of_vectors(view.items.numpy(), raw, near[seed])
-        out |= {(measure, what, seed): score for measure, score in measured.items()}
-    ranks = zip(views, _cached_ranks(run, views.values()), strict=True)
-    return out | {("effective rank", what, seed): rank for (what, seed), rank in ranks}
-
-
-def _cached_ranks(run: Run, views: Iterable[View]) -> list[Resampled]:
-    items = [view.items.numpy() for view in views]
-    key = {"dataset": run.dataset.name, "data": cache.digest(*items),
-           "code": cache.code_version(effective_ranks)}  # fmt: skip
-
-    def make() -> cache.Value:
-        ranks = effective_ranks(items)
-        return {"values": [x.value for x in ranks], "drawn": np.stack([x.drawn for x in ranks])}
-
-    found = cache.cached("score", key, make)
-    pairs = zip(found["values"], found["drawn"], strict=True)
-    return [Resampled(value, drawn, len(items[0])) for value, drawn in pairs]
-
-
-def n_neighbours(n_items: int) -> int:
-    """Return how many nearest others of an item to look at: 20, at most a tenth of all others."""
-    return max(1, min(20, (n_items - 1) // 10))
-
-
-def _of_lists(run: Run, view: View, raw: np.ndarray) -> dict[str, Score]:
-    """Return the measures of a view's lists."""
-    data, lists = run.dataset, run.lists_of(view)
-    return {
-        "test recall": mean(recall(lists, data.test)),
-        "novelty": mean(novelty(lists, data.train.getnnz(axis=0))),
-        "distance in the text": mean(intra_list_distance(lists, raw)),
+def validation(sweep: Sweep) -> pd.DataFrame:
+    """Return validation Recall@20 on the first seed, by weight and model."""
+    found = {
+        name: [sweep.views(weight, model)[0].info["validation"] for weight in sweep.weights]
+        for model, name in MODELS.items()
     }
+    return pd.DataFrame(found, index=pd.Index(sweep.weights, name="weight"))
 
 
-def _of_vectors(items: np.ndarray, raw: np.ndarray, near: Lists) -> dict[str, Score]:
-    """Return the measures of item vectors; ``near`` are the neighbours at weight 0."""
-    own, split = neighbours(items, near.shape[1]), random_items(len(items))
-    fitted = maps.fit_ridge(maps.PairedVectors.of(raw, items, split.train, split.valid))
-    return {
-        "neighbours of weight 0 kept": mean(jaccard(own, near)),
-        "predicted from the text": r2(items[split.test], fitted.predict(raw[split.test])),
-    }
-
-
-def over_seeds(run: Run, found: Scores) -> pd.DataFrame:
-    """Return measure, what, mean over seeds, low, high, n, and the least and most of a seed."""
-    rows = []
-    for measure in MEASURES:
-        for what in dict.fromkeys(what for name, what, _ in found if name == measure):
-            of_seeds = [found[measure, what, seed] for seed in run.seeds]
-            values = [one.value for one in of_seeds]
-            whole = estimate(*of_seeds, combine=measures.mean_of)
-            rows.append((measure, what, *whole, min(values), max(values)))
-    return pd.DataFrame(rows, columns=["measure", "what", *Estimate._fields, "least", "most"])
-
-
-def over_weights(measured: pd.DataFrame) -> pd.DataFrame:
-    """Return ``over_seeds`` for a figure: panel, what, weight, mean, low, high.
-
-    References are level; the interval of the second seed is from its smallest to its largest seed.
-    The fusion's effective rank is left out, as its vectors have twice the dimension.
-    """
-    measured = measured.rename(columns={"measure": "panel"})
-    names = list(map(str, WEIGHTS))
-    swept = measured[measured["what"].isin(names)]
-    level = measured[measured["what"].isin(list(REFERENCES))]
-    level = level[(level["panel"] != "effective rank") | (level["what"] != FUSED)]
-    bounds = level[["least", "most"]].where(level["what"] == SECOND)
-    level = level.assign(
-        what=level["what"].map(REFERENCES), low=bounds["least"], high=bounds["most"]
+def answer(sweep: Sweep, found: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """Return in words what the measures of F10 and A1 to A3, by claim, say."""
+    means = {f"{claim} {name}": x.mean for claim, of in found.items() for name, x in of.items()}
+    percents = {name: f"{100 * x:+.1f} %".replace("-", "−") for name, x in means.items()}
+    changes = ", ".join(
+        f"{percents['A1 ' + model.replace('-', '_')]} for {name} (from {sweep.chosen(model):g})"
+        for model, name in MODELS.items()
     )
-    ends = pd.DataFrame({"weight": [names[0], names[-1]]})
-    return pd.concat(
-        [swept.assign(weight=swept["what"], what=SWEPT), level.merge(ends, how="cross")]
+    lead = LEADS.get(claims.judge("A1", found["A1"]).word, "")
+    words = f"{lead} From the weight that validation chooses to {max(sweep.weights):g}, "
+    words += f"Recall@{sweep.run.k} changes by {changes}. "
+    if not sweep.chosen():
+        return f"{words}For {ALIGNED} it chooses no alignment, so that nothing else is judged here."
+    seeds = means["A2 seeds"]
+    return (
+        f"{words}{ALIGNED} at the chosen weight, against weight 0: recall {percents['A1 best']}; "
+        f"neighbours kept {means['A2 kept'] + seeds:.2f}, by a second seed {seeds:.2f} (Jaccard); "
+        f"distance within lists of equal recall {percents['F10 distance']}. Of the hits that one "
+        f"view alone finds it keeps {percents['A3 wide']} (points) against fusion of equal width."
     )
-
-
-def beside_unaligned(run: Run, found: Scores, measure: str, new: str) -> list[tuple[Score, Score]]:
-    """Return each seed's score of ``new`` and of weight 0."""
-    return [(found[measure, new, s], found[measure, "0", s]) for s in run.seeds]

@@ -23,9 +23,8 @@ from lib.diagnostics import neighbours
 from lib.encoders import text
 from lib.metrics import Bools, count, positions, restricted, users_of
 from lib.stats import ratio, summary
-from studies.ch10_diversity import n_neighbours
 from studies.context import Run
-from studies.measures import mean_jaccard
+from studies.measures import mean_jaccard, n_neighbours
 
 STRATA = metrics.ITEM_STRATA[::-1]
 VIEWS = ("semantic view", "collaborative view")

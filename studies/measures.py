@@ -292,34 +292,39 @@ def over_seeds(**by_seed: Sequence[Estimate]) -> Measures:
 
 
 def gains(**recalls: tuple[Floats, Floats] | None) -> Measures:
-    """Return F8 and Q1 to Q4: Σ top / Σ base − 1 over users of each named top and base."""
+    """Return F8, A1 and Q1 to Q4: Σ top / Σ base − 1 over users of each named top and base."""
     return {name: NONE if of is None else gain(*of) for name, of in recalls.items()}
 
 
 def ratios(**recalls: tuple[Floats, Floats]) -> Measures:
-    """Return F11: Σ top / Σ base over users of each named top and base."""
+    """Return F11 and A3: Σ top / Σ base over users of each named top and base."""
     return {name: Totals(of, np.divide) for name, of in recalls.items()}
 
 
-def changes(**by_seed: Sequence[tuple[Score, Score]]) -> Measures:
-    """Return F10: new / old − 1, the mean over a named measure's (new, old) of each seed.
+def changes(**pairs: tuple[Floats, Floats]) -> Measures:
+    """Return F10: Σ new / Σ old − 1 over users and seeds of each named new and old.
 
-    For a name that ends in "_seeds" the mean absolute change: swapped seeds would cancel.
+    Of ``seeds`` the mean size of each seed's change: two seeds swapped would cancel.
     """
 
-    def change(size: bool, *values: Floats) -> Floats:
-        found = [new / old - 1 for new, old in zip(values[::2], values[1::2], strict=True)]
-        return mean_of(*(map(np.abs, found) if size else found))
+    def size(*totals: Floats) -> Floats:
+        found = zip(totals[::2], totals[1::2], strict=True)
+        return mean_of(*(np.abs(new / old - 1) for new, old in found))
 
-    return {
-        name: estimate(*chain.from_iterable(of), combine=partial(change, name.endswith("_seeds")))
-        for name, of in by_seed.items()
-    }
+    found = {name: gain(*of) for name, of in pairs.items()}
+    if "seeds" in pairs:
+        found["seeds"] = Totals(tuple(chain(*zip(*pairs["seeds"], strict=True))), size)
+    return found
 
 
-def neighbours(**values: Floats) -> Measures:
-    """Return F13: the mean of each pair of spaces' neighbourhood Jaccard (n_seeds × n_items)."""
+def means(**values: Floats) -> Measures:
+    """Return F13 and A2: the mean of each named value by seed and item (n_seeds × n_items)."""
     return {name: mean(of_items) for name, of_items in values.items()}
+
+
+def n_neighbours(n_items: int) -> int:
+    """Return how many nearest others of an item to look at: 20, at most a tenth of all others."""
+    return max(1, min(20, (n_items - 1) // 10))
 
 
 def simulated(half: Mapping[str, Estimate], whole: Mapping[str, Estimate]) -> Measures:
@@ -337,7 +342,8 @@ def simulated(half: Mapping[str, Estimate], whole: Mapping[str, Estimate]) -> Me
 MEASURES: dict[str, Callable[..., Measures]] = {
     "F1": ratio, "F2": agreement, "F3": complementarity, "F3b": balance, "F4": coldness,
     "F5": oracle_gain, "F6": over_seeds, "F7": over_seeds, "F7b": over_seeds, "F8": gains,
-    "F9": tail_gain, "F10": changes, "F11": ratios, "F12": simulated, "F13": neighbours,
+    "F9": tail_gain, "F10": changes, "F11": ratios, "F12": simulated, "F13": means,
+    "A1": gains, "A2": means, "A3": ratios,
     "Q1": gains, "Q2": gains, "Q3": gains, "Q4": gains, "Q5": simulated,
 }  # fmt: skip
 """The function of every finding's measures."""

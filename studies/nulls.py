@@ -32,7 +32,6 @@ from lib.stats import Estimate
 from lib.views import TRAINED, View
 from studies import measures
 from studies.ch09_long_tail import altered, positions
-from studies.ch10_diversity import n_neighbours
 from studies.context import Run
 
 UNMATCHED = ("second seed", "popularity")
@@ -147,7 +146,7 @@ def excesses(run: Run, found: Views) -> dict[str, Estimate]:
         scores = (of(groups, **given) for groups in pairs)
         return estimate(*scores, combine=lambda a, b: sign * (a - b))
 
-    near = n_neighbours(run.dataset.n_items)
+    near = measures.n_neighbours(run.dataset.n_items)
     kept = [
         np.mean([neighbourhood_preservation(a.items, b.items, near) for a, b in of], axis=0)
         for of in (zip(views_of, found.base, strict=True) for views_of in (found.text, found.null))

@@ -11,13 +11,11 @@ from lib import fusion, probes
 from lib.dataset import Dataset
 from lib.probes import maps
 from lib.probes import splits as item_splits
-from lib.probes.scores import Resampled
 from lib.views import View
 from studies import (
     ch08_methods,
     ch08_scores,
     ch08_tables,
-    ch10_diversity,
     ch13_effects,
     concatenation,
 )
@@ -49,12 +47,6 @@ def counted(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list[i
 
     monkeypatch.setattr(place, name, call)
     return calls
-
-
-def same(one: Resampled, other: Resampled) -> bool:
-    return (one.value, one.n) == (other.value, other.n) and np.array_equal(
-        one.drawn, other.drawn, equal_nan=True
-    )
 
 
 def test_a_map_is_fitted_once_for_each_name_seed_and_vectors(
@@ -117,15 +109,3 @@ def test_weights_are_chosen_once_for_each_views_grid_and_data(
     assert len(chosen) == 4
     concatenation.best_concat(replace(run.dataset, valid=run.dataset.test), views)
     assert len(chosen) == 5
-
-
-def test_ranks_of_spaces_are_computed_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    swept = ch10_diversity.swept_views(replace(run, epochs=1))
-    expected = ch10_diversity.effective_ranks([view.items.numpy() for view in swept.values()])
-    computed = counted(monkeypatch, ch10_diversity, "effective_ranks")
-    for _ in range(2):
-        found = ch10_diversity.scores(run, swept)
-        ranks = [score for (measure, *_), score in found.items() if measure == "effective rank"]
-        for rank, plain in zip(ranks, expected, strict=True):
-            assert isinstance(rank, Resampled) and same(rank, plain)
-    assert len(computed) == 1

@@ -1,128 +1,216 @@
-"""The measures of the alignment sweep: by hand, against plain references, and their laws."""
+"""The dose curve: hits kept and equal recall by hand and by plain loops, and what a sweep finds."""
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import random_lists
 
-from lib import diagnostics
+from lib import claims
+from lib.core import Floats
 from lib.dataset import Dataset
-from studies import ch10_diversity, measures
+from lib.diagnostics import intra_list_distance, neighbourhood_preservation
+from lib.encoders import text
+from lib.metrics import recall
+from studies import ch10_diversity as study
 from studies.context import Run
 
 
-def test_neighbourhood_is_small_where_items_are_few() -> None:
-    assert [ch10_diversity.n_neighbours(n) for n in (2, 24, 200, 201, 10_000)] == [
-        1,
-        2,
-        19,
-        20,
-        20,
-    ]
+def test_hits_of_one_list_alone_are_kept_or_not_by_hand() -> None:
+    relevant = sp.csr_matrix([[1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]])
+    one, other = np.array([[0, 1, 4], [0, 1, -1]]), np.array([[1, 2, 3], [4, 2, 3]])
+    lists = np.array([[0, 2, 5], [3, 2, 1]])
+    # user 0: of one alone {0}, of the other {2, 3}; user 1: none, and {4}
+    found = study.kept_hits(lists, one, other, relevant=relevant)
+    assert found.tolist() == [[1, 0], [1, 0], [1, 0], [2, 1]]
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(3, 30))
-def test_ranks_of_resamples_are_those_of_the_rows_repeated(seed: int, d: int, n: int) -> None:
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_hits_kept_are_those_of_sets(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    x, weights = rng.standard_normal((n, d)), rng.multinomial(n, np.full(n, 1 / n), 3)
-    expected = [diagnostics.effective_rank(np.repeat(x, w, axis=0)) for w in weights]
-    np.testing.assert_allclose(ch10_diversity._ranks(x, weights), expected, rtol=1e-6)
+    lists, one, other = (random_lists(rng, 7, 9, 4) for _ in range(3))
+    relevant = rng.random((7, 9)) < 0.3
+    expected = []
+    for user in range(7):
+        wanted = set(np.flatnonzero(relevant[user]))
+        kept, a, b = ({*of[user]} & wanted for of in (lists, one, other))
+        expected.append([len(kept & (a - b)), len(kept & (b - a)), len(a - b), len(b - a)])
+    found = study.kept_hits(lists, one, other, relevant=sp.csr_matrix(relevant))
+    assert found.T.tolist() == expected
 
 
-def test_ranks_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    x, weights = rng.standard_normal((50, 4)), rng.multinomial(50, np.full(50, 0.02), 5)
-    whole = ch10_diversity._ranks(x, weights)
-    monkeypatch.setattr(ch10_diversity, "_BLOCK", 70)
-    np.testing.assert_allclose(ch10_diversity._ranks(x, weights), whole)
+def test_only_users_of_equal_recall_are_compared() -> None:
+    nan = np.nan
+    new, old = np.array([[0.5, 0.5, nan], [0, 1, nan]]), np.array([[0.5, 0, nan], [0, 1, nan]])
+    distances = (
+        np.array([[0.2, 0.9, 0.7], [0.3, 0.1, 0.7]]),
+        np.array([[0.4, 0.1, 0], [0.6, 0.1, 0]]),
+    )
+    one, other = study.at_equal_recall(new, old, *distances)
+    np.testing.assert_array_equal(one, [[0.2, 0, nan], [0.3, 0.1, nan]])
+    np.testing.assert_array_equal(other, [[0.4, 0, nan], [0.6, 0.1, nan]])
 
 
-def test_effective_ranks_have_the_same_resamples_in_any_order_of_items() -> None:
-    rng = np.random.default_rng(3)
-    x = rng.standard_normal((80, 6))
-    turned = x @ np.linalg.qr(rng.standard_normal((6, 6)))[0]
-    flat = x * [1, 1, 1, 0, 0, 0]
-    one, same, less = ch10_diversity.effective_ranks([x, turned, flat])
-    assert one.value == pytest.approx(diagnostics.effective_rank(x))
-    np.testing.assert_allclose(one.drawn, same.drawn)  # a rotation has no effect
-    assert one.drawn.mean() == pytest.approx(one.value)
-    assert less.value <= 3 and measures.measure("F10", rank=[(less, one)])["rank"].high < 0
-    order = rng.permutation(80)
-    np.testing.assert_allclose(ch10_diversity.effective_ranks([x[order]])[0].drawn, one.drawn)
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_change_at_equal_recall_ignores_all_other_users(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    new, old = rng.integers(0, 3, (2, 2, 20)) / 2
+    first, second = rng.uniform(0.1, 1, (2, 2, 20))
+    found = study.measure("F10", distance=study.at_equal_recall(new, old, first, second))
+    same = [(s, u) for s in range(2) for u in range(20) if new[s, u] == old[s, u]]
+    expected = sum(first[at] for at in same) / sum(second[at] for at in same) - 1
+    assert found["distance"].mean == pytest.approx(expected)
+    spoiled = np.where(new == old, first, 9e9)
+    again = study.measure("F10", distance=study.at_equal_recall(new, old, spoiled, second))
+    assert again == found
 
 
-def make(small: Dataset, seeds: int, epochs: int) -> Run:
+def make(
+    dataset: Dataset, seeds: int = 2, weights: tuple[float, ...] = study.COARSE
+) -> study.Sweep:
     given = {"seed": 0, "seeds": seeds, "k": 5, "encoder": "minilm", "device": "cpu"}
-    return Run(small, given, epochs=epochs)
+    return study.Sweep(Run(dataset, given, epochs=2), weights)
+
+
+@pytest.fixture
+def sweep(small: Dataset, cache_folder: object) -> study.Sweep:
+    return make(small)
+
+
+def test_both_grids_hold_none_the_models_own_and_ten_times_it() -> None:
+    for grid in (study.COARSE, study.FINE):
+        assert grid[0] == 0 and list(grid) == sorted(grid)
+        assert {0.1, study.HEAVY, 10} <= set(grid)
+    assert set(study.COARSE) < set(study.FINE)
+
+
+def test_curves_and_tables_of_a_small_world(sweep: study.Sweep) -> None:
+    curves = study.dose(sweep).set_index(["panel", "what", "weight"]).sort_index()
+    assert set(curves.index.unique("panel")) == set(study.UNITS)
+    assert curves.index.is_unique and (curves["low"] <= curves["high"]).all()
+    at = curves["mean"]
+    for panel, value in ((study.RECALL, 0), (study.NEAR, 1), (study.DISTANCE, 0)):
+        assert at[panel, study.ALIGNED, 0] == pytest.approx(value)
+    for panel in study.UNITS:
+        whats = set(curves.loc[panel].index.unique("what"))
+        others = {"CARec style", "shared and private parts"}
+        compared = {study.ALIGNED, study.SECOND, study.FUSED}
+        assert whats == compared | (others if panel == study.RECALL else set())
+        assert at[panel, study.SECOND].nunique() == 1  # level
+        assert all(len(at[panel, what]) == len(sweep.weights) for what in whats)
+
+    shown = study.details(sweep)
+    assert shown.index.tolist() == [*sweep.weights, study.SECOND, study.FUSED, study.TEXT]
+    kept = shown[["hits of the text alone kept", "hits of weight 0 alone kept"]]
+    assert kept.loc[0].tolist() == [0, 1] and kept.loc[study.TEXT].tolist() == [1, 0]
+    assert shown.loc[0, "users of equal recall"] == 1
+    assert shown.loc[study.FUSED, "effective rank"] > 0
+
+    scores = study.validation(sweep)
+    for model, name in study.MODELS.items():
+        assert scores[name].idxmax() == sweep.chosen(model)
+
+
+def test_measures_are_those_of_the_views_and_lists(
+    sweep: study.Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "auxiliary_weight", lambda run, spec, weights: 0.1)
+    run, test = sweep.run, sweep.run.dataset.test
+
+    def lists(weight: float, seed: int, **more: int) -> np.ndarray:
+        return run.lists_of(run.view("rlmrec", seed, weight=weight, **more))
+
+    def total(weight: float) -> float:
+        return sum(np.nansum(recall(lists(weight, seed), test)) for seed in (0, 1))
+
+    a1 = study.stronger(sweep)
+    assert a1["rlmrec"].mean == pytest.approx(total(10) / total(0.1) - 1)
+    assert a1["rlmrec_none"].mean == pytest.approx(total(10) / total(0) - 1)
+    assert a1["best"].mean == pytest.approx(total(0.1) / total(0) - 1)
+    assert len(sweep.lists(0, model="carec")) == 1 and len(sweep.lists(0)) == 2
+
+    def same(a: tuple[float, int], b: tuple[float, int]) -> float:
+        one, other = (run.view("rlmrec", seed, weight=weight).items for weight, seed in (a, b))
+        return float(neighbourhood_preservation(one, other, 3).mean())
+
+    a2 = study.distorted(sweep)
+    seeds = same((0, 0), (0, 1))
+    assert a2["seeds"].mean == pytest.approx(seeds)
+    kept = (same((0.1, 0), (0, 0)) + same((0.1, 1), (0, 1))) / 2
+    assert a2["kept"].mean == pytest.approx(kept - seeds)
+    across = (same((0.1, 1), (0, 0)) + same((0.1, 0), (0, 1))) / 2
+    assert a2["across"].mean == pytest.approx(across - same((0.1, 0), (0.1, 1)))
+
+    def share(of: str | float, **more: int) -> float:
+        found = sum(
+            study.kept_hits(one, run.lists("linear", seed), lists(0, seed), relevant=test).sum(
+                axis=1
+            )
+            for seed, one in enumerate(sweep.lists(of, **more))
+        )
+        return (found[0] + found[1]) / (found[2] + found[3])
+
+    a3 = study.lost(sweep)
+    fused, again = share(study.FUSED), share(study.FUSED, second=True)
+    assert a3["narrow"].mean == pytest.approx(share(0.1) - fused)
+    assert a3["wide"].mean == pytest.approx(share(0.1, dimension=128) - fused)
+    assert a3["apart"].mean == pytest.approx(share(0.1, dimension=128, second=True) - again)
+    assert a3["seeds"].mean == pytest.approx(share(0, second=True) - again)
+
+    def equal(weight: float, other: float, seed: int, beside: int) -> tuple[Floats, Floats]:
+        both = lists(weight, seed), lists(other, beside)
+        users = recall(both[0], test) == recall(both[1], test)
+        items = text.encode(run.dataset, run.encoder).numpy()
+        first, second = (intra_list_distance(one, items)[users].sum() for one in both)
+        return first, second
+
+    f10 = study.closer(sweep)
+    (a, b), (c, d) = equal(0.1, 0, 0, 0), equal(0.1, 0, 1, 1)
+    assert f10["distance"].mean == pytest.approx((a + c) / (b + d) - 1)
+    (a, b), (c, d) = equal(0, 0, 1, 0), equal(0, 0, 0, 1)
+    assert f10["seeds"].mean == pytest.approx((abs(a / b - 1) + abs(c / d - 1)) / 2)
+    for claim, found in {"A1": a1, "A2": a2, "A3": a3, "F10": f10}.items():
+        assert claims.judge(claim, found).word in claims.VERDICTS
+    said = study.answer(sweep, {"A1": a1, "A2": a2, "A3": a3, "F10": f10})
+    assert "(from 0.1)" in said and f"{100 * a1['best'].mean:+.1f} %".replace("-", "−") in said
+
+
+def test_where_validation_chooses_no_alignment_nothing_of_it_is_judged(
+    sweep: study.Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "auxiliary_weight", lambda run, spec, weights: 0)
+    found = {
+        "F10": study.closer(sweep), "A1": study.stronger(sweep),
+        "A2": study.distorted(sweep), "A3": study.lost(sweep),
+    }  # fmt: skip
+    for claim in ("A2", "A3", "F10"):
+        assert claims.judge(claim, found[claim]).word == claims.UNTESTABLE
+    assert found["A1"]["best"].mean == 0 and not np.isnan(found["A2"]["heavy"].mean)
+    assert study.answer(sweep, found).endswith("nothing else is judged here.")
+
+
+def test_a_model_that_validation_gives_the_largest_weight_shows_no_fall(
+    sweep: study.Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "auxiliary_weight", lambda run, spec, weights: max(weights))
+    found = study.stronger(sweep)
+    assert found["rlmrec"][:3] == found["carec"][:3] == (0, 0, 0)
+    assert claims.judge("A1", found).word == claims.FAILS
 
 
 @pytest.mark.usefixtures("cache_folder")
-def test_sweep_on_a_small_world(small: Dataset) -> None:
-    run = make(small, 2, epochs=2)
-    swept = ch10_diversity.swept_views(run)
-    found = ch10_diversity.scores(run, swept)
-    table = ch10_diversity.over_seeds(run, found)
-    names = [
-        *map(str, ch10_diversity.WEIGHTS),
-        ch10_diversity.SECOND,
-        ch10_diversity.TEXT,
-        ch10_diversity.FUSED,
-    ]
-    assert {what for what, _ in swept} == set(names)
-    for measure in ch10_diversity.MEASURES:
-        of = table[table["measure"] == measure]
-        of_vectors = measure in list(ch10_diversity.MEASURES)[3:]
-        assert of["what"].tolist() == names + [ch10_diversity.POPULAR] * (not of_vectors)
-        assert (of["n"] <= (small.n_items if of_vectors else small.n_users)).all()
-    assert (table["least"] <= table["mean"] + 1e-9).all()
-    assert (table["mean"] <= table["most"] + 1e-9).all()
-    at = table.set_index(["measure", "what"])["mean"]
-    # the same vectors keep all of their neighbours, and other seeds change places
-    assert at["neighbours of weight 0 kept", "0"] == 1
-    assert at["effective rank", ch10_diversity.SECOND] == pytest.approx(at["effective rank", "0"])
-    shown = ch10_diversity.catalogue(run, swept)
-    assert list(shown.index) == names and (shown.loc[names[:6], "epochs to the best"] <= 2).all()
-    lists = [run.lists_of(swept["1", seed]) for seed in (0, 1)]
-    covered = np.mean([len(np.unique(one)) / small.n_items for one in lists])
-    assert shown.loc["1", "coverage"] == pytest.approx(covered)
-    pairs = ch10_diversity.beside_unaligned(run, found, "effective rank", ch10_diversity.SECOND)
-    null = measures.measure("F10", rank_seeds=pairs)["rank_seeds"]
-    a, b = (found["effective rank", "0", seed].value for seed in (0, 1))
-    assert null.mean == pytest.approx((abs(a / b - 1) + abs(b / a - 1)) / 2)
-    assert null.low >= 0
-
-
-@pytest.mark.usefixtures("cache_folder")
-def test_other_test_items_change_test_recall_alone(
+def test_other_test_items_change_what_is_said_of_test_items_alone(
     small: Dataset, small_with_other_test: Dataset
 ) -> None:
-    tables = []
-    for dataset in (small, small_with_other_test):
-        run = make(dataset, 1, epochs=1)
-        tables.append(
-            ch10_diversity.over_seeds(
-                run, ch10_diversity.scores(run, ch10_diversity.swept_views(run))
-            )
-        )
-    one, other = (table[table["measure"] != "test recall"] for table in tables)
+    # the users that are compared at equal recall, and the hits, are those of test items
+    given = [make(one, 1, (0, 0.1, 1)) for one in (small, small_with_other_test)]
+    one, other = map(study.validation, given)
     pd.testing.assert_frame_equal(one, other)
-
-
-def test_a_figure_over_the_weights_has_level_references() -> None:
-    kinds = ["0", "10", ch10_diversity.SECOND, ch10_diversity.TEXT, ch10_diversity.FUSED]
-    rows = [
-        {"measure": m, "what": w, "mean": 1.0, "low": 0.5, "high": 1.5, "least": 0.9, "most": 1.1}
-        for m in ("novelty", "effective rank")
-        for w in [*kinds, ch10_diversity.POPULAR]
-    ]
-    found = ch10_diversity.over_weights(pd.DataFrame(rows)).set_index(["panel", "what"])
-    swept = found.loc[("novelty", ch10_diversity.SWEPT)]
-    assert swept["weight"].tolist() == ["0", "10"] and (swept["high"] == 1.5).all()
-    second, text, fused = ch10_diversity.REFERENCES.values()
-    level = found.loc[("novelty", second)]
-    assert level["weight"].tolist() == ["0", "10"] and level["low"].tolist() == [0.9, 0.9]
-    assert found.loc[("novelty", text)][["low", "high"]].isna().all(axis=None)
-    assert set(found.loc["effective rank"].index) == {ch10_diversity.SWEPT, second, text}
-    assert len(found) == 8 + 6 and fused in found.loc["novelty"].index
+    one, other = (study.details(of)[["coverage", "effective rank"]] for of in given)
+    pd.testing.assert_frame_equal(one, other)
+    one, other = (study.distorted(of) for of in given)
+    assert one == other

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from tiny import Tiny, worlds
 
 from lib import claims, metrics
-from lib.probes.scores import Score
 from lib.stats import Estimate
 from studies import measures
 from studies.measures import MEASURES, Measures, Rankings
@@ -258,16 +257,17 @@ def test_gains_ratios_and_changes_are_of_totals() -> None:
     assert np.isnan(found["seeds"].mean)
     assert measures.measure("F11", users=(top, base))["users"].mean == pytest.approx(2)
 
-    def means(*values: float) -> list[Score]:
-        return [measures.mean(np.full(3, value)) for value in values]
-
-    two, one, half = means(2, 1, 0.5)
-    pairs = [(two, one), (half, one)]
-    found = measures.measure("F10", rank=pairs, rank_seeds=pairs)
-    assert found["rank"].mean == pytest.approx(0.25)
-    assert found["rank_seeds"].mean == pytest.approx(0.75)
+    rows = np.array([[2.0, 2, 2], [1, 1, 1]]), np.array([[1.0, 1, 1], [2, 2, 2]])
+    found = measures.measure("F10", distance=rows, seeds=rows)
+    assert found["distance"].mean == pytest.approx(0)
+    assert found["seeds"].mean == pytest.approx(0.75)
     with pytest.raises(KeyError):
         measures.measure("F99")
+
+
+def test_neighbourhood_is_small_where_items_are_few() -> None:
+    found = [measures.n_neighbours(n) for n in (2, 24, 200, 201, 10_000)]
+    assert found == [1, 2, 19, 20, 20]
 
 
 def test_worlds_are_read_by_the_names_of_the_claims() -> None:
