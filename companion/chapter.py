@@ -60,11 +60,20 @@ class Page:
             self.dataset, self.parameters["k"], finding, self.parameters["encoder"]
         )
 
-    def judge(self, claim_id: str, measures: Mapping[str, Estimate]) -> claims.Verdict:
-        """Judge a claim, show its measures, and leave a record in the notebook."""
+    def judge(
+        self,
+        claim_id: str,
+        measures: Mapping[str, Estimate],
+        premise: Mapping[str, Estimate] | None = None,
+    ) -> claims.Verdict:
+        """Judge a claim, show its measures, and leave a record in the notebook.
+
+        ``premise`` has the measures of the claim's premise (``lib.claims.outside``).
+        """
         verdict = claims.judge(claim_id, measures)
+        verdict = replace(verdict, outside=claims.outside(verdict.claim, premise or {}))
         if reason := self.untestable(claim_id):
-            verdict = replace(verdict, word=claims.UNTESTABLE, reason=reason)
+            verdict = replace(verdict, word=claims.UNTESTABLE, reason=reason, outside="")
         # lists, not a dictionary: two measures may be described in the same words
         words = [verdict.claim.measures[name] for name in measures]
         values = [interval(value) for value in measures.values()]
@@ -81,6 +90,7 @@ class Page:
             "parameters": self.parameters,
             "verdict": verdict.word,
             "reason": verdict.reason,
+            "outside": verdict.outside,
             "measures": numbers,
         }
         bundle = {"text/plain": table.to_string(), "text/html": table.to_html(), RECORD: record}

@@ -24,6 +24,7 @@ RECORD = "application/vnd.companion.claim+json"
 
 MARKS = {
     claims.HOLDS: ("tip", "✔", "#0072B2"),
+    claims.PARTLY: ("warning", "↔", "#009E73"),
     claims.EXPLAINED: ("warning", "◐", "#E69F00"),
     claims.FAILS: ("danger", "✘", "#D55E00"),
     claims.UNTESTABLE: ("note", "○", "#8A8A8A"),
@@ -34,7 +35,7 @@ MARKS = {
 DEPENDS = "depends on the data"  # a claim whose verdict differs between datasets
 COLUMNS = [
     "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "beside", "beside_low",
-    "beside_high", "reason", "page", "p",
+    "beside_high", "reason", "outside", "page", "p",
 ]  # fmt: skip
 
 VERDICTS = ["published verdict", "verdict now"]
@@ -48,12 +49,17 @@ def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
 
     Claims are in the order of ``claims.yml``, datasets in ``order``, others after them by name. A
     later folder's record replaces an earlier one's. Measures are judged by the rules as they are
-    now. ``p`` is that of the whole rule (``lib.claims.p_value``), NaN where there is none to test;
-    ``holm`` is corrected for the ``tests`` of all rows, a simulation counting once; ``stands`` says
-    whether that is below 0.05.
+    now, and ``outside`` says which rule of a claim's premise the dataset does not meet. ``p`` is
+    that of the whole rule (``lib.claims.p_value``), NaN where there is none to test; ``holm`` is
+    corrected for the ``tests`` of all rows, a simulation counting once; ``stands`` says whether
+    that is below 0.05.
     """
-    found = {key: _row(*pair) for folder in folders for key, pair in records_in(folder).items()}
-    table = pd.DataFrame(list(found.values()), columns=COLUMNS)
+    found = {key: pair for folder in folders for key, pair in records_in(folder).items()}
+    rows = [
+        _row(record, path, found.get((claims.load()[claim].premise, dataset), ({}, path))[0])
+        for (claim, dataset), (record, path) in found.items()
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
     table["dataset"] = pd.Categorical(table["dataset"], in_order(table["dataset"].unique(), order))
     table["claim"] = pd.Categorical(table["claim"], list(claims.load()))
     once = ~(table["claim"].map(_simulated).astype(bool) & table.duplicated("claim"))
@@ -79,16 +85,17 @@ def _simulated(claim: str) -> bool:
     return claims.load()[claim].family == "theory"
 
 
-def _row(record: dict[str, Any], path: Path) -> dict[str, Any]:
+def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[str, Any]:
     claim = claims.load()[record["claim"]]
     unknown = (math.nan,) * 3  # a measure that had another name when the page was made
     headline, beside = (
         record["measures"].get(name, unknown)[:3] for name in (claim.headline, claim.beside)
     )
     word, reason, p = _judged(record, claim)
+    outside = "" if word == claims.UNTESTABLE else claims.outside(claim, _numbers(premise))
     return {
         **{name: record[name] for name in ("claim", "chapter")},
-        **{"verdict": word, "reason": reason, "p": p},
+        **{"verdict": word, "reason": reason, "outside": outside, "p": p},
         **dict(zip(("mean", "low", "high"), headline, strict=True)),
         **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),
         "dataset": path.parent.name,
@@ -98,10 +105,7 @@ def _row(record: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _judged(record: dict[str, Any], claim: claims.Claim) -> tuple[str, str, float]:
     """Return the verdict by the rule as it is now, its reason and the rule's p (NaN: no test)."""
-    numbers = {
-        name: Estimate._make(math.nan if x is None else x for x in value)
-        for name, value in record["measures"].items()
-    }
+    numbers = _numbers(record)
     if record["verdict"] == claims.UNTESTABLE or set(numbers) != set(claim.measures):
         return record["verdict"], record["reason"], math.nan
     verdict = claims.judge(claim.id, numbers)
@@ -109,6 +113,14 @@ def _judged(record: dict[str, Any], claim: claims.Claim) -> tuple[str, str, floa
         return verdict.word, verdict.reason, math.nan
     p = claims.p_value(f"({claim.holds}) and ({claim.beyond})", numbers)
     return verdict.word, verdict.reason, p
+
+
+def _numbers(record: dict[str, Any]) -> dict[str, Estimate]:
+    """Return the measures of a record, none of no record."""
+    return {
+        name: Estimate._make(math.nan if x is None else x for x in value)
+        for name, value in record.get("measures", {}).items()
+    }
 
 
 def table(found: pd.DataFrame, link: str = "{page}.html") -> str:

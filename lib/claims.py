@@ -16,11 +16,12 @@ from lib.core import InputError
 from lib.stats import Estimate
 
 HOLDS = "holds"
+PARTLY = "depends on width"
 EXPLAINED = "holds, but a null explains it"
 FAILS = "does not hold"
 UNTESTABLE = "not testable here"
 NO_INSTRUMENT = "no calibrated instrument"
-VERDICTS = (HOLDS, EXPLAINED, FAILS, UNTESTABLE, NO_INSTRUMENT)
+VERDICTS = (HOLDS, PARTLY, EXPLAINED, FAILS, UNTESTABLE, NO_INSTRUMENT)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class Claim:
     """One finding: the paper's number, our measures by name, and the two parts of its rule.
 
     A finding without ``beyond`` is described and not tested: no null with a known rate of error
-    shows that it comes from text alone.
+    shows that it comes from text alone. ``partly`` is what may be met where ``holds`` is not: at
+    one of two widths. Where the rule of the claim ``premise`` is not met, the data are outside the
+    regime that the finding speaks of.
     """
 
     id: str
@@ -43,16 +46,19 @@ class Claim:
     holds: str
     control: str
     beyond: str = ""
+    partly: str = ""
+    premise: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One of ``VERDICTS``, the reason for it, and the measures that it rests on."""
+    """One of ``VERDICTS``, its reason, its measures, and the ``outside`` of its premise."""
 
     claim: Claim
     word: str
     reason: str
     measures: dict[str, Estimate]
+    outside: str = ""
 
 
 @cache
@@ -88,17 +94,26 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
         word, reason = UNTESTABLE, f"no value for {', '.join(empty)}"
     elif not evaluate(claim.holds, measures):
         word, reason = FAILS, f"{claim.holds} is not met"
+        if claim.partly and evaluate(claim.partly, measures):
+            word, reason = PARTLY, _unmet(claim.holds, measures)
     elif not claim.beyond:
         word, reason = (
             NO_INSTRUMENT,
             f"{claim.holds} is met; no null with a known, small rate of error shows more",
         )
     elif not evaluate(claim.beyond, measures):
-        failed = [part for part in _clauses(claim.beyond) if not evaluate(part, measures)]
-        word, reason = EXPLAINED, f"{'; '.join(failed)} is not met"
+        word, reason = EXPLAINED, _unmet(claim.beyond, measures)
     else:
         word, reason = HOLDS, f"{claim.holds} and {claim.beyond}"
     return Verdict(claim, word, reason, dict(measures))
+
+
+def outside(claim: Claim, premise: Mapping[str, Estimate]) -> str:
+    """Return which rule of its premise the data do not meet by its measures, "" for none."""
+    if not claim.premise or not premise or any(math.isnan(of.mean) for of in premise.values()):
+        return ""
+    rule = load()[claim.premise].holds
+    return "" if evaluate(rule, premise) else f"{claim.premise}'s {rule} is not met"
 
 
 def p_value(rule: str, measures: Mapping[str, Estimate]) -> float:
@@ -134,11 +149,13 @@ def p_value(rule: str, measures: Mapping[str, Estimate]) -> float:
     return p_of(ast.parse(rule, mode="eval").body)
 
 
-def _clauses(rule: str) -> list[str]:
+def _unmet(rule: str, measures: Mapping[str, Estimate]) -> str:
+    """Return which parts of a conjunction are not met."""
     tree = ast.parse(rule, mode="eval").body
+    parts = [rule]
     if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And):
-        return [ast.unparse(part) for part in tree.values]
-    return [rule]
+        parts = list(map(ast.unparse, tree.values))
+    return f"{'; '.join(part for part in parts if not evaluate(part, measures))} is not met"
 
 
 _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {

@@ -146,6 +146,20 @@ def test_judge_leaves_a_record_and_the_box_has_no_number(
     assert verdict.word in words and not re.search(r"\d", words)
 
 
+def test_a_page_says_where_it_is_outside_the_papers_regime(
+    page: chapter.Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, Any]] = []
+    monkeypatch.setattr(chapter, "display", lambda bundle, **_: shown.append(bundle))
+    gain = dict.fromkeys(claims.load()["F5"].measures, Estimate(0.3, 0.2, 0.4, 60))
+    for mean, outside in ((0.5, True), (1.0, False)):
+        verdict = page.judge("F5", gain, {"ratio": Estimate(mean, mean, mean, 60)})
+        assert verdict.word == claims.NO_INSTRUMENT
+        box = str(chapter.verdict_box(verdict).data)
+        assert ("Outside the paper's regime" in box) == outside
+        assert bool(shown[-1][chapter.RECORD]["outside"]) == outside
+
+
 def test_judge_shows_measures_that_are_described_in_the_same_words(
     page: chapter.Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +278,30 @@ def test_the_scoreboard_judges_by_the_rules_as_they_are_and_corrects_for_their_n
     }  # fmt: skip
     page_of = scoreboard.table(found.reset_index())
     assert page_of.count("undecided after Holm's correction for 3 tests") == 1
+
+
+def test_the_scoreboard_says_which_datasets_are_outside_the_papers_regime(tmp_path: Path) -> None:
+    def page(claim: str, dataset: str, mean: float, word: str = claims.FAILS) -> None:
+        of = claims.load()[claim]
+        measures = dict.fromkeys(of.measures, [mean, mean, mean, 9])
+        record = {"claim": claim, "chapter": of.chapter, "verdict": word, "reason": "old"}
+        outputs = [{"data": {chapter.RECORD: record | {"measures": measures}}}]
+        path = tmp_path / dataset / f"{of.chapter}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"cells": [{"cell_type": "code", "outputs": outputs}]}))
+
+    for dataset, ratio in {"near": 1.0, "far": 0.5}.items():
+        page("F1", dataset, ratio)
+        page("F2", dataset, 0.1)
+        page("F5", dataset, 0.3)
+    page("F5", "alone", 0.3)  # F1 is not known there
+    page("F8", "far", 0.3, claims.UNTESTABLE)
+    found = scoreboard.records([tmp_path])
+    outside = found[found["outside"] != ""]
+    assert [tuple(row) for row in outside[["claim", "dataset"]].to_numpy()] == [("F5", "far")]
+    assert scoreboard.table(found).count("outside the paper's regime") == 1
+    said = scoreboard.sentences(found, claims.NO_INSTRUMENT)
+    assert said.count("Outside the paper's regime") == 1
 
 
 def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:

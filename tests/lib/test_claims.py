@@ -1,6 +1,7 @@
 """Rules, verdicts, and the file that holds them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,36 @@ def test_every_verdict_has_its_claim_its_reason_and_its_measures(
     words = {"holds": claim.holds, "beyond": claim.beyond, **claim.measures}
     assert (found.word, found.reason) == (word, reason.format(**words))
     assert found.claim is claim and found.measures == measures
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "word", "reason"),
+    [
+        (0.1, 0.1, claims.HOLDS, "{holds} and {beyond}"),
+        (0.1, -0.1, claims.PARTLY, "b.low > 0 is not met"),
+        (-0.1, 0.1, claims.PARTLY, "a.low > 0 is not met"),
+        (-0.1, -0.1, claims.FAILS, "{holds} is not met"),
+    ],
+)
+def test_a_rule_met_at_one_of_two_widths_depends_on_width(
+    monkeypatch: pytest.MonkeyPatch, a: float, b: float, word: str, reason: str
+) -> None:
+    rules = {"holds": "a.low > 0 and b.low > 0", "beyond": "a.mean < 1"}
+    names = {"a": "in all", "b": "a view"}
+    claim = replace(JACCARD, **rules, partly="a.low > 0 or b.low > 0", measures=names)
+    monkeypatch.setattr(claims, "load", lambda: {"X": claim})
+    found = claims.judge("X", {"a": at(a), "b": at(b)})
+    assert (found.word, found.reason) == (word, reason.format(**rules))
+
+
+def test_data_are_outside_a_regime_where_the_premise_is_not_met() -> None:
+    weak, alike, unknown = ({"ratio": at(mean)} for mean in (0.56, 1.0, math.nan))
+    f5, f2 = claims.load()["F5"], claims.load()["F2"]
+    assert claims.outside(f5, weak) == f"F1's {claims.load()['F1'].holds} is not met"
+    assert not claims.outside(f5, alike) and not claims.outside(f2, weak)
+    assert not claims.outside(f5, unknown) and not claims.outside(f5, {})
+    premises = {claim.id: claim.premise for claim in claims.load().values() if claim.premise}
+    assert set(premises) == {"F3b", "F5", "F8", "F9"} and set(premises.values()) == {"F1"}
 
 
 @pytest.mark.parametrize(
