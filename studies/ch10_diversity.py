@@ -184,9 +184,9 @@ def lost(sweep: Sweep) -> dict[str, Estimate]:
 def closer(sweep: Sweep) -> dict[str, Estimate]:
     """Return the measures of F10: change in the distance within lists of equal recall."""
     weight = sweep.chosen()
-    pairs = {"distance": (weight, 0), "fused": (weight, FUSED), "seeds": (SECOND, 0)}
+    pairs = {"chosen": (weight, 0), "fused": (weight, FUSED), "seeds": (SECOND, 0)}
     found = measure("F10", **{name: sweep.matched(*pair) for name, pair in pairs.items()})
-    return found | ({} if weight else {"distance": NONE, "fused": NONE})
+    return found | ({} if weight else {"chosen": NONE, "fused": NONE})
 
 
 def dose(sweep: Sweep) -> pd.DataFrame:
@@ -255,6 +255,6 @@ def answer(sweep: Sweep, found: Mapping[str, Mapping[str, Estimate]]) -> str:
     return (
         f"{words}{ALIGNED} at the chosen weight, against weight 0: recall {percents['A1 best']}; "
         f"neighbours kept {means['A2 kept'] + seeds:.2f}, by a second seed {seeds:.2f} (Jaccard); "
-        f"distance within lists of equal recall {percents['F10 distance']}. Of the hits that one "
+        f"distance within lists of equal recall {percents['F10 chosen']}. Of the hits that one "
         f"view alone finds it keeps {percents['A3 wide']} (points) against fusion of equal width."
     )

@@ -60,12 +60,12 @@ def test_the_change_at_equal_recall_ignores_all_other_users(seed: int) -> None:
     rng = np.random.default_rng(seed)
     new, old = rng.integers(0, 3, (2, 2, 20)) / 2
     first, second = rng.uniform(0.1, 1, (2, 2, 20))
-    found = study.measure("F10", distance=study.at_equal_recall(new, old, first, second))
+    found = study.measure("F10", chosen=study.at_equal_recall(new, old, first, second))
     same = [(s, u) for s in range(2) for u in range(20) if new[s, u] == old[s, u]]
     expected = sum(first[at] for at in same) / sum(second[at] for at in same) - 1
-    assert found["distance"].mean == pytest.approx(expected)
+    assert found["chosen"].mean == pytest.approx(expected)
     spoiled = np.where(new == old, first, 9e9)
-    again = study.measure("F10", distance=study.at_equal_recall(new, old, spoiled, second))
+    again = study.measure("F10", chosen=study.at_equal_recall(new, old, spoiled, second))
     assert again == found
 
 
@@ -170,7 +170,7 @@ def test_measures_are_those_of_the_views_and_lists(
 
     f10 = study.closer(sweep)
     (a, b), (c, d) = equal(0.1, 0, 0, 0), equal(0.1, 0, 1, 1)
-    assert f10["distance"].mean == pytest.approx((a + c) / (b + d) - 1)
+    assert f10["chosen"].mean == pytest.approx((a + c) / (b + d) - 1)
     (a, b), (c, d) = equal(0, 0, 1, 0), equal(0, 0, 0, 1)
     assert f10["seeds"].mean == pytest.approx((abs(a / b - 1) + abs(c / d - 1)) / 2)
     for claim, found in {"A1": a1, "A2": a2, "A3": a3, "F10": f10}.items():

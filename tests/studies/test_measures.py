@@ -258,8 +258,8 @@ def test_gains_ratios_and_changes_are_of_totals() -> None:
     assert measures.measure("F11", users=(top, base))["users"].mean == pytest.approx(2)
 
     rows = np.array([[2.0, 2, 2], [1, 1, 1]]), np.array([[1.0, 1, 1], [2, 2, 2]])
-    found = measures.measure("F10", distance=rows, seeds=rows)
-    assert found["distance"].mean == pytest.approx(0)
+    found = measures.measure("F10", chosen=rows, seeds=rows)
+    assert found["chosen"].mean == pytest.approx(0)
     assert found["seeds"].mean == pytest.approx(0.75)
     with pytest.raises(KeyError):
         measures.measure("F99")
