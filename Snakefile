@@ -37,10 +37,11 @@ if unknown := sorted(set(CHAPTERS) - set(KNOWN)):
     sys.exit(f"there is no chapter {unknown[0]}: choose from {', '.join(KNOWN)}")
 # What comes from a command line is text, also numbers.
 PARAMETERS = {name: literal(str(value)) for name, value in config["parameters"].items()}
+TYPED = {name: PARAMETERS[name] for name in workflow.config_settings.config.get("parameters", {})}
 FITS = config["fits"]
 GIVEN = config.get("given", {})
-# edition=full, make's FULL=1, chooses workflow.yml's larger parameters of single chapters.
-FULL = config.get("full") or {} if config.get("edition") == "full" else {}
+# workflow.yml's parameters of single chapters: edition=full, make's FULL=1, chooses the larger ones.
+EDITION = config.get(config.get("edition", "short")) or {}
 EXECUTED = "_build/executed"
 # How long each job took and how much memory, measured while it ran.
 COSTS = "_build/costs"
@@ -82,7 +83,8 @@ def stated(rule_name):
 def parameters(part, chapter=None):
     """The parameters of one part of the book, or of a chapter in it."""
     dataset, own = variant(DATASETS[part])
-    return PARAMETERS | FULL.get(chapter, {}) | GIVEN.get(dataset, {}).get(chapter, {}) | own
+    of_chapter = EDITION.get(chapter, {}) | GIVEN.get(dataset, {}).get(chapter, {})
+    return PARAMETERS | of_chapter | TYPED | own
 
 
 for part in DATASETS:

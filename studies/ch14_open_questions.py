@@ -49,7 +49,7 @@ def fused_recall(run: Run, parts: Sequence[SeedViews], grid: Floats | None = Non
 
 
 def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.DataFrame]:
-    """Return recall by seed and user of models of ``dimension`` dimensions in all, and what each costs.
+    """Return recall by seed and user of models of ``dimension`` dimensions, and what each costs.
 
     The joint model has half of the dimensions for each branch, as has each of two seeds side by
     side. Seconds are the mean over seeds on the machine that trained, bytes those of a user's or an
@@ -77,7 +77,7 @@ def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.Dat
 
 
 class Comparison(NamedTuple):
-    """Recall by seed and user (n_seeds × n_users) of a fusion, its views and its controls, by name."""
+    """Recall (n_seeds × n_users) of a fusion, its views and its controls, by name."""
 
     recalls: dict[str, Floats]
     better: str  # the view that validates better

@@ -297,22 +297,31 @@ def test_a_chapter_may_be_given_less_on_a_dataset(planned: Callable[..., Path]) 
     assert len(given) == 1 and "01-first" in given[0]
 
 
-def test_the_full_edition_gives_a_chapter_more(planned: Callable[..., Path]) -> None:
+def test_an_edition_gives_a_chapter_more_or_less(planned: Callable[..., Path]) -> None:
     folder = planned(
-        full={"01-first": {"seeds": 5, "k": 30}}, given={"games-2018": {"01-first": {"k": 10}}},
+        short={"01-first": {"k": 15}}, full={"01-first": {"seeds": 5, "k": 30}},
+        given={"games-2018": {"01-first": {"k": 10}}},
         fits={"01-first": {"linear": "seeds"}, "02-second": {"linear": "seeds"}},
     )  # fmt: skip
     assert len(workers(folder)[0]) == 3
     assert len(workers(folder, "--config", "edition=full")[0]) == 5
     ran = snakemake(folder, "-n", "-p", "--quiet", "progress", "--config", "edition=full",
                     "datasets=ml-100k games-2018")  # fmt: skip
-    lines = re.findall(r"companion execute (\S+) (\S+) (.*)", ran.stdout)
-    given = {
-        (path, name): dict(re.findall(r"-p (seeds|k) (\d+)", rest)) for path, name, rest in lines
-    }
+    given = parameters_in(ran.stdout)
     assert given["chapters/01-first.ipynb", "ml-100k"] == {"seeds": "5", "k": "30"}
     assert given["chapters/01-first.ipynb", "games-2018"] == {"seeds": "5", "k": "10"}
     assert given["chapters/02-second.ipynb", "ml-100k"] == {"seeds": "3", "k": "20"}
+    for typed, k in ((), "15"), (("--config", "parameters={k: 7}"), "7"):
+        given = parameters_in(snakemake(folder, "-n", "-p", "--quiet", "progress", *typed).stdout)
+        assert given["chapters/01-first.ipynb", "ml-100k"] == {"seeds": "3", "k": k}
+
+
+def parameters_in(printed: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Return seeds and k of each chapter and dataset that snakemake would execute."""
+    lines = re.findall(r"companion execute (\S+) (\S+) (.*)", printed)
+    return {
+        (path, name): dict(re.findall(r"-p (seeds|k) (\d+)", rest)) for path, name, rest in lines
+    }
 
 
 def test_full_is_a_variable_of_make(mocked: Path) -> None:

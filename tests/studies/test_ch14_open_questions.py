@@ -164,9 +164,9 @@ def test_a_comparison_is_of_what_it_says(small: Dataset) -> None:
     run = run_of(small)
     found = ch14_open_questions.compare_fusion(run)
     single = [recall(run.lists_of(run.view("linear", s)), small.test) for s in (0, 1)]
-    np.testing.assert_array_equal(found.recalls["text"], np.mean(single, axis=0))
+    np.testing.assert_array_equal(found.recalls["text"], single)
     fused = [best_concat(small, [run.view(m, s) for m in ("lightgcn", "linear")]) for s in (0, 1)]
-    by_hand = np.mean([recall(run.lists_of(view), small.test) for view in fused], axis=0)
+    by_hand = np.stack([recall(run.lists_of(view), small.test) for view in fused])
     np.testing.assert_array_equal(found.recalls["fusion"], by_hand)
     by_name = {
         n: np.mean([view.info["validation"] for view in run.views(m)])
@@ -179,7 +179,7 @@ def test_a_comparison_is_of_what_it_says(small: Dataset) -> None:
     )
     two = [best_concat(small, [run.view("lightgcn", s), run.view("lightgcn", 1 - s)])
            for s in (0, 1)]  # fmt: skip
-    by_hand = np.mean([recall(run.lists_of(view), small.test) for view in two], axis=0)
+    by_hand = np.stack([recall(run.lists_of(view), small.test) for view in two])
     np.testing.assert_array_equal(found.recalls["two LightGCN seeds"], by_hand)
 
 
@@ -223,7 +223,7 @@ def test_more_views_are_every_single_pair_triple_and_all(films: Dataset) -> None
         "LightGCN + text", "LightGCN + genres", "text + genres", "LightGCN + text + genres",
         "LightGCN + text + genres + tfidf", "LightGCN + text + second LightGCN seed",
     ]  # fmt: skip
-    assert all(values.shape == (films.n_users,) for values in found.values())
+    assert all(values.shape == (1, films.n_users) for values in found.values())
     third, seeds = ch14_open_questions.third_gains(found, ["LightGCN", "text", "genres", "tfidf"])
     three = np.nanmean(found["LightGCN + text + genres"])
     np.testing.assert_allclose(third.mean, three / np.nanmean(found["LightGCN + text"]) - 1)
