@@ -175,14 +175,15 @@ def test_a_second_run_is_refused_and_a_killed_one_does_not_block_the_next(mocked
 
 
 def wanted(plan: dict[str, Any], seeds: int) -> set[str]:
-    """Return every model and seed that the plan's fits name, without those of the full edition."""
+    """Return every model and seed that the plan's fits name for the full edition."""
     found = set()
-    for fits in plan["fits"].values():
-        switched = [fits[name] for name in fits if name.startswith("if ") and name != "if fine"]
+    for chapter, fits in plan["fits"].items():
+        others = plan["full"].get(chapter, {}).get("others", seeds)
+        switched = [fits[name] for name in fits if name.startswith("if ")]
         for models in (fits, *switched):
             for name, count in models.items():
                 if not name.startswith("if "):
-                    number = count if isinstance(count, int) else seeds
+                    number = {"seeds": seeds, "others": min(others, seeds)}.get(count, count)
                     model, at, settings = name.partition("@")
                     own = settings and f",{settings}"
                     found |= {f"{model}@seed={seed}{own}" for seed in range(number)}
@@ -260,7 +261,7 @@ def test_the_workers_of_a_dataset_are_all_given_each_fit_of_the_plan_once(tmp_pa
     for name in ("Snakefile", "claims.yml", "workflow.yml", "lib", "profiles", "chapters"):
         (tmp_path / name).symlink_to(ROOT / name)
     for cores in (1, 3):
-        config = "--config", f"parameters={{seeds: {seeds}}}"
+        config = "--config", f"parameters={{seeds: {seeds}}}", "edition=full"
         given = workers(tmp_path, *config, "--cores", str(cores))
         assert len(given) == cores
         assert all(sorted(fits) == sorted(wanted(plan, seeds)) for fits in given)
