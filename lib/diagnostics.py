@@ -158,41 +158,9 @@ def best_of_union(lists: Sequence[ArrayLike], relevant: Relevant, k: int) -> Flo
 
 def coverage(lists: ArrayLike, n_items: int) -> float:
     """Return the share of the catalogue that appears in at least one user's list."""
-    return float(np.count_nonzero(_exposure(lists, n_items)) / n_items)
-
-
-def gini(lists: ArrayLike, n_items: int) -> float:
-    """Return the Gini index of how often each item of the catalogue is recommended.
-
-    0: all items equally often; near 1: one item only; NaN: nothing is recommended. Σ (2i − n − 1)
-    x_i / (n Σ x) over the counts x in ascending order.
-    """
-    exposure = np.sort(_exposure(lists, n_items))
-    rank = 2 * np.arange(1, n_items + 1) - n_items - 1
-    with np.errstate(invalid="ignore"):
-        return float(np.divide(rank @ exposure, n_items * exposure.sum()))
-
-
-def _exposure(lists: ArrayLike, n_items: int) -> Ints:
-    """Return in how many lists each item appears (n_items)."""
     checked = checked_lists(lists)
     check_items(checked, n_items)
-    return np.bincount(checked[checked >= 0], minlength=n_items)
-
-
-def novelty(lists: ArrayLike, train_counts: ArrayLike) -> Floats:
-    """Return the mean self-information of each user's list in bits (n_users), NaN where empty.
-
-    −log2 of an item's share of the training interactions (Zhou et al., PNAS 107(10), 2010, use
-    its share of users); one is added to every count, so that unseen items stay finite.
-    """
-    checked = checked_lists(lists)
-    counts = metrics.checked_counts(train_counts)
-    check_items(checked, len(counts))
-    information = np.log2(counts.sum() + len(counts)) - np.log2(counts + 1)
-    with np.errstate(invalid="ignore"):
-        # index −1, a missing item, is the appended 0
-        return np.append(information, 0.0)[checked].sum(axis=1) / filled(checked)
+    return len(np.unique(checked[checked >= 0])) / n_items
 
 
 def intra_list_distance(lists: ArrayLike, items: ArrayLike) -> Floats:
