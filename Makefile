@@ -82,7 +82,7 @@ lint: $(READY) ## ruff, mypy, and which module may import which
 
 test: lint html ## lint, types, a strict build of the book, pytest, and nbval over published ml-100k chapters
 	@checked="$$($(BIN)/python -m companion checked)"; \
-	$(WORKFLOW) fits --config chapters="$$checked"; \
+	$(WORKFLOW) fits --config edition=full chapters="$$checked"; \
 	$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=1200 tests $$(printf 'executed/ml-100k/%s.ipynb ' $$checked)
 
