@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from companion.execute import literal, parts, values_of, variant, words
+from companion.execute import checked, literal, parts, values_of, variant, words
 from companion.site import chapters
 from lib.core import InputError
 
@@ -36,7 +36,7 @@ CHAPTERS = CHAPTERS or KNOWN
 if unknown := sorted(set(CHAPTERS) - set(KNOWN)):
     sys.exit(f"there is no chapter {unknown[0]}: choose from {', '.join(KNOWN)}")
 # What comes from a command line is text, also numbers.
-PARAMETERS = {name: literal(str(value)) for name, value in config["parameters"].items()}
+PARAMETERS = {name: literal(str(value), name) for name, value in config["parameters"].items()}
 TYPED = {name: PARAMETERS[name] for name in workflow.config_settings.config.get("parameters", {})}
 FITS = config["fits"]
 GIVEN = config.get("given", {})
@@ -87,11 +87,13 @@ def parameters(part, chapter=None):
     return PARAMETERS | of_chapter | TYPED | own
 
 
-for part in DATASETS:
-    for name in ("seed", "seeds", "others"):
-        count = parameters(part).get(name, 0)
-        if type(count) is not int:
-            sys.exit(f"{name} = {count!r} was given for {part}: give a whole number, such as 3")
+for part, name in DATASETS.items():
+    for chapter in CHAPTERS:
+        given = {"dataset": variant(name)[0]} | parameters(part, chapter)
+        try:
+            checked(Path("chapters", f"{chapter}.ipynb"), given)
+        except InputError as error:
+            sys.exit(f"{name}: {error}")
 
 
 def options(values):

@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,12 +29,28 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _whole(least: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers, which takes 1e4 as parameters do."""
+
+    def parse(text: str) -> int:
+        value = execute.literal(text)
+        if type(value) is not int or value < least:
+            raise typer.BadParameter(f"{text} was given; give a whole number of at least {least}")
+        return value
+
+    return parse
+
+
 Name = Annotated[str, typer.Argument(help="a known dataset, or a folder with your own data")]
 Names = Annotated[list[str] | None, typer.Argument(help="datasets; by default all there are")]
 Model = Annotated[str, typer.Argument(help="such as lightgcn")]
 Split = Annotated[str, typer.Option(help="random or temporal")]
 Fields = Annotated[str, typer.Option(help="what makes an item's text: all, or title,brand")]
-Seed = Annotated[int, typer.Option(min=0, help="of the model, not of the split")]
+Seed = Annotated[
+    int, typer.Option(parser=_whole(0), metavar="N", help="of the model, not of the split")
+]
+Length = Annotated[int, typer.Option(parser=_whole(1), metavar="N", help="length of the lists")]
 Out = Annotated[Path | None, typer.Option(dir_okay=False, help="the file to write")]
 Parameters = Annotated[
     list[str] | None,
@@ -78,22 +94,18 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 
 def _values(parameters: list[str] | None) -> dict[str, Any]:
-    """Return the parameters by name, their values as Python writes them or text.
-
-    An encoder and a device are text, also where their names read as numbers.
-    """
+    """Return the parameters by name, their values as Python writes them or text."""
     pairs = [text.partition("=") for text in parameters or []]
     for name, equals, _ in pairs:
         if not name or not equals:
             raise InputError(f"-p {name} was given; give a name and a value, such as -p k 50")
-    texts = ("encoder", "device")
-    return {n: value if n in texts else execute.literal(value) for n, _, value in pairs}
+    return {name: execute.literal(value, name) for name, _, value in pairs}
 
 
 @app.command("validate")
 def _validate(
     directory: Annotated[str, typer.Argument(help="a folder with your own data")],
-    k: Annotated[int, typer.Option(min=1, help="length of the lists of the verdicts")] = 20,
+    k: Length = 20,
 ) -> None:
     """Name every fault of your own dataset, what is read otherwise, and what it cannot tell."""
     from companion import data, testable
@@ -183,7 +195,7 @@ def _export(
     dataset: Name, model: Model,
     out: Annotated[Path, typer.Option(dir_okay=False, help="the run to write")],
     split: Split = "random", fields: Fields = "all", seed: Seed = 0,
-    k: Annotated[int, typer.Option(min=1, help="length of the lists")] = 100,
+    k: Length = 100,
     parameters: Parameters = None,
 ) -> None:  # fmt: skip
     """Write a model's test lists as a TREC run, and the relevant items beside it as .qrels."""
@@ -195,7 +207,7 @@ def _export(
     files = (out, out.with_suffix(".qrels"))
     _check_writable(*files)
     data, view = _fitted(dataset, model, split, fields, seed, parameters)
-    found = topk(view.users, view.items, k, exclude=data.seen)
+    found = topk(view.users, view.items, min(k, data.n_items), exclude=data.seen)
     keys = list(data.items["key"])
     run = trec.run_table(found.items, found.scores, keys, f"{model}-{seed}")
     for path, table in zip(files, (run, trec.qrels_table(data.test, keys)), strict=True):
@@ -209,7 +221,7 @@ def _judge(
     runs: Annotated[list[Path], typer.Argument(help="two runs to compare; the third is another")],
     null: Annotated[Path | None, typer.Option(help="a second run of the second system")] = None,
     first_null: Annotated[Path | None, typer.Option(help="one of the first system")] = None,
-    k: Annotated[int, typer.Option(min=1, help="length of the lists")] = 20,
+    k: Length = 20,
     out: Annotated[Path, typer.Option(dir_okay=False, help="the page")] = Path("judged.html"),
 ) -> None:
     """Judge anyone's TREC runs by the rules of chapters 03 to 05: a page, and a table beside it."""
@@ -217,7 +229,7 @@ def _judge(
 
     files = (out, out.with_suffix(".csv"))
     read = {path.resolve() for path in (qrels, *runs, null, first_null) if path}
-    if read & {path.resolve() for path in files} or out.suffix == ".csv":
+    if read & {path.resolve() for path in files} or out.suffix.lower() == ".csv":
         raise InputError(f"--out {out} would overwrite what is read or written; give another name")
     _check_writable(*files)
     table, page = judge(qrels, runs, k, (first_null, null))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import os
 import platform
 import re
@@ -13,12 +14,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.core import InputError
+from lib.core import InputError, first_line
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 TOKEN = "{dataset}"  # in markdown cells: titles and labels are unique in the book
+AS_WRITTEN = ("dataset", "split", "encoder", "fields", "device")
+"""The parameters that are text, also where it reads as a number, such as a folder named 1e3."""
+BOUNDS = {"seed": (0, math.inf), "seeds": (1, 100), "k": (1, math.inf), "others": (1, math.inf)}
+"""The least and the most that a parameter of every chapter that has it may be."""
+
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
 
@@ -80,10 +86,10 @@ def slug(dataset: str) -> str:
     plain, _ = variant(dataset)
     settings = dataset[len(plain) :]
     name = re.sub(r"[^a-z0-9._-]+", "-", (Path(plain).name + settings).lower()).strip("-.")
-    if not name:
+    if not name or {"\n", "\r"} & set(dataset):
         raise InputError(
             f"{dataset!r} leaves no name for a folder: give a dataset's name or a directory "
-            "whose name has a letter or a digit."
+            "whose name has a letter from a to z or a digit, and no line break."
         )
     return name
 
@@ -131,11 +137,13 @@ def variant(name: str) -> tuple[str, dict[str, Any]]:
                 f"{name!r} sets {parameter!r} to {value!r}: write DATASET@NAME=VALUE,NAME=VALUE, "
                 "such as ml-100k@k=50,seeds=1."
             )
-    return dataset, {parameter: literal(value) for parameter, _, value in pairs}
+    return dataset, {parameter: literal(value, parameter) for parameter, _, value in pairs}
 
 
-def literal(text: str) -> Any:
-    """Return a value as Python writes it (50, 1e-3, None), 1e4 as 10000; all else is text."""
+def literal(text: str, name: str = "") -> Any:
+    """Return a parameter's value as Python writes it (50, 1e-3, None), 1e4 as 10000, or as text."""
+    if name in AS_WRITTEN:
+        return text
     try:
         value = ast.literal_eval(text)
         whole = isinstance(value, float) and value.is_integer() and "." not in text
@@ -146,15 +154,38 @@ def literal(text: str) -> Any:
 
 def parameters(chapter: Path) -> dict[str, Any]:
     """Return the names and defaults that a chapter declares in its cell tagged ``parameters``."""
-    from papermill import inspect_notebook
-
     if not chapter.is_file():
         known = sorted(path.name for path in chapter.parent.glob("*.ipynb"))
         raise InputError(
             f"There is no chapter {chapter}: choose one of {', '.join(known) or '(none)'} in "
             f"{chapter.parent}."
         )
-    return {name: literal(of["default"]) for name, of in inspect_notebook(str(chapter)).items()}
+    try:
+        return {name: literal(default) for name, default in values_of(chapter).items()}
+    except (OSError, ValueError, LookupError, TypeError) as fault:
+        raise InputError(f"{chapter} is no notebook ({first_line(fault)}): give one.") from None
+
+
+def checked(chapter: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a chapter's parameters in the types of its defaults; refuse others before any work."""
+    declared = parameters(chapter)
+    refuse_unknown(chapter.stem, given, declared)
+    values = {name: _of_kind(name, value, declared[name]) for name, value in given.items()}
+    check_bounds(values)
+    if "dataset" in values:
+        from companion import data  # pandas: no other command waits for it
+
+        both = {"split": "random", "fields": "all"} | declared | values
+        data.check(both["dataset"], both["split"], both["fields"])
+    return values
+
+
+def check_bounds(values: Mapping[str, Any]) -> None:
+    """Refuse numbers outside ``BOUNDS``."""
+    for name, (least, most) in BOUNDS.items():
+        if not least <= (value := values.get(name, least)) <= most:
+            accepted = f"from {least} to {most}" if most < math.inf else f"of at least {least}"
+            raise InputError(f"{name} = {value} was given; give a whole number {accepted}")
 
 
 def _of_kind(name: str, value: Any, default: Any) -> Any:
@@ -164,7 +195,9 @@ def _of_kind(name: str, value: Any, default: Any) -> Any:
         return value
     if kind is str or (kind is float and type(value) is int):
         return kind(value)
-    raise InputError(f"{name} = {value!r} was given; it must be of type {kind.__name__}")
+    raise InputError(
+        f"{name} = {value!r} was given; it must be of type {kind.__name__}, such as {default!r}"
+    )
 
 
 def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: Path) -> Path:
@@ -181,9 +214,7 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
     if dataset is not None:
         plain, more = variant(dataset)
         values = {"dataset": plain, **more, **given}
-    declared = parameters(chapter)
-    refuse_unknown(chapter.stem, values, declared)
-    values = {name: _of_kind(name, value, declared[name]) for name, value in values.items()}
+    values = checked(chapter, values)
     out.parent.mkdir(parents=True, exist_ok=True)
     _sweep(out)
     running = out.with_name(f".{out.stem}.{platform.node()}.{os.getpid()}.running.ipynb")

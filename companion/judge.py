@@ -8,6 +8,7 @@ measures are of the users in the qrels, and every run must have a list for each 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from companion import testable
 from companion.data import trec
 from lib import claims
 from lib.core import InputError, Lists
@@ -26,7 +28,12 @@ from lib.stats import Estimate, ratio, relative_gain, summary
 
 FINDINGS = ("F2", "F3", "F5")
 _NONE = Estimate(np.nan, np.nan, np.nan, 0)
-_STYLE = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto}td,th{padding:0 .8em}"
+_STYLE = (
+    ":root{color-scheme:light dark}body{font:16px/1.5 sans-serif;max-width:60em;margin:auto;"
+    "padding:1em;overflow-wrap:anywhere}div{overflow-x:auto}table{border-collapse:collapse}"
+    "td,th{padding:.2em .8em .2em 0;text-align:left;overflow-wrap:normal}"
+    "tr+tr{border-top:1px solid #8886}"
+)
 
 
 def judge(
@@ -37,9 +44,9 @@ def judge(
     ``nulls`` are a second run of the first and one of the second system, where there are such.
     """
     names = [str(path) for path in (*runs, *filter(None, nulls))]
-    if len(runs) < 2 or len(set(names)) < len(names):
+    if len(runs) < 2 or len({Path(name).resolve() for name in names}) < len(names):
         raise InputError(f"the runs {', '.join(names)} were given; give at least two, each once")
-    lists, relevant = _arrays(qrels, names, 2 * k)
+    lists, relevant = _arrays(qrels, names, k)
     short = {name: one[:, :k] for name, one in lists.items()}
     recalls = {name: recall(one, relevant) for name, one in short.items()}
     pairs: dict[frozenset[str | None], dict[str, Estimate]] = {
@@ -66,6 +73,9 @@ def judge(
             longer = recall(lists[better], relevant)
             values["longer"] = relative_gain(longer, recalls[better])
         verdict = claims.judge(finding, {name: values.get(name, _NONE) for name in claim.measures})
+        if relevant.shape[0] < testable.LEAST:
+            reason = testable.few("users in the qrels", relevant.shape[0])
+            verdict = replace(verdict, word=claims.UNTESTABLE, reason=reason)
         for name, value in verdict.measures.items():
             rows.append((f"{finding}: {claim.measures[name]}", name, *value, verdict.word))
         told.append((f"{finding}: {claim.finding}", verdict.word, verdict.reason))
@@ -86,10 +96,8 @@ def _of_pair(a: Lists, b: Lists, relevant: sp.csr_matrix) -> dict[str, Estimate]
     } | {name: ratio(found[part], hits) for part, name in shares.items()}
 
 
-def _arrays(
-    qrels: Path, names: Sequence[str], depth: int
-) -> tuple[dict[str, Lists], sp.csr_matrix]:
-    """Return each run's lists (n_users × depth) and the relevant items, of the qrels' users."""
+def _arrays(qrels: Path, names: Sequence[str], k: int) -> tuple[dict[str, Lists], sp.csr_matrix]:
+    """Return each run's lists (n_users × 2k at most) and the relevant items of the same users."""
     wanted = trec.read_qrels(qrels)
     users = pd.Index(wanted["user"].unique())
     if users.empty:
@@ -103,6 +111,11 @@ def _arrays(
                 f"as {lacking[0]!r}: give runs and qrels of one test, the same users in all"
             )
         tables[name] = run[run["user"].isin(users)]
+    longest = max(int(run.groupby("user").size().max()) for run in tables.values())
+    if k > longest:
+        told = f"k = {k} was given, and the longest list of the runs has {longest} items"
+        raise InputError(f"{told}: give a k of at most so many")
+    depth = min(2 * k, longest)
     items = pd.Index(pd.concat([wanted, *tables.values()])["item"].unique())
 
     def ids(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -132,8 +145,9 @@ def _page(
         "--first-null for second seeds, and lists of 2K for “longer”. Intervals are 95 % bootstrap "
         "intervals over the users in the qrels."
     )
-    shown = table.to_html(index=False, float_format="{:.4f}".format, border=0)
+    shown = table.to_html(index=False, float_format="{:.4f}".format, border=0, na_rep="–")
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Judged runs</title>'
-        f"<style>{_STYLE}</style><h1>Judged runs</h1><p>{escape(note)}</p>{verdicts}{shown}</html>"
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Judged runs</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
+        f"<h1>Judged runs</h1><p>{escape(note)}</p>{verdicts}<div>{shown}</div></html>"
     )

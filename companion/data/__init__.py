@@ -49,6 +49,18 @@ def names() -> list[str]:
     return [*DATASETS, "synthetic"]
 
 
+def check(name: str, split: str, fields: str) -> None:
+    """Refuse an unknown dataset or split, and fields that a known dataset has not, unread."""
+    if name not in names() and not os.path.isdir(name):  # pathlib's raises for some names
+        raise InputError(
+            f"dataset {name!r} is unknown: give one of {', '.join(names())}, or a directory with "
+            "interactions and items"
+        )
+    check_split(split, 0)
+    if name in names():
+        cleaning.chosen_fields(fields, DATASETS[name].fields if name in DATASETS else (), name)
+
+
 def load(
     name: str | os.PathLike[str], *, seed: int = 2020, split: str = "random", k_core: int = 5,
     fields: str = "all",
@@ -67,19 +79,13 @@ def load(
     check_split(split, seed)  # before anything is downloaded
     if not isinstance(k_core, int) or isinstance(k_core, bool) or k_core < 0:
         raise InputError(f"k_core must be a whole number from 0, such as 5, got {k_core!r}")
-    name = os.fspath(name)
+    check(name := os.fspath(name), split, fields)
     if name == "synthetic":
-        cleaning.chosen_fields(fields, [], name)
         return synthetic.world(split=split, split_seed=seed).dataset
     if name in DATASETS:
         facts, read = _known(name, fields)
-    elif os.path.isdir(name):  # not pathlib's, which raises for some names
-        facts, read = _own(Path(name), fields)
     else:
-        raise InputError(
-            f"dataset {name!r} is unknown: give one of {', '.join(names())}, or a directory with "
-            "interactions and items"
-        )
+        facts, read = _own(Path(name), fields)
 
     def clean() -> cache.Value:
         return cleaning.clean_interactions(read(), k_core, need_text=name in DATASETS)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import shutil
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,15 +39,23 @@ USER = ("user", "user_id")
 ITEM = ("item", "item_id", "parent_asin")
 TIME = ("timestamp", "time")
 TITLE = ("title", "movie_title", "name")
-MISSING = frozenset("nan nat na n/a #n/a <na> null none - – —".split()) | {""}
+# \N is that of MySQL, Hive and IMDb's files, #… are Excel's, [] and {} those of empty lists
+MISSING = frozenset(
+    r"nan -nan nat na n/a n.a. <na> null (null) none \n - – — [] {} "
+    "#n/a #na #div/0! #name? #null! #num! #ref! #value!".split()
+) | {""}
 LATEST = 4_102_444_800.0  # the start of 2100, in seconds since 1970
 UNITS = {"seconds": 1e0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
-_BLANK = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + "\u200b\u2060\ufeff"
+_INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # Unicode's controls, marks without width, blanks
+_BLANK = "\ufeff" + "".join(
+    c for c in map(chr, range(0x3001)) if unicodedata.category(c) in _INVISIBLE
+)
+_ROUNDED = re.compile(r"[-+]?\d\.\d{5}E\+[1-9]\d")  # as spreadsheets write 12 digits and more
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE]\+\d+)?")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _NO_WORDS = re.compile(
     # numbers, prices, dates, times of day, and lists of these
-    r"(?:[\W\d_]|(?<=[\d.])e(?=[-+]?\d)|\b(?:inf|nan)\b)*"
+    r"(?:[\W\d_]|(?<=[\d.])e(?=[-+]?\d)|\b(?:inf|infinity|nan)\b)*"
     r"|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[-+ ][\d:]+| ?UTC)?|-?\d+ days?\b[-+ \d:.]*"
     rf"|(?:\d{{1,2}}\W+)?{_MONTH}\W+\d[\d\W]*"
     r"|true|false|yes|no|[tfyn]"
@@ -92,7 +101,7 @@ def validate(directory: str | Path) -> list[str]:
         if not dataset.k_core(users[once], items[once], 5).any():
             problems.append(
                 f"no user is left in {directory} when users and items with fewer than 5 "
-                "interactions are removed: give more data, or a smaller k_core"
+                "interactions are removed: give more data"
             )
     return problems + [f"note: {note}" for note in said.notes]
 
@@ -169,6 +178,10 @@ def _interactions(table: Table, said: _Sentences) -> pd.DataFrame | None:
         columns["time"] = seconds
     if not item:
         return None
+    others = _listed(name for name in table.columns if name not in (user, item, time))
+    if user and others:
+        told = f"every row counts as an interaction; not read: {others}"
+        said.notes.append(f"{table.path.name}: {told}")
     keys = ["user", "item"] if user else ["item"]
     rows = _with_keys(table, pd.DataFrame(columns), keys, said)
     # without users the items can still be looked for in the other table
@@ -198,7 +211,8 @@ def _ids(table: Table, name: str, said: _Sentences) -> pd.Series:
         equal = len(words) - whole.count("") - len({*whole} - {""})
         same = f"; {_number_of(equal, 'id')} then the same as another" if equal else ""
         said.notes.append(f"{table.path.name}, {name}: {', '.join(told)}{same}")
-    if any(abs(value) >= 2**53 for value in floats.values()):
+    rounded = any(map(_ROUNDED.fullmatch, floats))
+    if rounded or any(abs(value) >= 2**53 for value in floats.values()):
         said.fatal.append(
             f"{table.path} has numbers in {name} that were saved as floats and are too long for "
             "them, so that different ids became equal: save them as whole numbers or text"
@@ -280,7 +294,7 @@ def _items(table: Table, said: _Sentences, fields: str) -> pd.DataFrame | None:
     except InputError as fault:
         said.fatal.append(str(fault))
         return None
-    if other := ", ".join(name for name in known if name not in texts):
+    if other := _listed(name for name in known if name not in texts):
         said.notes.append(
             f"{table.path.name}: the text is made of {', '.join(chosen) or 'no column'}; without "
             f"words, or further ids: {other}"
@@ -295,6 +309,10 @@ def _items(table: Table, said: _Sentences, fields: str) -> pd.DataFrame | None:
         again = _number_of(duplicates, "item")
         said.notes.append(f"{table.path.name} describes {again} again: the longest text is kept")
     return rows
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(name or "a column without a name" for name in names)
 
 
 def _is_text(name: str, values: pd.Series) -> bool:

@@ -103,6 +103,8 @@ def _read_text(path: Path) -> Table:
     for row, fault in [*table.broken.items()][:1]:
         told = f"rows of another length: {len(table.broken):,}, first data row {row} with {fault}"
         table.notes.append(f"{told}: left out")
+    if commas and (escaped := text.count('\\"')):
+        table.notes.append(f'\\" in {escaped:,} places: a quotation mark in a field is written ""')
     if '"' in text:
         what, odd = _SPANNING if commas else _OPEN
         found = columns.map(lambda field: bool(odd.match(field))).any(axis=1).to_numpy(bool)

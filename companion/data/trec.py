@@ -9,6 +9,7 @@ is percent-encoded, which ``urllib.parse.unquote`` undoes.
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -86,22 +87,24 @@ def read_qrels(path: Path) -> pd.DataFrame:
 
 def _read(path: Path, columns: Sequence[str], *numeric: str) -> pd.DataFrame:
     """Read a file of words between blanks, some of which are finite numbers."""
-    form = f"{path} must have {len(columns)} words a line: {' '.join(columns)}"
+    form = f"it must have {len(columns)} words a line: {' '.join(columns)}"
     try:
         table = pd.read_csv(
             path, sep=r"\s+", header=None, dtype=str, keep_default_na=False, na_filter=False,
             quoting=csv.QUOTE_NONE, encoding="utf-8-sig",
+            compression="gzip" if path.suffix.lower() == ".gz" else None,
         )  # fmt: skip
-    except (OSError, ValueError) as fault:  # unreadable, no text, or lines of other lengths
-        raise InputError(f"{form} ({first_line(fault)})") from None
+    # unreadable, cut short, no text, or lines of other lengths
+    except (OSError, EOFError, zlib.error, ValueError) as fault:
+        raise InputError(f"{path} cannot be read ({first_line(fault)}); {form}") from None
     if table.shape[1] != len(columns):
-        raise InputError(f"{form}, and its first line has {table.shape[1]}")
+        raise InputError(f"{path} has {table.shape[1]} in its first line; {form}")
     table.columns = pd.Index(columns)
     for name in numeric:
         found = pd.to_numeric(table[name], errors="coerce").astype(np.float64)
         if len(odd := np.flatnonzero(~np.isfinite(found))):
-            given = table[name].iloc[odd[0]]
-            raise InputError(f"{form}, and {name} {given!r} in line {odd[0] + 1} is no number")
+            told = f"{path} has {name} {table[name].iloc[odd[0]]!r} in line {odd[0] + 1}"
+            raise InputError(f"{told}, which is no finite number; {form}")
         table[name] = found
     return table
 

@@ -41,7 +41,7 @@ def page(small: Dataset) -> chapter.Page:
     ("change", "word"),
     [
         ({"topk": 3}, "topk"),
-        ({"k": 0}, "1 to"),
+        ({"k": 0}, "at least 1"),
         ({"k": 10**9}, "1 to"),
         ({"k": 2.5}, "int"),
         ({"seeds": 0}, "seeds"),
@@ -183,7 +183,7 @@ def test_a_card_is_shown_as_text_with_what_cannot_be_judged(page: chapter.Page) 
     page.__dict__["dataset"] = replace(page.dataset, card=card)
     shown = chapter.card_table(page)
     assert "<script>" not in shown and "1,234" in shown and "3 ids" in shown
-    assert "F6, F7, F7b: a fifth of the 40 items is held out" in shown
+    assert "F6, F7, F7b: 8 items held out from maps, a fifth of 40" in shown
 
 
 def test_a_finding_that_cannot_be_judged_says_why_whatever_its_measures(

@@ -40,13 +40,16 @@ def done(tmp_path_factory):
     noisy = 'import sys\nprint("progress", file=sys.stderr)\nprint(dataset, k)'
     table = "import pandas\npandas.DataFrame([[1]]).style.hide(axis='index')"
     chapter = write_chapter(folder, noisy, "{dataset}", table)
-    return chapter, execute(chapter, "games/My Set", {"k": 50}, folder / "out" / chapter.name)
+    dataset = folder / "games" / "My Set"
+    dataset.mkdir(parents=True)
+    out = execute(chapter, str(dataset), {"k": 50}, folder / "out" / chapter.name)
+    return chapter, out, str(dataset)
 
 
 def test_parameters_are_injected_and_token_is_replaced(done):
     notebook = nbformat.read(done[1], 4)
     assert notebook.cells[0].source == "(agreement-my-set)=\n# Agreement on my-set"
-    assert notebook.cells[3].outputs[0].text == "games/My Set 50\n"
+    assert notebook.cells[3].outputs[0].text == f"{done[2]} 50\n"
     assert notebook.cells[4].source == "{dataset}"
 
 
@@ -62,9 +65,9 @@ def test_normalised_notebook_has_nothing_of_its_run(done):
 
 
 def test_second_run_is_no_difference(done):
-    chapter, out = done
+    chapter, out, dataset = done
     before = out.read_bytes()
-    execute(chapter, "games/My Set", {"k": 50}, out)
+    execute(chapter, dataset, {"k": 50}, out)
     assert out.read_bytes() == before
 
 
@@ -156,6 +159,30 @@ def test_help_is_quick_and_the_console_script_is_the_same_command():
     assert not {"torch", "pandas", "nbformat"} & set(ran.stdout.split())
     about = tomllib.loads((site.ROOT / "pyproject.toml").read_text())["project"]
     assert about["scripts"] == {"companion": "companion.__main__:main"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"dataset": "netflix"}, "dataset 'netflix' is unknown"),
+        ({"split": "weekly"}, "split 'weekly' is unknown"),
+        ({"fields": "brand"}, "fields = 'brand' was given for ml-100k"),
+        ({"k": 0}, "k = 0 was given; give a whole number of at least 1"),
+        ({"seeds": 101}, "seeds = 101 was given; give a whole number from 1 to 100"),
+        ({"k": 2.5}, "k = 2.5 was given; it must be of type int, such as 20"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_a_kernel_starts(given, told):
+    chapter = site.ROOT / "chapters" / "03-agreement.ipynb"
+    with pytest.raises(InputError, match=re.escape(told)):
+        execution.checked(chapter, {"dataset": "ml-100k"} | given)
+
+
+@pytest.mark.parametrize("content", ["{}", "no JSON", '{"cells": 3}', "[]"])
+def test_what_is_no_notebook_is_refused(tmp_path, content):
+    (tmp_path / "a.ipynb").write_text(content)
+    with pytest.raises(InputError, match="is no notebook"):
+        execution.checked(tmp_path / "a.ipynb", {})
 
 
 def test_missing_chapter_names_those_there_are(tmp_path):

@@ -344,7 +344,10 @@ def test_a_random_table_is_the_same_dataset_in_every_form(
     assert len(set(map(str, found.values()))) == 1, found
 
 
-@pytest.mark.parametrize("mark", ["nan", "NaN", " N/A", "None", "—", "-", "<NA>", "null", ""])
+MARKS = ["nan", "NaN", " N/A", "n.a.", "None", "—", "-", "<NA>", "null", "(null)", "", r"\N", "[]"]
+
+
+@pytest.mark.parametrize("mark", [*MARKS, "#DIV/0!", "#REF!", "-nan", "\u200b"])
 def test_a_mark_of_a_missing_value_is_no_text_and_no_id(tmp_path: Path, mark: str) -> None:
     titles = ITEMS.assign(title=[mark, *ITEMS["title"][1:]], genres=mark, year=[mark, *range(8)])
     users = INTERACTIONS["user_id"].astype(str).where(INTERACTIONS["user_id"] > 1, mark)
@@ -356,6 +359,35 @@ def test_a_mark_of_a_missing_value_is_no_text_and_no_id(tmp_path: Path, mark: st
     assert "6 rows without a user or an item" in told and "1 item without text" in told
     marks = "such as nan: 1 in title, 1 in year, 9 in genres"
     assert (marks in told) == bool(mark)
+
+
+def test_what_is_not_read_of_the_interactions_is_named(tmp_path: Path) -> None:
+    """One star was an interaction like five, and an index without a name went in silence."""
+    place = write(
+        tmp_path / "a", INTERACTIONS.assign(rating=1, **{" ": 0}), ITEMS.assign(**{"": "x"})
+    )
+    told = folder.validate(place)
+    assert told[0] == (
+        "note: interactions.csv: every row counts as an interaction; not read: rating, a column "
+        "without a name"
+    )
+    assert told[1].endswith("poster, imdb_id, a column without a name")
+
+
+@pytest.mark.parametrize("odd", ["\0", "\u00ad", "\u200d", "\u200f", "\u2066", "\x0b", "\u3000"])
+def test_an_invisible_character_makes_no_other_id(tmp_path: Path, odd: str) -> None:
+    names = INTERACTIONS["user_id"].map("u{}".format)
+    table = INTERACTIONS.assign(user_id=names.where(np.arange(len(names)) % 6 != 1, names + odd))
+    assert loaded(tmp_path / "a", table).n_users == N_USERS
+    assert "12 ids trimmed; 12 ids then the same" in folder.validate(tmp_path / "a")[0]
+
+
+def test_a_quotation_mark_escaped_as_in_other_tools_is_noted(tmp_path: Path) -> None:
+    place = write(tmp_path / "a")
+    path = place / "items.csv"
+    path.write_text(path.read_text().replace("Film 3 &amp; more", '"say \\"hi\\" now"'))
+    told = folder.validate(place)
+    assert told[0] == 'note: items.csv: \\" in 2 places: a quotation mark in a field is written ""'
 
 
 def test_ids_are_trimmed_composed_and_whole_and_the_notes_count_them(tmp_path: Path) -> None:
@@ -385,6 +417,9 @@ def test_long_ids_that_were_floats_are_refused(tmp_path: Path) -> None:
     for form in ("csv", "parquet"):
         with pytest.raises(InputError, match="saved as floats"):
             loaded(tmp_path / form, table, form=form)
+    rounded = INTERACTIONS.assign(item_id="9.78014E+12", user_id=INTERACTIONS["user_id"])
+    with pytest.raises(InputError, match="item_id that were saved as floats"):
+        loaded(tmp_path / "spreadsheet", rounded)
     whole = INTERACTIONS.assign(user_id=INTERACTIONS["user_id"] + 10**17)
     assert loaded(tmp_path / "whole", whole).n_users == N_USERS
 
@@ -396,7 +431,7 @@ def test_long_ids_that_were_floats_are_refused(tmp_path: Path) -> None:
         (["2001-01-31", "2001-01-31T10:00:00Z", "31/01/2001", "01-Jan-1995", "10:30"], False),
         (["True", "false", "yes", "N"], False),
         (["http://a.b/c", "", "www.a.b"], False),
-        (["[1, 2]", "0.5 1e-05 inf"], False),
+        (["[1, 2]", "0.5 1e-05 inf", "-Infinity"], False),
         (["1.99", "free"], True),
         (["May be", "1 May", "2001: A Space Odyssey"], True),
         (["七人の侍", "8½"], True),
@@ -517,7 +552,9 @@ def test_validate_counts_what_is_left_out_and_names_what_cannot_be_judged(
     assert said[-1] == f"{place} can be used: make book DATASETS='{place}'"
 
 
-@pytest.mark.parametrize(("name", "told"), [("ml-100k", "known dataset"), ("資料", "no name")])
+@pytest.mark.parametrize(
+    ("name", "told"), [("ml-100k", "known dataset"), ("資料", "no name"), ("a\nb", "no line break")]
+)
 def test_validate_refuses_a_name_that_the_book_cannot_use(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, told: str
 ) -> None:

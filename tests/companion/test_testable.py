@@ -1,6 +1,8 @@
 """What cannot be judged on small or plain data, and how many texts an encoder cuts."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from companion import testable
 from companion.data import synthetic
 from lib import claims
 from lib.dataset import Dataset
+from lib.diagnostics import expected_jaccard
 
 EVERY = [name for name in claims.load() if name not in testable.SIMULATED]
 
@@ -27,22 +30,46 @@ def test_everything_can_be_judged_on_enough_data(world: Dataset) -> None:
     assert testable.reasons(world, 7) == {}
     timeless = replace(world, card={})
     assert testable.reasons(timeless, 7) == {"there are no times for a temporal split": ["Q3"]}
+    for times, why in ((world.train * 2, "each user's times are all equal"), (None, "None")):
+        assert str(testable.untestable(replace(world, times=times), 7, "Q3")).startswith(why)
 
 
 def test_without_text_nothing_that_reads_it_can_be_judged(world: Dataset) -> None:
-    for text, why in (("", "the items have no text"), ("same", "all items have the same text")):
+    for text, why in (("", "all items have an empty text"), ("a", "all items have the same text")):
         plain = replace(world, items=world.items.assign(text=text))
         assert testable.reasons(plain, 7) == {why: EVERY}
         assert testable.reasons(plain, 7, "vectors.npy") == {}
         assert testable.reasons(replace(plain, vectors=np.ones((80, 2), np.float32)), 7) == {}
 
 
+def test_text_that_most_items_share_tells_them_not_apart(world: Dataset) -> None:
+    for text, what in (("", "an empty"), ("No Description", "the same")):
+        for alike, why in ((40, None), (41, f"51.2% of the items have {what} text")):
+            texts = [text] * alike + [f"text {n}" for n in range(80 - alike)]
+            plain = replace(world, items=world.items.assign(text=texts))
+            assert testable.untestable(plain, 7, "F2") == why
+
+
+def test_the_thresholds_are_those_of_their_statistics(world: Dataset) -> None:
+    """A sign test after Holm's correction, and a perfect ranking against a random one."""
+    needed = 0.05 / len(claims.load())
+    assert 2 * 0.5**testable.LEAST <= needed < 2 * 0.5 ** (testable.LEAST - 1)
+    for n, k in ((40, 20), (80, 40), (1000, 500)):
+        assert expected_jaccard(k, n) == pytest.approx(1 / 3, abs=0.01)
+    for users, blind in ((16, False), (15, True)):  # p = 20 / 25: 0.2 n against 1.96 · 0.4 √n
+        one, none = sp.csr_matrix(np.eye(users, 25)), sp.csr_matrix((users, 25))
+        lean = SimpleNamespace(n_items=25, train=none, valid=one)
+        assert testable.blind(cast(Dataset, lean)) is blind
+
+
 def test_few_users_and_a_selection_at_its_ceiling(world: Dataset) -> None:
-    parts = {name: getattr(world, name)[:9] for name in ("train", "valid", "test")}
+    few = testable.LEAST - 1
+    parts = {name: getattr(world, name)[:few] for name in ("train", "valid", "test")}
     (why,) = testable.reasons(replace(world, **parts), 20)
-    assert why == "9 users have a test item, and an interval needs 10"
-    few = synthetic.world(n_users=60, n_items=30, interactions=12, seed=1).dataset
-    ((why, findings),) = testable.reasons(few, 3).items()
+    least = f"with fewer than {testable.LEAST} no difference is significant"
+    assert why == f"{few} users with a test item: {least}"
+    small = synthetic.world(n_users=60, n_items=30, interactions=12, seed=1).dataset
+    ((why, findings),) = testable.reasons(small, 3).items()
     assert "of 30 items a list of 20 holds nearly all" in why and findings == EVERY
 
 

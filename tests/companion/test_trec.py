@@ -1,5 +1,6 @@
 """TREC files by hand, and read back by ranx with the metrics that we compute."""
 
+import gzip
 import shlex
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tiny import Tiny, ranx, worlds
 
 from companion.data import trec
-from companion.execute import literal
+from companion.execute import literal, variant
 from lib import metrics
 from lib.core import InputError
 
@@ -166,7 +167,7 @@ def test_equal_scores_are_read_in_the_order_of_ranks(tmp_path: Path) -> None:
     ("text", "word"),
     [
         ("", "6 words a line"),
-        ("u Q0 a 1 2.0\n", "its first line has 5"),
+        ("u Q0 a 1 2.0\n", "has 5 in its first line"),
         ("u Q0 a 1 2.0 x\nu Q0 b 2 1 x y\n", "line 2"),
         ("u Q0 a 1 high x\n", "score 'high' in line 1"),
         ("u Q0 a 1 nan x\n", "score 'nan' in line 1"),
@@ -182,6 +183,19 @@ def test_a_spoiled_run_is_one_sentence(tmp_path: Path, text: str, word: str) -> 
     assert "\n" not in str(fault.value)
     with pytest.raises(InputError, match="4 words a line"):
         trec.read_qrels(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".GZ", ".bz2", ".xz", ".zip", ".zst", ".tar"])
+def test_a_file_that_is_not_what_its_suffix_says_is_one_sentence(
+    tmp_path: Path, suffix: str
+) -> None:
+    run, whole = tmp_path / f"a.trec{suffix}", b"u Q0 a 1 2 x\n" * 99
+    for content in (b"PK\3\4\xff", gzip.compress(whole)[:30], gzip.compress(whole)[:15] + whole):
+        run.write_bytes(content)
+        with pytest.raises(InputError, match="6 words a line"):
+            trec.read_run(run)
+    run.write_bytes(gzip.compress(whole[:13]) if "gz" in suffix.lower() else whole[:13])
+    assert trec.read_run(run).to_numpy().tolist() == [["u", "a", 2.0]]
 
 
 @pytest.mark.parametrize("out", ["", "a.qrels", "a.QRELS", "folder", "file/a.trec", "a\0b"])
@@ -217,7 +231,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(
         (["lightgcn", "-p", "temperature", "nan"], "temperature = 'nan'"),
         (["lightgcn", "-p", "seed", "3"], "no parameter 'seed'"),
         (["lightgcn", "--seed", "-1"], "--seed"),
-        (["lightgcn", "--seed", "1e1"], "--seed"),
+        (["lightgcn", "--seed", "1.5"], "1.5 was given; give a whole number of at least 0"),
         (["bert4rec"], "model 'bert4rec' is not known"),
     ],
 )
@@ -262,3 +276,4 @@ def test_numbers_as_people_type_them() -> None:
     for text, value in typed.items():
         assert literal(text) == value and type(literal(text)) is type(value)
     assert literal("1e") == "1e" and literal("nan") == "nan"
+    assert literal("1e3", "fields") == "1e3" and variant("a@encoder=1e3")[1] == {"encoder": "1e3"}

@@ -53,7 +53,7 @@ def record(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def table() -> Iterator[None]:
-    """Write what was recorded, and when and where, beside the sections of earlier runs."""
+    """Write what was recorded, and when and where, beside the lines of earlier runs."""
     yield
     asked = ["git", "rev-parse", "--short=12", "HEAD"]
     commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -65,6 +65,8 @@ def table() -> Iterator[None]:
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
     }
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    kept |= {s: {**circumstances, "figures": [*of.values()]} for s, of in _TABLE.items()}
+    for section, lines in _TABLE.items():
+        earlier = {line["what"]: line for line in kept.get(section, {}).get("figures", [])}
+        kept[section] = {**circumstances, "figures": [*(earlier | lines).values()]}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

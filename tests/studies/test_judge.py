@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 from tiny import random_lists
 
+from companion import testable
 from companion.__main__ import main
 from companion.data import trec
 from companion.judge import judge
@@ -73,6 +74,20 @@ def test_two_runs_give_what_they_can(files: dict[str, Path], tmp_path: Path) -> 
     assert {"jaccard", "complementary", "gain", "hits of both"} <= set(table["measure"])
     assert set(table["verdict"].dropna()) == {claims.NO_INSTRUMENT}  # no rule reads a null
     assert out.read_text().startswith("<!doctype html>")
+
+
+def test_few_users_and_long_lists(files: dict[str, Path], tmp_path: Path) -> None:
+    lines = files["qrels"].read_text().splitlines(keepends=True)
+    few = tmp_path / "few.qrels"
+    few.write_text("".join(line for line in lines if int(line.split()[0]) < 11))
+    runs = [files["text"], files["graph"]]
+    table, page = judge(few, runs, K)
+    assert set(table.loc[table["about"].str.startswith("F"), "verdict"]) == {claims.UNTESTABLE}
+    assert testable.few("users in the qrels", 9) in page
+    with pytest.raises(InputError, match="k = 11 was given, and the longest list of the runs has"):
+        judge(files["qrels"], runs, 11)
+    with pytest.raises(InputError, match="longest list"):  # and not a MemoryError
+        judge(files["qrels"], runs, 10**12)
 
 
 def test_names_stay_data(files: dict[str, Path], tmp_path: Path) -> None:
