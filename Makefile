@@ -25,6 +25,7 @@ PARAMETERS = $(call given,SPLIT,split)$(call given,SEED,seed)$(call given,SEEDS,
 CONFIG = $(if $(value DATASETS),$(call quoted,datasets=[$(call text,DATASETS)])) \
 	$(if $(value CHAPTERS),$(call quoted,chapters=[$(call text,CHAPTERS)])) \
 	$(if $(PARAMETERS),$(call quoted,parameters={$(PARAMETERS)})) $(if $(filter-out 0,$(FULL)),edition=full)
+$(if $(filter-out 0 1,$(FULL)),$(error FULL=$(FULL) was given; give 1 for the full edition, or 0))
 OVERRIDES = $(if $(strip $(CONFIG)),--config $(CONFIG))
 # DATASETS for a command that reads them as words
 NAMES = $(if $(value DATASETS),$(call quoted,$(value DATASETS)))

@@ -333,6 +333,8 @@ def test_full_is_a_variable_of_make(mocked: Path) -> None:
         words = [json.loads(line) for line in (mocked / "words").read_text().splitlines()]
         last = [word for word in words if word[0] == "execute" and len(word) > 4][-1]
         assert last[last.index("k") + 1] == k
+    wrong = make(mocked, "FULL=no")  # it chose the full edition
+    assert "FULL=no was given; give 1" in wrong.communicate(timeout=120)[1] and wrong.returncode
 
 
 def test_chapters_run_again_when_the_library_is_another(mocked: Path) -> None:
