@@ -144,6 +144,19 @@ def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> s
     return markup("sentences", rows, link)
 
 
+def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") -> str:
+    """Return what became of some claims as an HTML list, apart by whether F1's rule is met."""
+    met = found["verdict"].isin([claims.HOLDS, claims.EXPLAINED])
+    alike = found.loc[(found["claim"] == "F1") & met, "dataset"]
+    judged = found[found["verdict"] != claims.UNTESTABLE]
+    rows = [
+        (claims.load()[name], [of[of["dataset"].isin(alike)], of[~of["dataset"].isin(alike)]])
+        for name, of in judged.groupby("claim", observed=True)
+        if name in ids
+    ]
+    return markup("answers", [(c, [x.to_dict("records") for x in of]) for c, of in rows], link)
+
+
 def panels(found: pd.DataFrame) -> pd.DataFrame:
     """Return what ``figures.by_finding`` draws: a panel per claim with a number anywhere."""
     known = found.groupby("claim", observed=True)["mean"].transform("count") > 0

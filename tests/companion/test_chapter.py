@@ -302,6 +302,10 @@ def test_the_scoreboard_says_which_datasets_are_outside_the_papers_regime(tmp_pa
     assert scoreboard.table(found).count("outside the paper's regime") == 1
     said = scoreboard.sentences(found, claims.NO_INSTRUMENT)
     assert said.count("Outside the paper's regime") == 1
+    answers = " ".join(scoreboard.answers(found, ["F5", "F8"], "executed/{page}.html").split())
+    near, far = answers.index("in the paper's regime"), answers.index("outside it")
+    assert near < answers.index(">near</a>") < far < answers.index(">far</a>")
+    assert 'href="executed/far/05-oracle.html"' in answers and "(F8)" not in answers
 
 
 def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
