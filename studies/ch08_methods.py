@@ -35,7 +35,9 @@ DEPTH = 100  # candidates of each view that fusions of lists see
 # of an auxiliary loss: one grid for every model that has one, from no such loss at all on
 AUXILIARY_WEIGHTS = (0.0, 0.001, 0.01, 0.1, 1.0)
 DENSE = ("ease", "l3ae")  # models with a users × items and an items × items matrix
-MAX_BYTES = 2**31  # of the former; inverting the latter may take twice as much
+MAX_BYTES = 2**31  # of both: the view is held and cached, and solving takes no more in float32
+UNDRAWN = (*DENSE, "text-mean", "textgcn", "popularity")  # the same for every seed
+MAX_DIMENSION = 128  # of the vectors, or of each view, that compete in F8
 _BLOCK = 4096  # users whose candidates are scored by all views at once
 
 
@@ -58,9 +60,9 @@ class ViewSpec(NamedTuple):
 class MethodLists(NamedTuple):
     """A method's lists for one seed.
 
-    ``lists(part, k)`` gives n_users × k item ids. ``dimensions`` are those of the vectors that
-    rank or, where lists are fused, of each view. ``trials`` is the number of alternatives compared
-    on validation (1: nothing was chosen), and ``chosen`` says what was chosen.
+    ``lists(part, k)`` gives n_users × k item ids. ``dimensions`` are those of each view that is
+    fused, as vectors or as lists. ``trials`` is the number of alternatives compared on validation
+    (1: nothing was chosen), and ``chosen`` says what was chosen.
     """
 
     lists: Callable[[Part, int], Lists]
@@ -82,9 +84,10 @@ class Method(NamedTuple):
         return self.maker(run, seed, self.views)
 
 
-TEXT, LIGHTGCN = ViewSpec("linear"), ViewSpec("lightgcn")
-BOTH = (TEXT, LIGHTGCN)
 WIDE = (("dimension", 128),)
+TEXT, LIGHTGCN = ViewSpec("linear"), ViewSpec("lightgcn")
+TEXT_WIDE, LIGHTGCN_WIDE = ViewSpec("linear", WIDE), ViewSpec("lightgcn", WIDE)
+BOTH = (TEXT, LIGHTGCN)
 HARD = (("hardest", 256), ("negatives", 512))
 SINGLES = {
     "EASE": ViewSpec("ease"),
@@ -93,16 +96,20 @@ SINGLES = {
     "LightGCN, BPR": ViewSpec("lightgcn-bpr"),
     "LightGCN, BPR, 128 dimensions": ViewSpec("lightgcn-bpr", WIDE),
     "LightGCN": LIGHTGCN,
-    "LightGCN, 128 dimensions": ViewSpec("lightgcn", WIDE),
+    "LightGCN, 128 dimensions": LIGHTGCN_WIDE,
     "SimGCL": ViewSpec("simgcl", tuned=True),
     "text, zero-shot mean": ViewSpec("text-mean"),
     "text, projected": TEXT,
+    "text, projected, 128 dimensions": TEXT_WIDE,
 }
 ALIGNED = {
     "RLMRec-Con": ViewSpec("rlmrec", tuned=True),
     "RLMRec-Con, 128 dimensions": ViewSpec("rlmrec", WIDE, tuned=True),
+    "RLMRec-Con, 192 dimensions": ViewSpec("rlmrec", (("dimension", 192),), tuned=True),
     "CARec style": ViewSpec("carec", tuned=True),
+    "CARec style, 128 dimensions": ViewSpec("carec", WIDE, tuned=True),
     "AlphaRec": ViewSpec("alpharec"),
+    "AlphaRec, 128 dimensions": ViewSpec("alpharec", WIDE),
     "TextGCN style": ViewSpec("textgcn"),
     "L3AE style": ViewSpec("l3ae"),
 }
@@ -114,11 +121,19 @@ TRAINED_TOGETHER = {
     "shared and private parts": ViewSpec("shared-private", tuned=True),
 }
 _SLOW = (("learning_rate", 1e-3), ("batch", 2048), ("excluded", "positive"))
+_STOPPED = (("select", "ndcg"), ("patience", 10))  # documented for LightGCN
+# RLMRec's and CARec's settings are not documented: LightGCN's backbone, loss and stopping rule are
+# assumed, and the weight that RLMRec's authors use for their Amazon data
+_PULLED = (
+    *_SLOW, *_STOPPED, ("loss", "bpr"), ("temperature", 1.0), ("own_text", True), ("weight", 0.01),
+)  # fmt: skip
 REFERENCE = {
-    "LightGCN": (SINGLE, ViewSpec("lightgcn-bpr", (*_SLOW, ("select", "ndcg")))),
+    "LightGCN": (SINGLE, ViewSpec("lightgcn-bpr", (*_SLOW, *_STOPPED))),
     "text, projected": (SINGLE, ViewSpec("linear", (
         *_SLOW, ("temperature", 0.1), ("negatives", 256), ("patience", 3), ("own_text", True)
     ))),
+    "RLMRec-Con": (ALIGNMENT, ViewSpec("rlmrec", _PULLED)),
+    "CARec style": (ALIGNMENT, ViewSpec("carec", _PULLED)),
     "AlphaRec": (ALIGNMENT, ViewSpec("alpharec", (("temperature", 0.1), ("negatives", 64)))),
     "joint norm-concat-norm, 128 dimensions": (FUSION, ViewSpec("joint", (
         *_SLOW, *WIDE, *HARD, ("own_text", True)
@@ -135,8 +150,7 @@ SCALES: dict[str, Callable[[Any], np.ndarray]] = {
 
 def methods() -> list[Method]:
     """Return the methods that are compared at one budget."""
-    seeds = (LIGHTGCN, LIGHTGCN._replace(second=True))
-    narrow = tuple(spec._replace(settings=(("dimension", 32),)) for spec in seeds)
+    narrow = ViewSpec("lightgcn", (("dimension", 32),))
     three, every = (*BOTH, ViewSpec("svd")), tuple(SINGLES.values())
     return [
         *(Method(name, SINGLE, (spec,), _one_view) for name, spec in SINGLES.items()),
@@ -146,19 +160,17 @@ def methods() -> list[Method]:
         Method("norm-concat, equal weights", FUSION, BOTH, _even),
         Method("norm-concat, weight on validation", FUSION, BOTH, _weighted),
         Method("norm-concat, a weight per user", FUSION, BOTH, _gated),
+        Method("norm-concat, LightGCN 128 and text 64", FUSION, (TEXT, LIGHTGCN_WIDE), _weighted),
+        Method("norm-concat, 128 and 128", FUSION, (TEXT_WIDE, LIGHTGCN_WIDE), _weighted),
         Method("norm-concat with SVD, weights on validation", FUSION, three, _weighted),
         Method("N views, chosen on validation", FUSION, every, _selected),
         *(Method(f"CombSUM, {name}", FUSION, BOTH, partial(_of_lists, fusion.comb_sum, scale))
           for name, scale in SCALES.items()),
-        # a negative sum times a count would push down what both lists hold
-        *(Method(f"CombMNZ, {name}", FUSION, BOTH, partial(_of_lists, fusion.comb_mnz, scale))
-          for name, scale in SCALES.items() if name != "z"),
-        Method("weighted sum of scores", FUSION, BOTH, _of_weighted_scores),
         Method("reciprocal rank fusion", FUSION, BOTH, partial(_of_lists, fusion.rrf, None)),
         Method("Borda count", FUSION, BOTH, partial(_of_lists, fusion.borda, None)),
         Method("interleaving", FUSION, BOTH, partial(_of_lists, fusion.interleave, None)),
-        Method("two LightGCN seeds, 64 + 64", NULL, seeds, _even),
-        Method("two LightGCN seeds, 32 + 32", NULL, narrow, _even),
+        *(Method(f"two LightGCN seeds, {d} + {d}", NULL, (of, of._replace(second=True)), _even)
+          for d, of in {32: narrow, 64: LIGHTGCN, 128: LIGHTGCN_WIDE}.items()),
         Method("popularity", NULL, (ViewSpec("popularity"),), _one_view),
         Method("random", NULL, (ViewSpec("random"),), _one_view),
     ]  # fmt: skip
@@ -171,13 +183,12 @@ def reference_methods() -> list[Method]:
 
 def too_large(dataset: Dataset, spec: ViewSpec) -> str:
     """Return why this dataset is too large for a model's matrices; "" where it is not."""
-    matrix, work = 4 * dataset.n_users * dataset.n_items, 40 * dataset.n_items**2
-    if spec.model not in DENSE or (matrix <= MAX_BYTES and work <= 2 * MAX_BYTES):
+    size = 4 * dataset.n_items * (dataset.n_users + dataset.n_items)
+    if spec.model not in DENSE or size <= MAX_BYTES:
         return ""
     return (
-        f"{spec.model} needs {matrix / 2**30:.1f} GiB for a users × items matrix and "
-        f"{work / 2**30:.1f} GiB to invert an items × items one; at most {MAX_BYTES / 2**30:.0f} "
-        f"and {2 * MAX_BYTES / 2**30:.0f} are given"
+        f"{spec.model} needs {size / 2**30:.1f} GiB for a users × items and an items × items "
+        f"matrix; {MAX_BYTES / 2**30:.0f} are given"
     )
 
 
@@ -186,11 +197,14 @@ def auxiliary_weight(
 ) -> float:
     """Return the auxiliary weight with the best validation score on the run's first seed.
 
-    Of equally good ones the first.
+    Of equally good ones the first. A model wider than ``MAX_DIMENSION`` takes the weight of that.
     """
+    settings = dict(spec.settings)
+    if settings.get("dimension", 0) > MAX_DIMENSION:
+        settings["dimension"] = MAX_DIMENSION
 
     def score(weight: float) -> float:
-        view = run.view(spec.model, run.seeds[0], **dict(spec.settings) | {"weight": weight})
+        view = run.view(spec.model, run.seeds[0], **settings | {"weight": weight})
         return float(view.info["validation"])
 
     return max(weights, key=score)
@@ -203,7 +217,8 @@ def fitted(run: Run, seed: int, spec: ViewSpec) -> View:
     settings = dict(spec.settings)
     if spec.tuned:
         settings["weight"] = auxiliary_weight(run, spec)
-    return run.view(spec.model, run.second(seed) if spec.second else seed, **settings)
+    own = run.seeds[0] if spec.model in UNDRAWN else run.second(seed) if spec.second else seed
+    return run.view(spec.model, own, **settings)
 
 
 def candidates(run: Run, seed: int, spec: ViewSpec, part: Part) -> TopK:
@@ -234,9 +249,11 @@ def _weights_text(specs: Sequence[ViewSpec], weights: Sequence[float]) -> str:
     return ", ".join(f"{label(spec)} {weight:.2g}" for spec, weight in parts if weight > 0)
 
 
-def _ranking(run: Run, view: View, trials: int = 1, chosen: str = "") -> MethodLists:
-    """Return the lists of all items ranked by a view's vectors."""
-    dimensions = (view.items.shape[1],)
+def _ranking(
+    run: Run, view: View, parts: Sequence[View] = (), trials: int = 1, chosen: str = ""
+) -> MethodLists:
+    """Return the lists of all items ranked by a view's vectors, those of ``parts`` side by side."""
+    dimensions = tuple(part.items.shape[1] for part in parts or (view,))
     return MethodLists(lambda part, k: run.lists_of(view, k, part), dimensions, trials, chosen)
 
 
@@ -244,7 +261,9 @@ def _one_view(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
     (spec,) = specs
     chosen = f"auxiliary weight {auxiliary_weight(run, spec):g}" if spec.tuned else ""
     trials = 1 + _trials_within(run, seed, specs)
-    made = _ranking(run, fitted(run, seed, spec), trials, chosen)
+    made = _ranking(run, fitted(run, seed, spec), trials=trials, chosen=chosen)
+    if spec.model == "joint":  # each branch has half
+        return made._replace(dimensions=(made.dimensions[0] // 2,) * 2)
     if spec not in SINGLES.values():
         return made
     # the start of the candidates that fusions need anyway
@@ -262,24 +281,26 @@ def _mapped(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
     pairs = maps.PairedVectors.of(source, view.items.numpy(), learn, split.valid)
     predicted = maps.fit_ridge(pairs).predict(source).astype(np.float32)
     mapped = normalize(torch.from_numpy(predicted), dim=1)
-    return _ranking(run, View(view.users, mapped, {}), len(maps.PENALTIES))
+    return _ranking(run, View(view.users, mapped, {}), trials=len(maps.PENALTIES))
 
 
 def _even(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
-    return _ranking(run, even_concat([fitted(run, seed, spec) for spec in specs]))
+    views = [fitted(run, seed, spec) for spec in specs]
+    return _ranking(run, even_concat(views), views)
 
 
 def _weighted(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
     """Rank by the concatenation whose weights, in tenths, have the best validation recall."""
-    found = best_concat(run.dataset, [fitted(run, seed, spec) for spec in specs])
+    views = [fitted(run, seed, spec) for spec in specs]
+    found = best_concat(run.dataset, views)
     trials = found.info["trials"] + _trials_within(run, seed, specs)
-    return _ranking(run, found, trials, _weights_text(specs, found.info["weights"]))
+    return _ranking(run, found, views, trials, _weights_text(specs, found.info["weights"]))
 
 
 def _gated(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
     """Rank by the concatenation whose weight is predicted for every user from a few features."""
     dataset, subset = run.dataset, validation_users(run.dataset)
-    views = (fitted(run, seed, spec) for spec in specs)
+    views = [fitted(run, seed, spec) for spec in specs]
     semantic, collaborative = ((view.users.numpy(), view.items.numpy()) for view in views)
     grid = fusion.simplex(2)[:, 1]  # the evenest first
     recalls = np.full((dataset.n_users, len(grid)), np.nan)
@@ -294,7 +315,7 @@ def _gated(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
     low, high = np.quantile(weights, [0.1, 0.9])
     chosen = f"lightgcn {low:.2g} to {high:.2g} for eight users of ten"
     view = View(torch.from_numpy(joint.users), torch.from_numpy(joint.items), {})
-    return _ranking(run, view, len(grid), chosen)
+    return _ranking(run, view, views, len(grid), chosen)
 
 
 def _selected(run: Run, seed: int, offered: Sequence[ViewSpec]) -> MethodLists:
@@ -323,10 +344,9 @@ def _selected(run: Run, seed: int, offered: Sequence[ViewSpec]) -> MethodLists:
         pools = (pool(part, slice(start, start + _BLOCK), list(taken)) for start in starts)
         return np.concatenate([learned.fuse_pool(one, list(taken.values()), k) for one in pools])
 
-    # a sum of inner products is that of vectors side by side, so these rank
-    dimension = sum(view.items.shape[1] for view in views.values())
+    dimensions = tuple(view.items.shape[1] for view in views.values())
     trials = choice.trials + _trials_within(run, seed, able)
-    return MethodLists(lists, (dimension,), trials, _weights_text(able, choice.weights))
+    return MethodLists(lists, dimensions, trials, _weights_text(able, choice.weights))
 
 
 def _of_lists(
@@ -346,23 +366,3 @@ def _of_lists(
         return fuse(items, [scale(one.scores.numpy()) for one in found], k)
 
     return MethodLists(lists, tuple(fitted(run, seed, spec).items.shape[1] for spec in specs))
-
-
-def _of_weighted_scores(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
-    """Fuse by the weighted sum whose scale and weights have the best validation recall."""
-    dataset, subset = run.dataset, validation_users(run.dataset)
-    found = [candidates(run, seed, spec, "valid") for spec in specs]
-    items, scores = [x.items.numpy()[subset] for x in found], [x.scores.numpy() for x in found]
-    tried: dict[tuple[str, tuple[float, ...]], float] = {}
-    for name, scale in SCALES.items():
-        scaled = [scale(one[subset]) for one in scores]
-        for weights in map(tuple, fusion.simplex(len(specs))):
-            fused = fusion.weighted(items, scaled, weights, min(VALIDATION_K, dataset.n_items))
-            tried[name, weights] = float(np.nanmean(recall(fused, dataset.valid[subset])))
-    name, weights = max(tried, key=tried.__getitem__)
-
-    def fuse(items: Sequence[Lists], scores: Sequence[np.ndarray], k: int) -> Lists:
-        return fusion.weighted(items, scores, weights, k)
-
-    made = _of_lists(fuse, SCALES[name], run, seed, specs)
-    return made._replace(trials=len(tried), chosen=f"{name}: {_weights_text(specs, weights)}")

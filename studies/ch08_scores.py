@@ -1,4 +1,4 @@
-"""How the methods of chapter 8 are scored: once a seed, cached, and averaged over seeds.
+"""How the methods of chapter 8 are scored: once a seed, and cached.
 
 Every method gets a validation score to choose by, and per-user test values to report.
 """
@@ -13,8 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lib import cache, views
-from lib.core import Floats, InputError
-from lib.diagnostics import best_of_union
+from lib.core import Floats
 from lib.encoders import text
 from lib.metrics import ndcg, recall
 from lib.views import View
@@ -29,39 +28,27 @@ LEARNED = {"svd": ("users", "items"), "ease": ("items",), "l3ae": ("items",)}
 """The sides of a closed-form view that are solved for; the others count, average or draw."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MethodScores:
-    """A method with its validation score and its per-user test values, averaged over seeds.
+    """A method with its validation score and its test values by seed and user.
 
-    ``recall`` and ``ndcg`` have n_users values for each length of list, NaN where a user has no
-    test item. ``seconds`` of training (NaN where nothing is trained) and ``parameters`` are means
-    over seeds, of all views that the method uses. A method that was not run has only a ``reason``.
+    ``recall`` and ``ndcg`` at K are n_seeds × n_users, NaN where a user has no test item.
+    ``validation``, ``seconds`` of training (NaN where nothing is trained) and
+    ``parameters`` are means over seeds, the latter two of all views that the method uses. A method
+    that was not run has only a ``reason``.
     """
 
     method: Method
     seeds: int
     validation: float = np.nan
-    recall: dict[int, Floats] = field(default_factory=dict)
-    ndcg: dict[int, Floats] = field(default_factory=dict)
+    recall: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    ndcg: Floats = field(default_factory=lambda: np.empty((0, 0)))
     dimensions: tuple[int, ...] = ()
     seconds: float = np.nan
     parameters: float = np.nan
     trials: int = 0
     chosen: tuple[str, ...] = ()
     reason: str = ""
-
-    def recall_at(self, k: int) -> Floats:
-        """Return per-user recall at ``k`` (n_users)."""
-        if self.reason:
-            raise InputError(
-                f"method {self.method.name!r} has no recall, because it was not run: {self.reason}"
-            )
-        return self.recall[k]
-
-
-def lengths(run: Run) -> list[int]:
-    """Return the list lengths of the tables: 10, 20 and the run's own."""
-    return sorted({k for k in (10, 20, run.k) if k <= run.dataset.n_items})
 
 
 def score(
@@ -70,14 +57,15 @@ def score(
     """Return the scores of methods over their seeds.
 
     ``others`` are the seeds of methods that use more than ``EVERY_SEED`` and closed forms; by
-    default the run's own. A method that the dataset is too large for has a reason and no scores.
+    default the run's own. A method that draws nothing has one. A method that the dataset is too
+    large for has a reason and no scores.
     """
     few = run.seeds if others is None else others
     found: dict[str, list[dict[str, Any]]] = {method.name: [] for method in methods}
     reasons: dict[str, str] = {}
     for seed in run.seeds:
         own = replace(run)  # a copy, so that a seed's views are freed after it
-        able = [method for method in methods if seed in few or _has_every_seed(method)]
+        able = [method for method in methods if seed in _seeds(run, method, few)]
         for method in tqdm(able, desc=f"seed {seed}", unit="method", disable=None):
             try:
                 found[method.name].append(_seed_scores(own, seed, method))
@@ -86,14 +74,17 @@ def score(
     return [
         MethodScores(method, 0, reason=reasons[method.name])
         if method.name in reasons
-        else _averaged(method, found[method.name], lengths(run))
+        else _of_seeds(method, found[method.name])
         for method in methods
     ]
 
 
-def _has_every_seed(method: Method) -> bool:
+def _seeds(run: Run, method: Method, few: Sequence[int]) -> Sequence[int]:
     specs = [spec._replace(second=False) for spec in method.views]
-    return all(spec in EVERY_SEED or spec.model in views.SOLVED for spec in specs)
+    if all(spec.model in ch08_methods.UNDRAWN for spec in specs):
+        return run.seeds[:1]
+    every = all(spec in EVERY_SEED or spec.model in views.SOLVED for spec in specs)
+    return run.seeds if every else few
 
 
 def _seed_scores(run: Run, seed: int, method: Method) -> dict[str, Any]:
@@ -104,7 +95,7 @@ def _seed_scores(run: Run, seed: int, method: Method) -> dict[str, Any]:
         "data": run.dataset.interactions_digest,
         "method": method.name,
         "seed": seed,
-        "lengths": lengths(run),
+        "k": run.k,
         "text": text.digest_of(run.dataset, run.encoder),
         "views": [[str(spec), _digest(run, seed, spec)] for spec in able],
         "code": cache.code_version(_list_scores),
@@ -125,14 +116,13 @@ def _digest(run: Run, seed: int, spec: ViewSpec) -> str:
 
 
 def _list_scores(run: Run, seed: int, method: Method) -> cache.Value:
-    """Return what a method's lists of one seed score; recall and nDCG are lengths × n_users."""
-    made, dataset, ks = method.make(run, seed), run.dataset, lengths(run)
-    valid = made.lists("valid", min(20, dataset.n_items))
-    test = made.lists("test", max(ks))  # a shorter list is the start of a longer one
+    """Return what a method's lists of one seed score; recall and nDCG of n_users."""
+    made, dataset = method.make(run, seed), run.dataset
+    valid, test = made.lists("valid", min(20, dataset.n_items)), made.lists("test", run.k)
     return {
         "validation": float(np.nanmean(recall(valid, dataset.valid))),
-        "recall": np.stack([recall(test[:, :k], dataset.test) for k in ks]),
-        "ndcg": np.stack([ndcg(test[:, :k], dataset.test) for k in ks]),
+        "recall": recall(test, dataset.test),
+        "ndcg": ndcg(test, dataset.test),
         "dimensions": list(made.dimensions),
         "trials": made.trials,
         "chosen": made.chosen,
@@ -146,29 +136,19 @@ def _parameters(model: str, view: View) -> int:
     return sum(int(getattr(view, side).numel()) for side in LEARNED.get(model, ()))
 
 
-def _averaged(method: Method, seeds: list[dict[str, Any]], ks: list[int]) -> MethodScores:
-    def mean(name: str) -> Any:
-        return np.mean([one[name] for one in seeds], axis=0)
+def _of_seeds(method: Method, seeds: list[dict[str, Any]]) -> MethodScores:
+    def mean(name: str) -> float:
+        return float(np.mean([one[name] for one in seeds]))
 
     return MethodScores(
         method,
         len(seeds),
-        validation=float(mean("validation")),
-        recall=dict(zip(ks, mean("recall"), strict=True)),
-        ndcg=dict(zip(ks, mean("ndcg"), strict=True)),
+        validation=mean("validation"),
+        recall=np.stack([one["recall"] for one in seeds]),
+        ndcg=np.stack([one["ndcg"] for one in seeds]),
         dimensions=max(tuple(one["dimensions"]) for one in seeds),  # SVD's is chosen for each seed
-        seconds=float(mean("seconds")),
-        parameters=float(mean("parameters")),
+        seconds=mean("seconds"),
+        parameters=mean("parameters"),
         trials=seeds[0]["trials"],
         chosen=tuple(one["chosen"] for one in seeds if one["chosen"]),
     )
-
-
-def best_of_union_recall(run: Run) -> Floats:
-    """Return per-user recall of the best K items of the union of the two views' lists (n_users).
-
-    The bound of any fusion of the two lists, averaged over seeds: it looks at the test items.
-    """
-    pairs = zip(run.lists_by_seed("linear"), run.lists_by_seed("lightgcn"), strict=True)
-    found = [best_of_union(pair, run.dataset.test, run.k) for pair in pairs]
-    return np.asarray(np.mean(found, axis=0))

@@ -1,107 +1,185 @@
-"""What chapter 8 reports: the methods that F8 compares, who leads, and the tables."""
+"""What chapter 8 reports: the rows that F8 and A4 compare, the answer in words, and the tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from lib.core import InputError
-from lib.stats import Estimate, holm, paired, relative_gain, summary
-from studies import measures
-from studies.ch08_methods import ALIGNMENT, FAMILIES, FUSION, NULL, SINGLE
+from companion.chapter import intervals
+from lib import claims
+from lib.core import Floats, InputError
+from lib.encoders.training import validation_score, validation_users
+from lib.metrics import ndcg
+from lib.probes.scores import estimate
+from lib.stats import Estimate, holm, paired, summary
+from studies import ch08_methods, measures
+from studies.ch08_methods import ALIGNMENT, FAMILIES, FUSION, MAX_DIMENSION, NULL, SINGLE
 from studies.ch08_scores import MethodScores
+from studies.context import Run
 
-MAX_DIMENSION = 128
-"""The largest dimension of vectors, and of views whose lists are fused, that compete in F8."""
-NOTHING = "–"
+RIVALS = ("LightGCN", "RLMRec-Con", "CARec style")  # begin the names of A4's opponents
 
 
-def best_method(
-    scores: Sequence[MethodScores], *families: str, max_dimension: float = np.inf
-) -> MethodScores:
-    """Return the method of the best validation score, of all families or of those given.
+class Width(NamedTuple):
+    """A bound on the dimensions of the views that a method rests on: their sum, or the largest."""
 
-    ``max_dimension`` bounds the dimension of its vectors, or of each view whose list it fuses.
-    """
+    of: Callable[[Sequence[int]], int]
+    most: int
+
+
+TOTAL, PER_VIEW = Width(sum, MAX_DIMENSION), Width(max, MAX_DIMENSION)
+CONVENTIONS = {
+    "64 in all": Width(sum, 64),
+    "128 in all (judged)": TOTAL,
+    "192 in all": Width(sum, 192),
+    "64 a view": Width(max, 64),
+    "128 a view (judged)": PER_VIEW,
+}
+
+
+def best_method(scores: Sequence[MethodScores], width: Width, *families: str) -> MethodScores:
+    """Return the method of the best validation score that is of some families and a width."""
     able = [
         one
         for one in scores
         if not one.reason
-        and one.method.family in (families or FAMILIES)
-        and max(one.dimensions) <= max_dimension
+        and one.method.family in families
+        and width.of(one.dimensions) <= width.most
     ]
     if not able:
-        raise InputError(
-            f"no method of {', '.join(families) or 'any family'} that was run has at most "
-            f"{max_dimension:g} dimensions; give more methods"
-        )
+        told = f"no method of {', '.join(families)} that was run has at most {width.most}"
+        raise InputError(f"{told} dimensions; give more methods")
     return max(able, key=lambda one: one.validation)
 
 
-def f8_methods(scores: Sequence[MethodScores]) -> dict[str, MethodScores]:
-    """Return the methods that F8 compares: the best of three families on validation, and a null.
+def compared(scores: Sequence[MethodScores], width: Width) -> dict[str, MethodScores]:
+    """Return the best ``fusion``, ``alignment`` and ``single`` view of a width, and a null.
 
-    ``fusion``, ``alignment`` and ``single`` have vectors, or fuse lists of views, of at most
-    ``MAX_DIMENSION``; ``seeds`` is the ensemble of two LightGCN seeds whose total dimension is
-    nearest to the fusion's.
+    ``seeds`` is the fusion of two LightGCN seeds whose total dimension is nearest to the fusion's.
     """
     families = {"fusion": FUSION, "alignment": ALIGNMENT, "single": SINGLE}
-    found = {
-        name: best_method(scores, family, max_dimension=MAX_DIMENSION)
-        for name, family in families.items()
-    }
+    found = {name: best_method(scores, width, of) for name, of in families.items()}
     total = sum(found["fusion"].dimensions)
     ensembles = [one for one in scores if one.method.family == NULL and len(one.method.views) > 1]
     return found | {"seeds": min(ensembles, key=lambda one: abs(sum(one.dimensions) - total))}
 
 
-def f8_measures(compared: dict[str, MethodScores], k: int) -> dict[str, Estimate]:
-    """Return F8's measures of what ``f8_methods`` gives."""
-    fused = compared["fusion"].recall_at(k)
-    over = {"advantage": "alignment", "single": "single", "seeds": "seeds"}
-    recalls = {name: (fused, compared[other].recall_at(k)) for name, other in over.items()}
-    return measures.measure("F8", **recalls)
+def matched(*values: Floats) -> list[Floats]:
+    """Return values (n_seeds × n_users each) of the seeds that all have; those of one seed stay."""
+    fewest = min((len(one) for one in values if len(one) > 1), default=1)
+    return [one[:fewest] for one in values]
 
 
-def leader_text(scores: Sequence[MethodScores], k: int) -> str:
-    """Say in Markdown whether our best fusion, of any dimension, leads on the test items.
+def pair(top: MethodScores, base: MethodScores, metric: str = "recall") -> list[Floats]:
+    """Return a metric of two methods by seed and user, of the same seeds."""
+    return matched(*(getattr(one, metric) for one in (top, base)))
 
-    The fusion is chosen on validation; it is compared with the method, of any family, that has
-    the best test recall or, where that is the fusion, with the next one.
-    """
-    able = [one for one in scores if not one.reason]
-    order = sorted(able, key=lambda one: float(np.nanmean(one.recall_at(k))), reverse=True)
-    ours = best_method(scores, FUSION)
-    rank = order.index(ours)
-    other, place = (order[0], "the leader") if rank else (order[1], "the next")
-    gain = relative_gain(ours.recall_at(k), other.recall_at(k))
-    chosen = f" Validation chose for it, seed by seed: {'; '.join(ours.chosen)}."
+
+def f8_measures(scores: Sequence[MethodScores]) -> dict[str, Estimate]:
+    """Return F8's measures: fusion over alignment at either width, and over what has no text."""
+    total, per_view = compared(scores, TOTAL), compared(scores, PER_VIEW)
+    over = {
+        "advantage": (total, "alignment", "recall"),
+        "ndcg": (total, "alignment", "ndcg"),
+        "per_view": (per_view, "alignment", "recall"),
+        "per_view_ndcg": (per_view, "alignment", "ndcg"),
+        "single": (total, "single", "recall"),
+        "seeds": (total, "seeds", "recall"),
+    }
+    pairs = {name: pair(of["fusion"], of[row], by) for name, (of, row, by) in over.items()}
+    return measures.measure("F8", **pairs)
+
+
+def a4_measures(
+    scores: Sequence[MethodScores], reference: Sequence[MethodScores]
+) -> dict[str, Estimate]:
+    """Return A4's measures; NaN where nothing was run at the reference's settings."""
+    columns = []
+    for of in (reference, scores) if reference else ():
+        rivals = [one for one in of if one.method.name.startswith(RIVALS)]
+        columns += [
+            best_method(of, TOTAL, FUSION).recall,
+            best_method(rivals, TOTAL, SINGLE, ALIGNMENT).recall,
+        ]
+    return measures.measure("A4", *matched(*columns))
+
+
+def answer(scores: Sequence[MethodScores], f8: dict[str, Estimate], a4: dict[str, Estimate]) -> str:
+    """Say in Markdown what F8 and A4 come to, and of which rows."""
+    told = {name: percent(value) for name, value in (f8 | a4).items()}
+    total, per_view = (
+        {row: f"*{one.method.name}*" for row, one in compared(scores, width).items()}
+        for width in (TOTAL, PER_VIEW)
+    )
+    ran = not np.isnan(a4["reference"].mean)
     return (
-        f"Our best fusion by validation, **{ours.method.name}**, has rank {rank + 1} of "
-        f"{len(order)} on the test items. Its Recall@{k} over that of {place}, "
-        f"**{other.method.name}** ({other.method.family}), is {gain.mean:+.1%} "
-        f"[{gain.low:+.1%}, {gain.high:+.1%}]." + chosen * bool(ours.chosen)
+        f"**Plain fusion beats alignment: {claims.judge('F8', f8).word}.**\n\n"
+        f"- {MAX_DIMENSION} dimensions in all: {total['fusion']} over {total['alignment']}: recall "
+        f"**{told['advantage']}**, NDCG {told['ndcg']}.\n"
+        f"- {MAX_DIMENSION} dimensions a view: {per_view['fusion']} over {per_view['alignment']}: "
+        f"recall **{told['per_view']}**, NDCG {told['per_view_ndcg']}.\n"
+        f"- Recall of the first over the best single view, {total['single']}: {told['single']}; "
+        f"over {total['seeds']}: {told['seeds']}.\n\n"
+        f"**The paper's gain is mostly budget: {claims.judge('A4', a4).word}.**"
+    ) + ran * (
+        f" Fusion over the best of LightGCN, RLMRec and CARec: **{told['reference']}** at the "
+        f"reference's settings, **{told['equal']}** at one budget; budget is {told['share']} of "
+        "the gain in logarithms."
     )
 
 
-def tidy_table(scores: Sequence[MethodScores], leader: MethodScores, k: int) -> pd.DataFrame:
+def percent(value: Estimate) -> str:
+    """Return a share or a relative gain in per cent, with its interval."""
+    if np.isnan(value.mean):
+        return "–"
+    return f"{value.mean:+.1%} [{value.low:+.1%}, {value.high:+.1%}]"
+
+
+def by_convention(scores: Sequence[MethodScores], k: int) -> pd.DataFrame:
+    """Return a row per way of giving both sides one width: what is compared, and by how much."""
+    rows = {}
+    for what, width in CONVENTIONS.items():
+        of = compared(scores, width)
+        rows[what] = {name: of[name].method.name for name in ("fusion", "alignment")}
+        for metric, base in (("recall", "alignment"), ("ndcg", "alignment"), ("recall", "seeds")):
+            found = measures.gain(*pair(of["fusion"], of[base], metric))
+            rows[what][f"{metric}@{k} over {base}"] = percent(estimate(found))
+    return pd.DataFrame(rows).T
+
+
+def learning_curve(run: Run) -> tuple[pd.DataFrame, float, str]:
+    """Return the validation NDCG@20 of the reference's LightGCN by epoch, popularity's, and words."""
+    spec, popular = ch08_methods.REFERENCE["LightGCN"][1], run.view("popularity", 0)
+    info = ch08_methods.fitted(run, run.seeds[0], spec).info
+    history, n = info["history"], len(info["history"])
+    curve = pd.DataFrame({"what": "LightGCN", "epoch": np.arange(1.0, n + 1), "mean": history})
+    given = popular.users, popular.items, validation_users(run.dataset)
+    floor = validation_score(run.dataset, *given, ndcg)
+    most, patience = (info["parameters"][name] for name in ("epochs", "patience"))
+    why = "it was given no more" if n == most else f"none of the last {patience} was better"
+    words = f"LightGCN was best after epoch {info['epochs']} ({max(history):.4f}) and stopped after"
+    words += f" epoch {n}, because {why}; the most popular items have {floor:.4f}."
+    return curve.assign(low=history, high=history), floor, words
+
+
+def tidy_table(scores: Sequence[MethodScores], base: MethodScores) -> pd.DataFrame:
     """Return all that is known of every method, by family and then by validation score.
 
-    Columns what, family, validation; mean, low, high and n of Recall@k; recall@K and ndcg@K for
-    each length K; difference of Recall@k from the leader, its effect (d_z), randomisation p and
-    p_holm, corrected over all methods but the leader; seconds, parameters, dimension, seeds,
-    trials, chosen, reason. Intervals have columns _low and _high. Methods that were not run have
-    NaN for numbers and stand last in their family.
+    Columns what, family, validation; recall and ndcg; gain in recall over ``base``, and of their
+    difference the effect (d_z), randomisation p and p_holm, corrected over all methods but the
+    base; seconds, parameters, dimension, seeds, trials, chosen, reason. Intervals have columns
+    _low and _high. Methods that were not run have NaN for numbers and stand last in their family.
     """
-    found = pd.DataFrame([_record(one, leader, k) for one in scores])
+    found = pd.DataFrame([_record(one, base) for one in scores])
     order = found.assign(family=found["family"].map(FAMILIES.index))
     order = order.sort_values(["family", "validation"], ascending=[True, False], kind="stable")
     return found.assign(p_holm=holm(found["p"])).loc[order.index].reset_index(drop=True)
 
 
-def _record(one: MethodScores, leader: MethodScores, k: int) -> dict[str, object]:
+def _record(one: MethodScores, base: MethodScores) -> dict[str, object]:
     record: dict[str, object] = {
         "what": one.method.name,
         "family": one.method.family,
@@ -109,17 +187,17 @@ def _record(one: MethodScores, leader: MethodScores, k: int) -> dict[str, object
         "p": np.nan,
     }
     if not one.reason:
-        record |= summary(one.recall_at(k))._asdict()
-        for name, values in (("recall", one.recall), ("ndcg", one.ndcg)):
-            for length, column in values.items():
-                record |= _with_bounds(f"{name}@{length}", summary(column))
-        test = paired(one.recall_at(k), leader.recall_at(k))
-        record |= _with_bounds("difference", test)
-        record |= {"effect": test.effect, "p": np.nan if one is leader else test.p}
+        both = pair(one, base)
+        found = {"recall": summary(one.recall), "ndcg": summary(one.ndcg)}
+        found["gain"] = estimate(measures.gain(*both))
+        for name, value in found.items():
+            record |= {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
+        test = paired(*both)
+        record |= {"effect": test.effect, "p": np.nan if one is base else test.p}
     return record | {
         "seconds": one.seconds,
         "parameters": one.parameters,
-        "dimension": " + ".join(map(str, one.dimensions)) or NOTHING,  # "64 + 64" for lists
+        "dimension": " + ".join(map(str, one.dimensions)) or "–",
         "seeds": one.seeds,
         "trials": one.trials,
         "chosen": "; ".join(one.chosen),
@@ -127,54 +205,29 @@ def _record(one: MethodScores, leader: MethodScores, k: int) -> dict[str, object
     }
 
 
-def _with_bounds(name: str, estimate: Sequence[float]) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), estimate[:3], strict=True))
+def drawn(table: pd.DataFrame, scores: Sequence[MethodScores], most: int = 12) -> pd.DataFrame:
+    """Return the rows of the best validation scores, and those that F8 compares, for a figure."""
+    names = {one.method.name for of in (TOTAL, PER_VIEW) for one in compared(scores, of).values()}
+    best = table["validation"].rank(ascending=False) <= most
+    rows = table[best | table["what"].isin(names)]
+    columns = {"mean": rows["gain"], "low": rows["gain_low"], "high": rows["gain_high"]}
+    return rows.assign(panel=rows["family"], group=rows["family"], **columns)
 
 
-def accuracy_html(table: pd.DataFrame, ks: Sequence[int]) -> str:
-    """Return an HTML table of seeds, validation, recall and NDCG, or why a method was not run."""
-    shown = pd.DataFrame({"seeds": table["seeds"], "validation": table["validation"].map(_number)})
+def as_text(table: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Return the table as a page shows it: accuracy, gain over the base, cost and choices."""
+    shown = pd.DataFrame({"seeds": table["seeds"], "validation": _numbers(table["validation"])})
     for title, name in (("Recall", "recall"), ("NDCG", "ndcg")):
-        for k in ks:
-            shown[f"{title}@{k}"] = _intervals(table, f"{name}@{k}")
+        shown[f"{title}@{k}"] = intervals(table, name)
+    shown["gain"] = intervals(table, "gain")
+    shown["d_z"], shown["p (Holm)"] = _numbers(table["effect"]), _numbers(table["p_holm"])
+    for name in ("seconds", "parameters"):
+        shown[name] = _numbers(table[name], ",.0f")
+    shown[["dimension", "trials", "chosen"]] = table[["dimension", "trials", "chosen"]]
     missing = table["reason"] != ""
     shown.loc[missing, "validation"] = "not run: " + table.loc[missing, "reason"]
-    return _html(shown, table)
+    return shown.set_index(pd.MultiIndex.from_frame(table[["family", "what"]], names=["", ""]))
 
 
-def costs_html(table: pd.DataFrame, k: int) -> str:
-    """Return an HTML table of each method's difference from the leader, its test, and its cost."""
-    shown = pd.DataFrame({f"Δ Recall@{k}": _intervals(table, "difference", "+")})
-    shown["d_z"] = [_number(x, ".2f") for x in table["effect"]]
-    shown["p (Holm)"] = [_number(x) for x in table["p_holm"]]
-    for name in ("seconds", "parameters"):
-        shown[name] = [_number(x, ",.0f") for x in table[name]]
-    shown["dimension"] = table["dimension"]
-    shown["trials"] = table["trials"].map(str)
-    return _html(shown, table)
-
-
-def choices_html(table: pd.DataFrame) -> str:
-    """Return an HTML table of what validation chose in each method, seed by seed."""
-    rows = table[table["chosen"] != ""]
-    shown = pd.DataFrame({"chosen, seed by seed": rows["chosen"].str.replace("; ", "<br>")})
-    return _html(shown, rows)
-
-
-def _html(shown: pd.DataFrame, table: pd.DataFrame) -> str:
-    shown.index = pd.MultiIndex.from_frame(table[["family", "what"]], names=["", ""])
-    return str(shown.to_html(escape=False, sparsify=True))
-
-
-def _intervals(table: pd.DataFrame, name: str, sign: str = "") -> list[str]:
-    columns = (table[name], table[f"{name}_low"], table[f"{name}_high"])
-    return [
-        NOTHING
-        if np.isnan(mean)
-        else f"{mean:{sign}.4f}<br><small>[{low:{sign}.3f}, {high:{sign}.3f}]</small>"
-        for mean, low, high in zip(*columns, strict=True)
-    ]
-
-
-def _number(value: float, form: str = ".4f") -> str:
-    return NOTHING if np.isnan(value) else f"{value:{form}}"
+def _numbers(values: pd.Series, form: str = ".4f") -> list[str]:
+    return ["–" if np.isnan(value) else f"{value:{form}}" for value in values]

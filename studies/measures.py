@@ -296,6 +296,22 @@ def gains(**recalls: tuple[Floats, Floats] | None) -> Measures:
     return {name: NONE if of is None else gain(*of) for name, of in recalls.items()}
 
 
+def budget(*recalls: Floats) -> Measures:
+    """Return A4, of the recalls of fusion and best rival at the reference's budget and at one.
+
+    ``share`` is that of the reference's gain that is lost at one budget, of logarithms.
+    """
+    if not recalls:
+        return dict.fromkeys(("reference", "equal", "share", "rivals"), NONE)
+    fused, rival, fused_now, rival_now = recalls
+    return {
+        "reference": gain(fused, rival),
+        "equal": gain(fused_now, rival_now),
+        "share": Totals(recalls, lambda a, b, c, d: 1 - np.log(c / d) / np.log(a / b)),
+        "rivals": gain(rival_now, rival),
+    }
+
+
 def ratios(**recalls: tuple[Floats, Floats]) -> Measures:
     """Return F11 and A3: Σ top / Σ base over users of each named top and base."""
     return {name: Totals(of, np.divide) for name, of in recalls.items()}
@@ -343,7 +359,7 @@ MEASURES: dict[str, Callable[..., Measures]] = {
     "F1": ratio, "F2": agreement, "F3": complementarity, "F3b": balance, "F4": coldness,
     "F5": oracle_gain, "F6": over_seeds, "F7": over_seeds, "F7b": over_seeds, "F8": gains,
     "F9": tail_gain, "F10": changes, "F11": ratios, "F12": simulated, "F13": means,
-    "A1": gains, "A2": means, "A3": ratios,
+    "A1": gains, "A2": means, "A3": ratios, "A4": budget,
     "Q1": gains, "Q2": gains, "Q3": gains, "Q4": gains, "Q5": simulated,
 }  # fmt: skip
 """The function of every finding's measures."""

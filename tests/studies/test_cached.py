@@ -81,9 +81,7 @@ def test_methods_of_the_fusion_chapter_are_ranked_once(
     first, again = (ch08_scores.score(run, able) for _ in range(2))
     assert len(made) == len(able)
     for one, other in zip(first, again, strict=True):
-        assert ch08_tables.tidy_table([one], one, 5).equals(
-            ch08_tables.tidy_table([other], other, 5)
-        )
+        assert ch08_tables.tidy_table([one], one).equals(ch08_tables.tidy_table([other], other))
         assert (one.method, one.dimensions, one.trials) == (
             other.method,
             other.dimensions,
