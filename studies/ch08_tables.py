@@ -111,7 +111,7 @@ def answer(scores: Sequence[MethodScores], f8: dict[str, Estimate], a4: dict[str
     """Say in Markdown what F8 and A4 come to, and of which rows."""
     told = {name: percent(value) for name, value in (f8 | a4).items()}
     total, per_view = (
-        {row: f"*{one.method.name}*" for row, one in compared(scores, width).items()}
+        {n: f"*{m.method.name}* (seeds: {m.seeds})" for n, m in compared(scores, width).items()}
         for width in (TOTAL, PER_VIEW)
     )
     ran = not np.isnan(a4["reference"].mean)
@@ -151,7 +151,7 @@ def by_convention(scores: Sequence[MethodScores], k: int) -> pd.DataFrame:
 
 
 def learning_curve(run: Run) -> tuple[pd.DataFrame, float, str]:
-    """Return the validation NDCG@20 of the reference's LightGCN by epoch, popularity's, and words."""
+    """Return the reference LightGCN's validation NDCG@20 by epoch, popularity's, and words."""
     spec, popular = ch08_methods.REFERENCE["LightGCN"][1], run.view("popularity", 0)
     info = ch08_methods.fitted(run, run.seeds[0], spec).info
     history, n = info["history"], len(info["history"])
