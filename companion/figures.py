@@ -168,15 +168,17 @@ def curves(
     table: pd.DataFrame, *, title: str, ylabel: str | Mapping[str, str] = "",
     xlabel: str = "K (length of the list, items)", along: str = "k",
     looks: Mapping[str, tuple[str, str]] | None = None, nulls: Sequence[str] = (),
-    marks: Mapping[str, float] | None = None, columns: int = 1, bars: bool = False,
+    marks: Mapping[str, float] | None = None, upright: Mapping[str, float] | None = None,
+    columns: int = 1, bars: bool = False,
 ) -> Figure:  # fmt: skip
     """Draw means and intervals along an axis of numbers or ordered words, a line per ``what``.
 
     Columns are what, ``along``, mean, low and high, and maybe ``panel``, ``x_low`` and ``x_high``.
     ``ylabel`` is that of all panels, or by panel beside its title; without it the panel's name
     serves. ``looks`` are the colour and matplotlib's format of each ``what``; otherwise colours in
-    turn, grey for ``nulls``. ``marks`` are values to mark by lines, by label. With ``bars``
-    intervals are bars, as those of unconnected points always are, and not bands.
+    turn, grey for ``nulls``. ``marks`` are values to mark by lines, by label, ``upright`` those of
+    ``along``. With ``bars`` intervals are bars, as those of unconnected points always are, and not
+    bands.
     """
     colours, forms = cycle(SERIES), cycle(mark + (":" if bars else "-") for mark in MARKERS)
     looks = looks or {
@@ -201,6 +203,7 @@ def curves(
         if table[along].dtype.kind == "i":
             axis.set_xticks(table[along].unique())
         _mark(axis, marks)
+        _mark(axis, upright, vertical=True)
         if isinstance(ylabel, str):
             axis.set_ylabel(ylabel or panel)
         else:

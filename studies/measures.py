@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.optimize import isotonic_regression
 
 from lib import claims, metrics
 from lib.core import Floats, Lists
@@ -355,12 +356,58 @@ def simulated(half: Mapping[str, Estimate], whole: Mapping[str, Estimate]) -> Me
     return found | {"half": half["over_seeds"], "whole": whole["over_seeds"]}
 
 
+def dose(found: Sequence[Rankings]) -> Measures:
+    """Return T1: how fusion's gain over two collaborative seeds goes with the text's strength.
+
+    ``found`` are rankings of several texts beside the same collaborative view, the text that
+    validates best first; their null "wide" is a collaborative view of twice the dimension. "slope"
+    is that of the line of least squares, gain over ratio; "threshold" the ratio at which the gains'
+    isotonic fit passes 0, the smallest ratio if all are above it.
+    """
+    one = found[0]
+    texts, fusions = ([of.recalls(getattr(of, s)) for of in found] for s in ("semantic", "fused"))
+    base, seeds = one.recalls(one.collaborative), one.recalls(one.control)
+
+    def points(*totals: Floats) -> tuple[Floats, Floats]:
+        """Return ratios and gains (each n_texts, or n_texts × draws)."""
+        text, fused = np.split(np.stack(totals[:-2]), 2)
+        return text / totals[-2], fused / totals[-1] - 1
+
+    def slope(*totals: Floats) -> Floats:
+        ratios, gains = points(*totals)
+        away = ratios - ratios.mean(axis=0)
+        return np.asarray((away * gains).sum(axis=0) / np.square(away).sum(axis=0))
+
+    def threshold(*totals: Floats) -> Floats:
+        return np.apply_along_axis(crossing, 0, np.concatenate(points(*totals)))
+
+    columns = (*texts, *fusions, base, seeds)
+    return {
+        "strongest": gain(fusions[0], seeds),
+        "slope": Totals(columns, slope),
+        "wide": gain(fusions[0], one.recalls(one.nulls["wide"])),
+        "threshold": Totals(columns, threshold),
+    }
+
+
+def crossing(points: Floats) -> float:
+    """Return where an isotonic fit of y over x passes 0, of all x and then all y; NaN if nowhere.
+
+    Between two of the fit's values it is interpolated; where all are above 0 it is the smallest x.
+    """
+    x, y = np.split(points, 2)
+    order = np.argsort(x, kind="stable")
+    if not np.isfinite(points).all() or (fit := isotonic_regression(y[order]).x)[-1] <= 0:
+        return np.nan
+    return float(np.interp(0.0, fit, x[order]))
+
+
 MEASURES: dict[str, Callable[..., Measures]] = {
     "F1": ratio, "F2": agreement, "F3": complementarity, "F3b": balance, "F4": coldness,
     "F5": oracle_gain, "F6": over_seeds, "F7": over_seeds, "F7b": over_seeds, "F8": gains,
     "F9": tail_gain, "F10": changes, "F11": ratios, "F12": simulated, "F13": means,
     "A1": gains, "A2": means, "A3": ratios, "A4": budget,
-    "Q1": gains, "Q2": gains, "Q3": gains, "Q4": gains, "Q5": simulated,
+    "Q1": gains, "Q2": gains, "Q3": gains, "Q4": gains, "Q5": simulated, "T1": dose,
 }  # fmt: skip
 """The function of every finding's measures."""
 

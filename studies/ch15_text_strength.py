@@ -1,0 +1,130 @@
+"""How strong must the text be? A ladder of text views, each beside the same collaborative view.
+
+A rung is an encoder with fields of the items, or the run's own text vectors with noise. LightGCN
+reads no text, and is the same beside every rung.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch.nn.functional import normalize
+
+from companion.data import load
+from lib.core import InputError, Lists, generator
+from lib.dataset import Dataset
+from lib.encoders import text
+from lib.stats import Estimate
+from lib.views import View
+from studies import measures
+from studies.concatenation import best_concat
+from studies.context import Run
+
+FIELDS = ("title", "title,categories", "all")
+NOISES = (1.0, 2.0, 4.0)  # lengths of an item's noise, in lengths of its text vector
+PAPER = 1.03  # F1's ratio on the paper's Movies
+NULL = ("LightGCN, another seed", "no text")
+POINT = {"ratio_low": "x_low", "ratio_high": "x_high", "seeds": "mean", "seeds_low": "low",
+         "seeds_high": "high"}  # fmt: skip
+"""What a figure of gain over ratio calls the columns of ``findings``."""
+Name = tuple[str, str]  # an encoder, and fields or noise
+
+
+def texts(run: Run, encoders: str) -> tuple[dict[Name, Run], list[str]]:
+    """Return a run for every different text, and why others cannot be had.
+
+    ``encoders`` are names with commas between them; each encodes every choice of ``FIELDS``.
+    """
+    p, lacking = run.parameters, []
+    made: dict[str, tuple[Name, Dataset]] = {}
+    names = filter(None, [run.encoder, *map(str.strip, encoders.split(","))])
+    for name in product(dict.fromkeys(names), dict.fromkeys((p["fields"], *FIELDS))):
+        encoder, fields = name
+        try:
+            own = fields == p["fields"]
+            data = run.dataset if own else load(p["dataset"], split=p["split"], fields=fields)
+            text.encode(data, encoder)
+            made.setdefault(text.digest_of(data, encoder), (name, data))
+        except InputError as fault:  # items without these fields, an encoder that is not installed
+            lacking.append(str(fault))
+    vectors = normalize(text.encode(run.dataset, run.encoder), dim=1).numpy()
+    noise = generator(run.seeds[0], "noise on text").standard_normal(vectors.shape)
+    for level in NOISES:
+        noisy = (vectors + level / np.sqrt(vectors.shape[1]) * noise).astype(np.float32)
+        name = f"{run.encoder} with noise", f"noise × {level:g}"
+        made[name[1]] = name, replace(run.dataset, vectors=noisy)
+    runs = {
+        name: replace(run.learning_from(data), parameters={**p, "encoder": name[0]})
+        for name, data in made.values()
+    }
+    return runs, list(dict.fromkeys(lacking))
+
+
+def beside_lightgcn(run: Run, semantic: Run, **others: Sequence[Lists]) -> measures.Rankings:
+    """Return the lists of another run's text, this run's LightGCN, their fusion, and others.
+
+    The fusion is norm-concat, the control that of two LightGCN seeds; both have the weight, in
+    tenths, of best validation recall.
+    """
+    views, collaborative = semantic.views("linear"), run.views("lightgcn")
+
+    def fused(beside: Sequence[View]) -> list[Lists]:
+        pairs = zip(collaborative, beside, strict=True)
+        return [run.lists_of(best_concat(run.dataset, pair)) for pair in pairs]
+
+    found = run.once(("rankings",), lambda: measures.rankings(run))
+    control = run.once(("control",), lambda: fused(run.views("lightgcn", second=True)))
+    return replace(
+        found, semantic=semantic.lists_by_seed("linear"), nulls=others, fused=fused(views),
+        control=control, semantic_leads=measures.leads(views, collaborative),
+    )  # fmt: skip
+
+
+def ladder(run: Run, texts: Mapping[Name, Run]) -> dict[Name, measures.Rankings]:
+    """Return every text beside LightGCN, from the one that validates best to the worst."""
+    views = {name: of.views("linear") for name, of in texts.items()}
+    scores = {name: np.mean([v.info["validation"] for v in of]) for name, of in views.items()}
+    names = sorted(texts, key=scores.__getitem__, reverse=True)
+    wide = [run.lists_of(view) for view in run.views("lightgcn", dimension=128)]
+    return {name: beside_lightgcn(run, texts[name], wide=wide) for name in names}
+
+
+def findings(found: measures.Rankings) -> dict[str, float]:
+    """Return F1, F2, F3, F5, and the fusion's gain over the better view, two seeds and the nulls.
+
+    Each as name, name_low and name_high.
+    """
+    leader = found.semantic if found.semantic_leads else found.collaborative
+    bases = {"single": leader, "seeds": found.control, **found.nulls}
+    of_lists = (measures.MEASURES[finding] for finding in ("F1", "F2", "F3", "F5"))
+    every = dict(next(iter(of(found).items())) for of in of_lists)  # the headline of each
+    fused = found.recalls(found.fused)
+    every |= measures.gains(**{name: (fused, found.recalls(of)) for name, of in bases.items()})
+    return {
+        f"{name}{end}": value[at]
+        for name, value in measures.estimates(every).items()
+        for at, end in enumerate(("", "_low", "_high"))
+    }
+
+
+def table(run: Run, found: Mapping[Name, measures.Rankings]) -> pd.DataFrame:
+    """Return encoder, text and ``findings`` of each rung, and of another seed in its place."""
+    one, second = next(iter(found.values())), run.lists_by_seed("lightgcn", second=True)
+    null = replace(one, semantic=second, fused=one.control, semantic_leads=False)
+    rows = [findings(rung) for rung in (*found.values(), null)]
+    return pd.DataFrame([*found, NULL], columns=["encoder", "text"]).join(pd.DataFrame(rows))
+
+
+def answer(found: Mapping[Name, Any], gains: Mapping[str, Estimate]) -> str:
+    """Return from which ratio fusion pays on this dataset, or that none is reached."""
+    top, start, text = gains["strongest"], gains["threshold"], ", ".join(next(iter(found)))
+    said = f"Not reached here: with the strongest text ({text}) fusion"
+    if top.low > 0:
+        said = f"Fusion pays here from a ratio of {start.mean:.2f} [{start.low:.2f}, "
+        said += f"{start.high:.2f}] between the recalls of text and LightGCN: with {text} it"
+    return f"{said} gains {top.mean:+.1%} [{top.low:+.1%}, {top.high:+.1%}] over two seeds."
