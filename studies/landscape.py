@@ -26,7 +26,7 @@ OTHERS = {
     "RLMRec-128": ALIGNED["RLMRec-Con, 128 dimensions"],
 }
 GAINS = {"seeds": "F8: over two LightGCN seeds"} | {name: f"F8: over {name}" for name in OTHERS}
-VIEWS = {"ratio": "F1: text over LightGCN, recall", "jaccard": "F2: Jaccard", "gain": "F5: union"}
+VIEWS = {"ratio": "F1: text / LightGCN", "jaccard": "F2: Jaccard", "gain": "F5: gain of union"}
 COEFFICIENTS = ("ratio 1.03, 99.9 % sparse", "ratio doubled", "ten times sparser")
 SUMMARY, NEXT = "mean of all sets", "a next set, 95 % prediction"
 
