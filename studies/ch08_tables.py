@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from lib.probes.scores import estimate
 from lib.stats import Estimate, holm, paired, summary
 from studies import ch08_methods, measures
 from studies.ch08_methods import ALIGNMENT, FAMILIES, FUSION, MAX_DIMENSION, NULL, SINGLE
-from studies.ch08_scores import MethodScores
+from studies.ch08_scores import MethodScores, score
 from studies.context import Run
 
 RIVALS = ("LightGCN", "RLMRec-Con", "CARec style")  # begin the names of A4's opponents
@@ -65,6 +66,22 @@ def compared(scores: Sequence[MethodScores], width: Width) -> dict[str, MethodSc
     total = sum(found["fusion"].dimensions)
     ensembles = [one for one in scores if one.method.family == NULL and len(one.method.views) > 1]
     return found | {"seeds": min(ensembles, key=lambda one: abs(sum(one.dimensions) - total))}
+
+
+def every_seed(run: Run, scores: Sequence[MethodScores]) -> list[MethodScores]:
+    """Return the scores, those of the methods that F8 compares over all seeds of the run.
+
+    Validation stays that of the seeds they were chosen by, so that the choice stays as well.
+    """
+    names = {one.method.name for of in (TOTAL, PER_VIEW) for one in compared(scores, of).values()}
+    able = [one.method for one in scores if one.method.name in names]
+    again = {one.method.name: one for one in score(run, able)}
+    return [
+        replace(again[one.method.name], validation=one.validation)
+        if one.method.name in names
+        else one
+        for one in scores
+    ]
 
 
 def matched(*values: Floats) -> list[Floats]:

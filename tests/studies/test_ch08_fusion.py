@@ -133,6 +133,22 @@ def test_other_methods_may_have_fewer_seeds(small: Dataset) -> None:
         two.fewer(0)
 
 
+def test_rows_that_f8_compares_have_every_seed_and_stay_chosen(small: Dataset) -> None:
+    names = ("norm-concat, 128 and 128", "norm-concat, equal weights", "AlphaRec",
+             "LightGCN, 128 dimensions", "two LightGCN seeds, 64 + 64", "MF-BPR")  # fmt: skip
+    able = [method for method in ch08_methods.methods() if method.name in names]
+    run = run_of(small, seeds=2)
+    found = ch08_scores.score(run, able, others=run.fewer(1).seeds)
+    every = ch08_tables.every_seed(run, found)
+    widths = (ch08_tables.TOTAL, ch08_tables.PER_VIEW)
+    picked = [names_of(found, width) for width in widths]
+    assert picked == [names_of(every, width) for width in widths]
+    chosen = {name for of in picked for name in of.values()}
+    for before, after in zip(found, every, strict=True):
+        assert after.seeds == (2 if after.method.name in chosen else before.seeds)
+        np.testing.assert_array_equal(after.recall[: before.seeds], before.recall)
+
+
 def test_an_auxiliary_weight_is_chosen_on_the_first_seed(small: Dataset) -> None:
     run, spec = run_of(small, seeds=2), ch08_methods.ALIGNED["RLMRec-Con"]
     at_first = [
