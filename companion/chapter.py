@@ -213,6 +213,7 @@ def stands_for(page: Page) -> HTML:
 def card_table(page: Page) -> str:
     """Return a dataset's card as an HTML table: origin, licence, counts, digests, what is cut."""
     p, card = page.parameters, dict(page.dataset.card)
+    card |= {"seed": str(card["seed"])} if "seed" in card else {}  # a name, and no amount
     if cut := testable.cut_texts(page.dataset, p["encoder"]):
         card["encoder"] = cut
     if left_out := testable.reasons(page.dataset, p["k"], p["encoder"]):
