@@ -256,5 +256,5 @@ def answer(sweep: Sweep, found: Mapping[str, Mapping[str, Estimate]]) -> str:
         f"{words}{ALIGNED} at the chosen weight, against weight 0: recall {percents['A1 best']}; "
         f"neighbours kept {means['A2 kept'] + seeds:.2f}, by a second seed {seeds:.2f} (Jaccard); "
         f"distance within lists of equal recall {percents['F10 chosen']}. Of hits of one view "
-        f"alone it keeps {percents['A3 wide'].replace('%', 'points')} against a fusion of equal width."
+        f"alone it keeps {percents['A3 wide'].replace('%', 'points')} against a fusion as wide."
     )
