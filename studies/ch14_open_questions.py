@@ -22,9 +22,9 @@ from lib.metrics import recall
 from lib.stats import Estimate
 from lib.views import View
 from studies import measures
-from studies.ch09_long_tail import altered, positions
 from studies.concatenation import best_concat, better, even_concat
 from studies.context import Run
+from studies.subsets import altered, order_within_users
 
 SHARES = (1.0, 0.1, 0.5, 0.25)  # of the training interactions; the rule needs the first two
 COLLABORATIVE, TEXT = "LightGCN", "text"
@@ -129,7 +129,7 @@ def subsample(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
     """
     whole = dataset.train
     draws = generator(seed, "thinning").random(whole.nnz)
-    first = positions(whole, draws) == 0  # one of every user who has any
+    first = order_within_users(whole, draws) == 0  # one of every user who has any
     draws[first] -= 1
     n = max(round(share * whole.nnz), np.count_nonzero(first))
     kept = np.zeros(whole.nnz, dtype=np.bool_)

@@ -46,7 +46,7 @@ class Rankings:
     ``nulls``: "seeds" and "semantic seeds" are the views' other seeds, "other" truncated SVD,
     "popularity" the most popular items, "longer" and "semantic longer" the views' lists of 2K.
     ``fused`` is norm-concat of both views, ``control`` of two collaborative seeds, and
-    ``semantic_leads`` says which view validates better; only F9 and ``fusion_gain`` need these.
+    ``semantic_leads`` says which view validates better; only F9, F9b, ``fusion_gain`` need these.
     """
 
     semantic: Sequence[Lists]
@@ -256,26 +256,33 @@ def fusion_gain(found: Rankings) -> Measures:
     return {"gain": gain(found.recalls(found.fused), found.recalls(found.collaborative))}
 
 
-def tail_gain(found: Rankings) -> Measures:
-    """Return F9: gain of the fusion over the view that validates better, cold minus hot items.
+def gain_gap(top: Floats, base: Floats, other: Floats, other_base: Floats) -> Totals:
+    """Return one gain minus another; a user who is undefined in one adds nothing to it."""
+    four = np.stack([top, base, other, other_base])
+    four = np.where(np.isnan(four).all(axis=0), np.nan, np.nan_to_num(four))
+    return Totals(tuple(four), lambda a, b, c, d: a / b - c / d)
 
-    A stratum's gain is over users with a test item in it; the difference is over users with one
-    in either stratum.
+
+def tail_gain(found: Rankings) -> Measures:
+    """Return F9 and F9b: gains of the fusion over the view that validates better, by item stratum.
+
+    A stratum's gain is over users with a test item in it; "tail", cold minus hot, over users with
+    one in either. Names that end in "_seeds" are of gains over the control.
     """
     leader = found.semantic if found.semantic_leads else found.collaborative
-    every = (found.fused, leader, found.control)
     columns = {}
     for stratum, name in enumerate(metrics.ITEM_STRATA):
         relevant = metrics.restricted(found.relevant, found.strata == stratum)
         inside = replace(found, relevant=relevant)
-        columns[name] = [inside.recalls(lists) for lists in every if len(lists)]
-    four = np.stack(columns["cold"][:2] + columns["hot"][:2])
-    four = np.where(np.isnan(four).all(axis=0), np.nan, np.nan_to_num(four))
-    return (
-        {"tail": Totals(tuple(four), lambda a, b, c, d: a / b - c / d)}
-        | {name: gain(*of[:2]) for name, of in columns.items()}
-        | {f"{name}_seeds": gain(of[0], of[2]) for name, of in columns.items() if len(of) > 2}
-    )
+        fused, *bases = map(inside.recalls, filter(len, (found.fused, leader, found.control)))
+        for base, suffix in zip(bases, ("", "_seeds"), strict=False):
+            columns[f"{name}{suffix}"] = (fused, base)
+    tails = {
+        f"tail{suffix}": gain_gap(*columns[f"cold{suffix}"], *columns[f"hot{suffix}"])
+        for suffix in ("", "_seeds")
+        if f"cold{suffix}" in columns
+    }
+    return {**tails, **gains(**columns)}
 
 
 def over_seeds(**by_seed: Sequence[Estimate]) -> Measures:
@@ -293,7 +300,7 @@ def over_seeds(**by_seed: Sequence[Estimate]) -> Measures:
 
 
 def gains(**recalls: tuple[Floats, Floats] | None) -> Measures:
-    """Return F8, A1 and Q1 to Q4: Σ top / Σ base − 1 over users of each named top and base."""
+    """Return F8, F11b, A1 and Q1 to Q4: Σ top / Σ base − 1 over users of each top and base."""
     return {name: NONE if of is None else gain(*of) for name, of in recalls.items()}
 
 
@@ -313,8 +320,19 @@ def budget(*recalls: Floats) -> Measures:
     }
 
 
+def cold_users(
+    one: tuple[Floats, Floats], uncut: tuple[Floats, Floats], **others: tuple[Floats, Floats]
+) -> Measures:
+    """Return F11: gains of each top over its base, and that for ``one`` minus that for ``uncut``.
+
+    ``one`` are recalls of users cut to one training item, ``uncut`` of users who keep all.
+    """
+    apart = gain_gap(*one, *uncut)
+    return {"one": gain(*one), "more": apart, **gains(uncut=uncut, **others)}
+
+
 def ratios(**recalls: tuple[Floats, Floats]) -> Measures:
-    """Return F11 and A3: Σ top / Σ base over users of each named top and base."""
+    """Return A3: Σ top / Σ base over users of each named top and base."""
     return {name: Totals(of, np.divide) for name, of in recalls.items()}
 
 
@@ -405,8 +423,8 @@ def crossing(points: Floats) -> float:
 MEASURES: dict[str, Callable[..., Measures]] = {
     "F1": ratio, "F2": agreement, "F3": complementarity, "F3b": balance, "F4": coldness,
     "F5": oracle_gain, "F6": over_seeds, "F7": over_seeds, "F7b": over_seeds, "F8": gains,
-    "F9": tail_gain, "F10": changes, "F11": ratios, "F12": simulated, "F13": means,
-    "A1": gains, "A2": means, "A3": ratios, "A4": budget,
+    "F9": tail_gain, "F9b": tail_gain, "F10": changes, "F11": cold_users, "F11b": gains,
+    "F12": simulated, "F13": means, "A1": gains, "A2": means, "A3": ratios, "A4": budget,
     "Q1": gains, "Q2": gains, "Q3": gains, "Q4": gains, "Q5": simulated, "T1": dose,
 }  # fmt: skip
 """The function of every finding's measures."""
@@ -419,10 +437,16 @@ def estimates(found: Measures) -> dict[str, Estimate]:
 
 def of_claim(finding: str, found: Measures) -> dict[str, Estimate]:
     """Return the estimates of the measures that a finding's claim names."""
-    every = estimates(found)
-    return {name: every[name] for name in claims.load()[finding].measures if name in every}
+    names = claims.load()[finding].measures
+    return estimates({name: found[name] for name in names if name in found})
 
 
 def measure(finding: str, *given: Any, **named: Any) -> dict[str, Estimate]:
     """Return the measures that a finding's claim names, from what its function takes."""
     return of_claim(finding, MEASURES[finding](*given, **named))
+
+
+def percent(of: Estimate) -> str:
+    """Return a gain in words, "+12.3 % [4.5, 20.1]"; a dash where there is none."""
+    mean, low, high, _ = (100 * value for value in of)
+    return "–" if np.isnan(mean) else f"{mean:+.1f} % [{low:.1f}, {high:.1f}]"

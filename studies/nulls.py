@@ -31,8 +31,8 @@ from lib.probes.scores import Score, estimate, mean
 from lib.stats import Estimate
 from lib.views import TRAINED, View
 from studies import measures
-from studies.ch09_long_tail import altered, positions
 from studies.context import Run
+from studies.subsets import altered, order_within_users
 
 UNMATCHED = ("second seed", "popularity")
 KINDS = (*UNMATCHED, "matched seed", "bootstrap", "other half")
@@ -55,7 +55,7 @@ def halves(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     The odd one goes to either half with probability one half.
     """
     counts, rng = np.diff(dataset.train.indptr), generator(seed, "halves")
-    position = positions(dataset.train, rng.random(dataset.train.nnz))
+    position = order_within_users(dataset.train, rng.random(dataset.train.nnz))
     first = position < np.repeat((counts + rng.integers(0, 2, len(counts))) // 2, counts)
     return altered(dataset, first, None, "one half"), altered(dataset, ~first, None, "other half")
 

@@ -22,7 +22,7 @@ def test_the_example_passes_the_check_and_loses_nothing(tmp_path: Path, cache_fo
     assert loaded.train.nnz + loaded.valid.nnz + loaded.test.nnz == len(rows)
     assert loaded.card["text_coverage"] == 1
     assert loaded.items["text"].is_unique
-    assert [*testable.reasons(loaded, chapter.USUAL_K).values()] == [["F11"]]
+    assert [*testable.reasons(loaded, chapter.USUAL_K).values()] == [["F11b"]]
 
 
 def test_the_committed_files_are_those_of_the_script() -> None:

@@ -48,6 +48,7 @@ BY_HAND = Rankings(
         ("F5", {"gain": 1 / 3}),  # recalls 1 and 1 over ½ and 1
         ("fusion", {"gain": 1}),
         ("F9", {"tail": -1, "cold": 0, "mid": NAN, "hot": 1}),
+        ("F9b", {"tail": -1, "cold": 0, "mid": NAN, "hot": 1}),
     ],
 )
 def test_two_users_by_hand(finding: str, values: dict[str, float]) -> None:
@@ -241,6 +242,19 @@ def test_the_better_view_of_the_tail_is_that_of_validation(drawn: Rankings) -> N
     )
 
 
+def test_the_tail_over_two_seeds_is_that_over_the_better_view_if_they_are_the_same(
+    drawn: Rankings,
+) -> None:
+    found = values_of(MEASURES["F9"](replace(drawn, control=drawn.collaborative)))
+    for name in ("tail", *metrics.ITEM_STRATA):
+        assert found[f"{name}_seeds"] == found[name]
+
+
+def test_a_gain_in_words() -> None:
+    assert measures.percent(Estimate(0.1234, -0.05, 0.3, 9)) == "+12.3 % [-5.0, 30.0]"
+    assert measures.percent(measures.NONE) == "–"
+
+
 def test_over_seeds_takes_the_mean_and_the_widest_interval() -> None:
     found = [Estimate(1.0, 0.5, 2.0, 9), Estimate(2.0, 1.0, 2.5, 9)]
     undefined = [*found, Estimate(NAN, NAN, NAN, 9)]
@@ -255,7 +269,12 @@ def test_gains_ratios_and_changes_are_of_totals() -> None:
     found = measures.measure("Q4", third=(top, base), seeds=None)
     assert found["third"].mean == pytest.approx(1) and found["third"].n == 2
     assert np.isnan(found["seeds"].mean)
-    assert measures.measure("F11", users=(top, base))["users"].mean == pytest.approx(2)
+    others = {"seeds": (top, base), "popular": (top, base), "text": (top, base)}
+    inside = np.where(np.isnan(top), NAN, base)
+    found = measures.measure("F11", one=(top, inside), uncut=(base, base), **others)
+    assert list(found) == list(claims.load()["F11"].measures)
+    assert found["one"].mean == pytest.approx(1) and found["uncut"].mean == pytest.approx(0)
+    assert found["more"].mean == pytest.approx(1) and found["more"].n == 3
 
     rows = np.array([[2.0, 2, 2], [1, 1, 1]]), np.array([[1.0, 1, 1], [2, 2, 2]])
     found = measures.measure("F10", chosen=rows, seeds=rows)
