@@ -147,14 +147,14 @@ def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> s
 def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") -> str:
     """Return what became of some claims as an HTML list, apart by whether F1's rule is met."""
     met = found["verdict"].isin([claims.HOLDS, claims.EXPLAINED])
-    alike = found.loc[(found["claim"] == "F1") & met, "dataset"]
-    judged = found[found["verdict"] != claims.UNTESTABLE]
-    rows = [
-        (claims.load()[name], [of[of["dataset"].isin(alike)], of[~of["dataset"].isin(alike)]])
-        for name, of in judged.groupby("claim", observed=True)
-        if name in ids
-    ]
-    return markup("answers", [(c, [x.to_dict("records") for x in of]) for c, of in rows], link)
+    alike = set(found.loc[(found["claim"] == "F1") & met, "dataset"])
+    judged = found[found["verdict"] != claims.UNTESTABLE].to_dict("records")
+    rows = []
+    for name in ids:
+        of = [row for row in judged if row["claim"] == name]
+        apart = ([row for row in of if (row["dataset"] in alike) is side] for side in (True, False))
+        rows.append((claims.load()[name], list(apart)))
+    return markup("answers", [row for row in rows if any(row[1])], MARKS, link)
 
 
 def panels(found: pd.DataFrame) -> pd.DataFrame:
