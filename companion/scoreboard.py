@@ -106,8 +106,11 @@ def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[st
 def _judged(record: dict[str, Any], claim: claims.Claim) -> tuple[str, str, float]:
     """Return the verdict by the rule as it is now, its reason and the rule's p (NaN: no test)."""
     numbers = _numbers(record)
-    if record["verdict"] == claims.UNTESTABLE or set(numbers) != set(claim.measures):
+    if record["verdict"] == claims.UNTESTABLE:
         return record["verdict"], record["reason"], math.nan
+    if lacking := [words for name, words in claim.measures.items() if name not in numbers]:
+        return claims.UNTESTABLE, f"executed before its rule, without {lacking[0]}", math.nan
+    numbers = {name: numbers[name] for name in claim.measures}
     verdict = claims.judge(claim.id, numbers)
     if not claim.beyond:
         return verdict.word, verdict.reason, math.nan

@@ -33,7 +33,7 @@ FINE = (0, 0.001, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 HEAVY = 1  # ten times RLMRec-Con's own weight
 
 LEADS = {
-    claims.HOLDS: "**Stronger alignment is not better:** it costs recall, also against none.",
+    claims.HOLDS: "**Far stronger alignment is not better:** it costs recall, also against none.",
     claims.EXPLAINED: "**Stronger alignment costs recall**, but not in each model against none.",
     claims.FAILS: "**Not every model loses recall** by stronger alignment.",
 }
@@ -255,6 +255,8 @@ def answer(sweep: Sweep, found: Mapping[str, Mapping[str, Estimate]]) -> str:
     return (
         f"{words}{ALIGNED} at the chosen weight, against weight 0: recall {percents['A1 best']}; "
         f"neighbours kept {means['A2 kept'] + seeds:.2f}, by a second seed {seeds:.2f} (Jaccard); "
-        f"distance within lists of equal recall {percents['F10 chosen']}. Of hits of one view "
-        f"alone it keeps {percents['A3 wide'].replace('%', 'points')} against a fusion as wide."
+        f"distance within lists of equal recall {percents['F10 chosen']}, and "
+        f"{percents['F10 fused']} against a fusion that aligns nothing. Of hits of one view alone, "
+        f"looked for with other seeds, it keeps {percents['A3 apart'].replace('%', 'points')} "
+        "against a fusion as wide."
     )

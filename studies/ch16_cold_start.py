@@ -216,6 +216,6 @@ def answer(users: Mapping[str, Estimate], items: Mapping[str, Estimate]) -> str:
         f"the collaborative view, {percent(users['seeds'])} over two seeds of it and "
         f"{percent(users['popular'])} over the most popular items. Of items that nobody has in "
         f"training, it finds {percent(items['shown'])} more than chance among all items, and "
-        f"{percent(items['ordered'])} more among themselves, where it changes the recall of the "
-        f"text alone by {percent(items['text'])}."
+        f"{percent(items['ordered'])} more among themselves. Over the text alone that is "
+        f"{percent(items['text_shown'])} and {percent(items['text'])}."
     )

@@ -230,7 +230,10 @@ def notebook(path: Path, verdict: str, mean: float | None) -> None:
     record = {
         "claim": "F2", "chapter": "03-agreement", "dataset": "x", "verdict": verdict,
         "reason": "because",
-        "measures": {"jaccard": [mean, mean, mean, 10], "seeds": [0.25, 0.2, 0.3, 10]},
+        "measures": {
+            "jaccard": [mean, mean, mean, 10], "seeds": [0.25, 0.2, 0.3, 10],
+            "other": [0.3, 0.2, 0.4, 10],
+        },
     }  # fmt: skip
     cell = {"cell_type": "code", "outputs": [{"data": {chapter.RECORD: record}}]}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -313,7 +316,7 @@ def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
     one = scoreboard.sentences(scoreboard.records([tmp_path / "run"]), claims.FAILS)
     one = " ".join(one.split())
     assert "it <i>does not hold</i>: 0.400 <span>[0.400, 0.400]</span>; beside 0.250" in one
-    assert "because" in one and "<b>F2</b>" in one
+    assert "is not met" in one and "<b>F2</b>" in one
     notebook(tmp_path / "run/<b>/03-agreement.ipynb", claims.UNTESTABLE, None)
     found = scoreboard.records([tmp_path / "run"])
     assert "None." in scoreboard.sentences(found, claims.FAILS)

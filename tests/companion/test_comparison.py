@@ -12,6 +12,7 @@ import pytest
 from companion import scoreboard, site
 from companion.__main__ import main
 from companion.scoreboard import RECORD
+from lib import claims
 from lib.core import InputError
 
 ASKED = {"dataset": "ml-100k", "k": 20, "seeds": 3, "device": "auto"}
@@ -116,7 +117,8 @@ def test_a_measure_that_had_another_name_is_no_number(folders: tuple[Path, Path]
     found = scoreboard.records([folders[0]]).set_index("claim")
     assert found.loc["F2", ["mean", "low", "high", "p"]].isna().all()
     assert found.loc["F2", "beside"] == 0.7 and found.loc["F3", ["mean", "beside"]].isna().all()
-    assert list(found["verdict"]) == ["holds", "holds"]
+    assert list(found["verdict"]) == [claims.UNTESTABLE] * 2
+    assert found.loc["F3", "reason"].startswith("executed before its rule, without semantic list")
     assert "nan" not in scoreboard.table(found.reset_index())
 
 

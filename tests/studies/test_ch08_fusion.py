@@ -253,8 +253,9 @@ def test_rows_are_chosen_on_validation_within_a_width(few: list[MethodScores]) -
         "fusion": "wide", "alignment": "RLMRec-Con", "single": "LightGCN", "seeds": "seeds, 256",
     }  # fmt: skip
     by = ch08_tables.by_convention(few, 5)
-    assert list(by["fusion"]) == ["narrow", "a", "a", "a", "wide"]
-    assert list(by["alignment"]) == ["RLMRec-Con"] * 2 + ["RLMRec-Con, wide"] + ["RLMRec-Con"] * 2
+    assert list(by["fusion"]) == ["narrow", "a", "a", "a", "wide", "one wide view"]
+    rlmrec, wide, widest = "RLMRec-Con", "RLMRec-Con, wide", "aligned, far too wide"
+    assert list(by["alignment"]) == [rlmrec, rlmrec, wide, rlmrec, rlmrec, widest]
     with pytest.raises(InputError, match="at most 8 dimensions"):
         ch08_tables.best_method(few, ch08_tables.Width(sum, 8), ch08_methods.FUSION)
 

@@ -297,5 +297,5 @@ def test_the_weights_are_the_best_on_validation_and_do_not_look_at_the_test(
 def test_the_answer_says_a_dash_where_there_is_no_number() -> None:
     gain, none = Estimate(0.123, 0.04, 0.2, 9), Estimate(np.nan, np.nan, np.nan, 0)
     users = {"one": gain, "seeds": gain, "popular": none}
-    said = cold.answer(users, {"shown": gain, "ordered": gain, "text": gain})
-    assert said.count("+12.3 % [4.0, 20.0]") == 5 and "– over the most popular items" in said
+    said = cold.answer(users, dict.fromkeys(["shown", "ordered", "text", "text_shown"], gain))
+    assert said.count("+12.3 % [4.0, 20.0]") == 6 and "– over the most popular items" in said
