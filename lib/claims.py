@@ -168,8 +168,8 @@ def evaluate(rule: str, measures: Mapping[str, Estimate]) -> bool:
     """Return whether a rule is met; it may hold comparisons, and/or, + − × ÷ and nothing else."""
     try:
         return bool(_value(ast.parse(rule, mode="eval").body, measures))
-    except (SyntaxError, TypeError, KeyError, AttributeError, ZeroDivisionError) as fault:
-        why = str(fault)
+    except (ValueError, SyntaxError, TypeError, KeyError, AttributeError, ArithmeticError) as fault:
+        why = str(fault)  # a null byte is a ValueError or a SyntaxError, by the version of Python
     except (MemoryError, RecursionError):  # raised by Python's parser at very deep nesting
         why = "it is nested too deeply"
     raise InputError(f"the rule {rule!r} cannot be evaluated ({why}); correct it in claims.yml")

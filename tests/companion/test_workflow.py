@@ -35,8 +35,8 @@ PARAMETERS = "\n".join(
 )
 
 
-def write_chapter(folder: Path, name: str, code: str) -> None:
-    first = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+def write_chapter(folder: Path, name: str, code: str, further: str = "") -> None:
+    first = new_code_cell(PARAMETERS + further, metadata={"tags": ["parameters"]})
     cells = [first, new_code_cell(code)]
     notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
     nbformat.write(notebook, folder / "chapters" / f"{name}.ipynb")
@@ -53,7 +53,8 @@ def clone(tmp_path_factory):
     plan["parameters"]["device"] = "cpu"
     (folder / "workflow.yml").write_text(yaml.safe_dump(plan | {"fits": {}}))
     (folder / "chapters").mkdir()
-    write_chapter(folder, "01-first", "print(dataset, k)")
+    (folder / "my/folder").mkdir(parents=True)
+    write_chapter(folder, "01-first", "print(dataset, k)", "\nothers = 100\nslow = True")
     write_chapter(folder, "02-second", "print('good')")
     return folder
 
