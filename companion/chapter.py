@@ -24,7 +24,7 @@ from IPython.display import HTML, display
 
 from companion import testable
 from companion.data import load
-from companion.execute import check_bounds, refuse_unknown
+from companion.execute import refuse_out_of_bounds, refuse_unknown
 from companion.markup import markup
 from companion.scoreboard import MARKS, OLDER, RECORD
 from lib import claims
@@ -112,7 +112,7 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
         if type(p[name]) is not kind:
             raise InputError(f"{name} = {p[name]!r} was given; it must be of type {kind.__name__}")
     device_of(p["device"])
-    check_bounds(p)
+    refuse_out_of_bounds(p)
     page = Page(chapter, p)
     # the usual k is accepted on any data: what it is too long for is not testable there
     if not 1 <= p["k"] <= max(page.dataset.n_items, USUAL_K):

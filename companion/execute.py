@@ -171,7 +171,7 @@ def checked(chapter: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     declared = parameters(chapter)
     refuse_unknown(chapter.stem, given, declared)
     values = {name: _of_kind(name, value, declared[name]) for name, value in given.items()}
-    check_bounds(values)
+    refuse_out_of_bounds(values)
     if "dataset" in values:
         from companion import data  # pandas: no other command waits for it
 
@@ -180,7 +180,7 @@ def checked(chapter: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def check_bounds(values: Mapping[str, Any]) -> None:
+def refuse_out_of_bounds(values: Mapping[str, Any]) -> None:
     """Refuse numbers outside ``BOUNDS``."""
     for name, (least, most) in BOUNDS.items():
         if not least <= (value := values.get(name, least)) <= most:

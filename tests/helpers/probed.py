@@ -3,15 +3,13 @@
 from typing import Any
 
 import numpy as np
+import runs
 
 from lib.dataset import Dataset
 from studies import ch06_probes
 from studies.context import Run
 
-GIVEN = {
-    "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 5,
-    "encoder": "minilm", "device": "cpu", "epochs": 2, "wide_items": 0,
-}  # fmt: skip
+GIVEN = runs.GIVEN | {"epochs": 2, "wide_items": 0}
 
 
 def run_of(dataset: Dataset, **change: Any) -> Run:

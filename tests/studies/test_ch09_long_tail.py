@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from runs import run_of
 
 from companion.data import synthetic
 from lib import metrics
@@ -13,16 +14,11 @@ from studies import ch09_long_tail, measures
 from studies.context import Run
 from studies.measures import Rankings
 
-GIVEN = {
-    "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 5,
-    "encoder": "minilm", "device": "cpu",
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def run() -> Run:
     dataset = synthetic.world(n_users=120, n_items=60, interactions=12, seed=5).dataset
-    return Run(dataset, GIVEN, epochs=2)
+    return run_of(dataset, epochs=2)
 
 
 @pytest.fixture(scope="module")

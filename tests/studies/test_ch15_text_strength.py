@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import runs
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,17 +22,10 @@ from lib.stats import Estimate
 from studies import ch15_text_strength as strength
 from studies import measures
 from studies.concatenation import best_concat
-from studies.context import Run
 
-GIVEN: dict[str, Any] = {
-    "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 5,
-    "encoder": "minilm", "fields": "all", "device": "cpu",
-}  # fmt: skip
 NOISES = [("minilm with noise", f"noise × {level:g}") for level in strength.NOISES]
 
-
-def run_of(dataset: Dataset, /, **changes: Any) -> Run:
-    return Run(dataset, GIVEN | changes, epochs=1)
+run_of = partial(runs.run_of, epochs=1)
 
 
 def test_a_text_is_a_rung_once_and_what_is_lacking_is_said(tmp_path: Path) -> None:

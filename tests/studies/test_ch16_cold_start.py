@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import run_of
 
 from companion.data import synthetic
 from lib.dataset import Dataset
@@ -19,10 +20,6 @@ from studies.concatenation import even_concat
 from studies.context import Run
 
 seeds_of = st.integers(0, 10**6)
-GIVEN = {
-    "dataset": "synthetic", "split": "random", "seed": 0, "seeds": 2, "k": 3,
-    "encoder": "minilm", "device": "cpu",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +33,7 @@ def data() -> Dataset:
 
 @pytest.fixture
 def run(data: Dataset) -> Run:
-    return Run(data, GIVEN, epochs=2)
+    return run_of(data, epochs=2, k=3)
 
 
 def pairs(matrix: sp.csr_matrix) -> set[tuple[int, int]]:
