@@ -17,7 +17,7 @@ from studies.concatenation import best_concat, even_concat
 from studies.context import Run
 from studies.measures import Rankings, percent
 
-CONTROL = "two seeds over one (control)"
+CONTROL = "two seeds over the collaborative view"
 
 
 def rankings(run: Run) -> tuple[Rankings, list[Lists], list[float]]:
@@ -30,20 +30,18 @@ def rankings(run: Run) -> tuple[Rankings, list[Lists], list[float]]:
         measures.rankings(run, "popularity"),
         fused=[run.lists_of(view) for view in fused],
         control=[run.lists_of(even_concat(pair)) for pair in twins],
-        semantic_leads=measures.leads(semantic, collaborative),
     )
     even = [run.lists_of(even_concat(pair)) for pair in pairs]
     return found, even, [view.info["weights"][0] for view in fused]
 
 
-def gains(found: Rankings, even: Sequence[Lists]) -> pd.DataFrame:
+def gains(found: Rankings) -> pd.DataFrame:
     """Return the gains that are compared: what, level (stratum of the items) and an estimate."""
-    two_seeds = replace(found, fused=found.control, control=(), semantic_leads=False)
     ways = {
-        "fusion over the better view": (found, ""),
+        "fusion over the collaborative view": (found, ""),
+        "fusion over the text": (found, "_text"),
         "fusion over two seeds": (found, "_seeds"),
-        "equal weights over the better view": (replace(found, fused=even), ""),
-        CONTROL: (two_seeds, ""),
+        CONTROL: (replace(found, fused=found.control), ""),
     }
     rows = []
     for what, (lists, suffix) in ways.items():
@@ -78,13 +76,13 @@ def recalls(found: Rankings, even: Sequence[Lists]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def answer(found: Mapping[str, Estimate], better: str) -> str:
+def answer(found: Mapping[str, Estimate]) -> str:
     """Return in a sentence where fusion gains, from the measures of ``measures.tail_gain``."""
-    over, seeds = (
+    over, text, seeds = (
         ", ".join(f"{percent(found[name + of])} on {name} items" for name in metrics.ITEM_STRATA)
-        for of in ("", "_seeds")
+        for of in ("", "_text", "_seeds")
     )
     return (
-        f"Over the better view on validation ({better}), fusion changes recall by {over}; over two "
-        f"seeds of the collaborative view side by side, by {seeds}."
+        f"Over the collaborative view, fusion changes recall by {over}; over the text, by {text}; "
+        f"over two seeds of the collaborative view side by side, by {seeds}."
     )

@@ -154,10 +154,14 @@ def stronger(sweep: Sweep) -> dict[str, Estimate]:
 
 
 def distorted(sweep: Sweep) -> dict[str, Estimate]:
-    """Return the measures of A2: neighbours kept, minus those that a second seed keeps."""
+    """Return the measures of A2: neighbours kept, minus those that a second seed keeps.
+
+    Either is of two seeds, so that alignment gains nothing from sharing its seed.
+    """
     weight, seeds = sweep.chosen(), sweep.same(SECOND)
-    kept, heavy = sweep.same(weight) - seeds, sweep.same(HEAVY) - seeds
-    across = sweep.same(weight, second=True) - sweep.same(weight, than=weight, second=True)
+    aligned = sweep.same(weight, second=True)
+    kept, heavy = aligned - seeds, sweep.same(HEAVY, second=True) - seeds
+    across = aligned - sweep.same(weight, than=weight, second=True)
     found = measure("A2", kept=kept, heavy=heavy, across=across, seeds=seeds)
     return found | ({} if weight else {"kept": NONE, "across": NONE})
 
@@ -202,7 +206,7 @@ def dose(sweep: Sweep) -> pd.DataFrame:
         kept = sweep.kept(what)
         add(RECALL, what, gain(sweep.recalls(what), sweep.recalls(0)))
         add(HITS, what, Totals((kept[:2].sum(axis=0), kept[2:].sum(axis=0)), np.divide))
-        add(NEAR, what, mean(sweep.same(what)))
+        add(NEAR, what, mean(sweep.same(what, second=what != SECOND)))
         add(DISTANCE, what, gain(*sweep.matched(what, 0)))
     for model, name in list(MODELS.items())[1:]:
         base = sweep.recalls(0, model=model)

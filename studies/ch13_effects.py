@@ -143,7 +143,6 @@ class Audit:
             counts,
             metrics.by_count(counts),
             fused=[self.lists(best_concat(data, pair), mask) for pair in views],
-            semantic_leads=measures.leads(semantic, collaborative),
         )
 
     @cached_property
@@ -304,13 +303,12 @@ def without_first_item(audit: Audit, choice: Choice) -> Comparisons:
 def unequal_budgets(audit: Audit, choice: Choice) -> Comparisons:
     """Compare LightGCN by BPR and a larger joint model with LightGCN and joint of one recipe."""
     run, first = audit.run, audit.first
-    semantic, bpr = run.view("linear", first), run.view("lightgcn-bpr", first)
+    bpr = run.view("lightgcn-bpr", first)
     ours = replace(audit.seeds[0], fused=[audit.lists(run.view("joint", first))])
     reference = replace(
         ours,
         collaborative=[audit.lists(bpr)],
         fused=[audit.lists(run.view("joint", first, **JOINT))],
-        semantic_leads=measures.leads([semantic], [bpr]),
     )
     probed = audit.probed(first, model="lightgcn-bpr")
     return compare(audit, choice, reference, probed, ours=ours)
@@ -337,13 +335,11 @@ def halves(audit: Audit, choice: Choice) -> Comparisons:
     """Take the two halves of one joint model as the views; the fusion is the model itself."""
     joint = audit.run.view("joint", audit.first, **HALVES)
     collaborative, semantic = split_joint(joint)
-    validation = [audit.run.validation(half) for half in (semantic, collaborative)]
     reference = replace(
         audit.seeds[0],
         semantic=[audit.lists(semantic)],
         collaborative=[audit.lists(collaborative)],
         fused=[audit.lists(joint)],
-        semantic_leads=validation[0] >= validation[1],
     )
     return compare(audit, choice, reference)
 
@@ -379,10 +375,9 @@ def mean_of_cosines(audit: Audit, seed: int) -> Lists:
 
 
 def longer_lists(audit: Audit, choice: Choice) -> Comparisons:
-    """Compare the union with the better view's lists of 2K, and with those of K."""
+    """Compare the union with the better view's list of as many items, and with that of K."""
     found = audit.plain
-    longer = found.recalls(found.nulls[f"{found.prefix}longer"])
-    gain = measures.gain(measures.union_recall(found.pairs, found.relevant), longer)
+    gain = measures.oracle_gain(found)["excess"]
     return {"F5": Comparison(Side({"gain": gain}, gain), of_lists("F5", found))}
 
 

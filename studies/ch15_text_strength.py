@@ -81,7 +81,7 @@ def beside_lightgcn(run: Run, semantic: Run, **others: Sequence[Lists]) -> measu
     control = run.once(("control",), lambda: fused(run.views("lightgcn", second=True)))
     return replace(
         found, semantic=semantic.lists_by_seed("linear"), nulls=others, fused=fused(views),
-        control=control, semantic_leads=measures.leads(views, collaborative),
+        control=control,
     )  # fmt: skip
 
 
@@ -95,12 +95,12 @@ def ladder(run: Run, texts: Mapping[Name, Run]) -> dict[Name, measures.Rankings]
 
 
 def findings(found: measures.Rankings) -> dict[str, float]:
-    """Return F1, F2, F3, F5, and the fusion's gain over the better view, two seeds and the nulls.
+    """Return F1, F2, F3, F5, and the fusion's gain over either view, two seeds and the nulls.
 
     Each as name, name_low and name_high.
     """
-    leader = found.semantic if found.semantic_leads else found.collaborative
-    bases = {"single": leader, "seeds": found.control, **found.nulls}
+    bases = {"text": found.semantic, "single": found.collaborative, "seeds": found.control}
+    bases |= found.nulls
     of_lists = (measures.MEASURES[finding] for finding in ("F1", "F2", "F3", "F5"))
     every = dict(next(iter(of(found).items())) for of in of_lists)  # the headline of each
     fused = found.recalls(found.fused)
@@ -115,7 +115,7 @@ def findings(found: measures.Rankings) -> dict[str, float]:
 def table(run: Run, found: Mapping[Name, measures.Rankings]) -> pd.DataFrame:
     """Return encoder, text and ``findings`` of each rung, and of another seed in its place."""
     one, second = next(iter(found.values())), run.lists_by_seed("lightgcn", second=True)
-    null = replace(one, semantic=second, fused=one.control, semantic_leads=False)
+    null = replace(one, semantic=second, fused=one.control)
     rows = [findings(rung) for rung in (*found.values(), null)]
     return pd.DataFrame([*found, NULL], columns=["encoder", "text"]).join(pd.DataFrame(rows))
 

@@ -83,7 +83,7 @@ def answer(rates: pd.DataFrame) -> str:
 def drawn(rates: pd.DataFrame) -> pd.DataFrame:
     """Return the table of the figure: a panel a null and rule, a row a finding, two groups."""
     words = {0.0: "nothing private to text: false positives", 0.5: "half private to text: power"}
-    order = {name: at for at, name in enumerate((*nulls.KINDS, *FINDINGS))}
+    order = {name: at for at, name in enumerate((*nulls.KINDS, nulls.LONGER, *FINDINGS))}
     rows = rates[rates["private"].isin(words)]
     rows = rows.sort_values(["null", "finding"], key=lambda names: names.map(order), kind="stable")
     rows = rows.sort_values("private", kind="stable")

@@ -26,8 +26,6 @@ from lib.diagnostics import complementary, composition, hit_popularity, jaccard,
 from lib.metrics import Ints, recall
 from lib.probes.scores import Score, Totals, estimate, mean
 from lib.stats import Estimate
-from lib.views import View
-from studies.concatenation import better
 from studies.context import Run
 
 Measures = Mapping[str, Score | Estimate]
@@ -36,7 +34,7 @@ Group = Sequence[Lists]
 """Lists of the same users that are compared with each other, most often two."""
 
 NULLS = ("seeds", "other", "popularity", "longer")
-"""What ``rankings`` can add: second seeds of both views, SVD, popular items, lists of 2K."""
+"""What ``rankings`` can add: second seeds of both views, SVD, popular items, longer lists."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ class Rankings:
 
     ``nulls``: "seeds" and "semantic seeds" are the views' other seeds, "other" truncated SVD,
     "popularity" the most popular items, "longer" and "semantic longer" the views' lists of 2K.
-    ``fused`` is norm-concat of both views, ``control`` of two collaborative seeds, and
-    ``semantic_leads`` says which view validates better; only F9, F9b, ``fusion_gain`` need these.
+    ``fused`` is norm-concat of both views, ``control`` of two collaborative seeds; only F9, F9b and
+    ``fusion_gain`` need these.
     """
 
     semantic: Sequence[Lists]
@@ -57,7 +55,6 @@ class Rankings:
     nulls: Mapping[str, Sequence[Lists]] = field(default_factory=dict)
     fused: Sequence[Lists] = ()
     control: Sequence[Lists] = ()
-    semantic_leads: bool = False
 
     @property
     def pairs(self) -> list[Group]:
@@ -95,11 +92,6 @@ def rankings(run: Run, *nulls: str) -> Rankings:
     views = run.lists_by_seed("linear"), run.lists_by_seed("lightgcn")
     counts = run.dataset.train.getnnz(axis=0).astype(np.float64)
     return Rankings(*views, run.dataset.test, counts, metrics.by_count(counts), made)
-
-
-def leads(semantic: Sequence[View], collaborative: Sequence[View]) -> bool:
-    """Return whether the semantic views, one a seed, validate better or as well."""
-    return better({"semantic": semantic, "collaborative": collaborative}) == "semantic"
 
 
 def columns_by_seed(groups: Iterable[Group], parts: Callable[..., Floats]) -> Floats:
@@ -191,6 +183,23 @@ def union_gain(groups: Sequence[Group], relevant: sp.csr_matrix) -> Totals:
     return gain(union_recall(groups, relevant), better_recall(groups, relevant))
 
 
+def longer_recall(
+    groups: Sequence[Group], longer: Sequence[Lists], relevant: sp.csr_matrix
+) -> Floats:
+    """Return recall of longer lists, each cut to the length of its group's union.
+
+    ``longer`` has one array a group, n_users × 2K; the recall is by seed and user.
+    """
+
+    def cut(lists: Lists, group: Group) -> Lists:
+        items = np.sort(np.concatenate(group, axis=1), axis=1)  # missing places, -1, come first
+        lengths = (np.diff(items, axis=1, prepend=-1) > 0).sum(axis=1, keepdims=True)
+        return np.where(np.arange(lists.shape[1]) < lengths, lists, -1)
+
+    lists = (cut(one, group) for one, group in zip(longer, groups, strict=True))
+    return np.stack([recall(one, relevant) for one in lists])
+
+
 def ratio(found: Rankings) -> Measures:
     """Return F1: recall of the semantic view over that of the collaborative view, and each."""
     sides = {"semantic": found.semantic, "collaborative": found.collaborative}
@@ -207,9 +216,17 @@ def agreement(found: Rankings) -> Measures:
 
 
 def complementarity(found: Rankings) -> Measures:
-    """Return F3: the share of hits that one view alone finds, and that with the nulls."""
+    """Return F3: the share of hits that one view alone finds, and that with the nulls.
+
+    ``excess`` is the share that only the text finds, minus that of the null "seeds".
+    """
     share = partial(one_list_only, relevant=found.relevant)
-    return {"complementary": share(found.pairs)} | _of_nulls(found, share)
+    measures = {"complementary": share(found.pairs)} | _of_nulls(found, share)
+    if "seeds" in found.nulls:
+        text, seeds = (finders(of, found.relevant) for of in (found.pairs, found.beside("seeds")))
+        columns = (text[2], text.sum(axis=0), seeds[2], seeds.sum(axis=0))
+        measures["excess"] = Totals(columns, lambda a, m, b, n: a / m - b / n)
+    return measures
 
 
 def balance(found: Rankings) -> Measures:
@@ -231,7 +248,8 @@ def oracle_gain(found: Rankings) -> Measures:
     """Return F5: the gain of the union over the better view by test recall, and of the nulls.
 
     The nulls "seeds" and "longer" are of the view that is better over all seeds: its union with its
-    other seed, and its lists of 2K.
+    other seed, and its list of as many items as the union has. ``excess`` is the union over the
+    latter.
     """
     relevant, nulls, name = found.relevant, found.nulls, found.prefix
     measures = {"gain": union_gain(found.pairs, relevant)}
@@ -242,8 +260,9 @@ def oracle_gain(found: Rankings) -> Measures:
     if "other" in nulls:
         measures["other"] = union_gain(found.beside("other"), relevant)
     if "longer" in nulls:
-        longer = found.recalls(nulls[f"{name}longer"])
+        longer = longer_recall(found.pairs, nulls[f"{name}longer"], relevant)
         measures["longer"] = gain(longer, better_recall(found.pairs, relevant))
+        measures["excess"] = gain(union_recall(found.pairs, relevant), longer)
     return measures
 
 
@@ -264,24 +283,21 @@ def gain_gap(top: Floats, base: Floats, other: Floats, other_base: Floats) -> To
 
 
 def tail_gain(found: Rankings) -> Measures:
-    """Return F9 and F9b: gains of the fusion over the view that validates better, by item stratum.
+    """Return F9 and F9b: gains of the fusion over the collaborative view, by item stratum.
 
     A stratum's gain is over users with a test item in it; "tail", cold minus hot, over users with
-    one in either. Names that end in "_seeds" are of gains over the control.
+    one in either. Names that end in "_text" are of gains over the semantic view, in "_seeds" over
+    the control.
     """
-    leader = found.semantic if found.semantic_leads else found.collaborative
+    bases = {"": found.collaborative, "_text": found.semantic, "_seeds": found.control}
+    bases = {suffix: lists for suffix, lists in bases.items() if len(lists)}
     columns = {}
     for stratum, name in enumerate(metrics.ITEM_STRATA):
         relevant = metrics.restricted(found.relevant, found.strata == stratum)
         inside = replace(found, relevant=relevant)
-        fused, *bases = map(inside.recalls, filter(len, (found.fused, leader, found.control)))
-        for base, suffix in zip(bases, ("", "_seeds"), strict=False):
-            columns[f"{name}{suffix}"] = (fused, base)
-    tails = {
-        f"tail{suffix}": gain_gap(*columns[f"cold{suffix}"], *columns[f"hot{suffix}"])
-        for suffix in ("", "_seeds")
-        if f"cold{suffix}" in columns
-    }
+        fused = inside.recalls(found.fused)
+        columns |= {f"{name}{s}": (fused, inside.recalls(lists)) for s, lists in bases.items()}
+    tails = {f"tail{s}": gain_gap(*columns[f"cold{s}"], *columns[f"hot{s}"]) for s in bases}
     return {**tails, **gains(**columns)}
 
 

@@ -36,6 +36,9 @@ from studies.subsets import altered, order_within_users
 
 UNMATCHED = ("second seed", "popularity")
 KINDS = (*UNMATCHED, "matched seed", "bootstrap", "other half")
+LONGER = "longer list"
+"""The null of F5 alone: the better view's list of as many items as the union has."""
+
 STEPS = 12
 """Halvings of the interval of noise: the recalls then differ by some hits."""
 
@@ -159,3 +162,16 @@ def excesses(run: Run, found: Views) -> dict[str, Estimate]:
         "F5": estimate(measures.gain(*unions)),
         "F13": estimate(mean(kept[1] - kept[0])),
     }
+
+
+def over_longer_list(run: Run, found: Views) -> Estimate:
+    """Return recall of the union of text and base over that of ``LONGER``, minus one (F5)."""
+    longest = min(2 * run.k, run.dataset.n_items)
+    text, base = ([run.lists_of(view, longest) for view in of] for of in (found.text, found.base))
+    shorter = ([lists[:, : run.k] for lists in of] for of in (text, base))
+    nothing = np.zeros(run.dataset.n_items)  # counts and strata, which F5 does not read
+    rankings = measures.Rankings(
+        *shorter, run.dataset.test, nothing, nothing.astype(np.intp),
+        {"longer": base, "semantic longer": text},
+    )  # fmt: skip
+    return estimate(measures.oracle_gain(rankings)["excess"])

@@ -261,7 +261,9 @@ def _seconds(table: Table, name: str, said: _Sentences) -> pd.Series | None:
         said.notes.append(f"{table.path.name}: {name} is empty, so there are no times")
         return None
     dates = pd.to_datetime(words, errors="coerce", utc=True, format="ISO8601")
-    seconds[other] = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    # microseconds reach all years that ISO 8601 writes, nanoseconds from 1678 to 2262 alone
+    epoch, dates = pd.Timestamp(0, tz="UTC").as_unit("us"), dates.dt.as_unit("us")
+    seconds[other] = (dates - epoch) / pd.Timedelta(seconds=1)
     unit = np.where(other, len(UNITS), unit)
     kinds = np.bincount(unit[number != 0], minlength=len(UNITS) + 1)
     told = [f"{n:,} in {kind}" for kind, n in zip([*UNITS, "dates"], kinds, strict=True) if n]

@@ -138,5 +138,13 @@ def test_a_world_has_the_private_share_and_the_noise_that_its_setting_says(
 def test_a_small_world_has_every_null_and_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ch17_worlds, "SETTINGS", QUICK)
     found = ch17_worlds.tested(ch17_worlds.Setting("toys-2014", 0.0, 0.0, 1.0), 0, 60, k=5)
-    assert len(found) == len(nulls.KINDS) * len(instruments.FINDINGS)
+    every = len(nulls.KINDS) * len(instruments.FINDINGS)
+    assert len(found) == every + 1  # F5 beside a longer list
     assert set(found["finding"]) == set(instruments.FINDINGS)
+
+
+def test_the_union_is_held_against_the_better_list_of_its_own_length(run: Run) -> None:
+    base, other = run.view("svd", 0), run.view("random", 0)
+    assert nulls.over_longer_list(run, nulls.Views([base], [base], [base])).mean == 0
+    found = nulls.over_longer_list(run, nulls.Views([base], [other], [base]))
+    assert found.mean < 0  # a random list adds less than the next items of the better one

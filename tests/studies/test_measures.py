@@ -26,6 +26,11 @@ def values_of(found: Measures) -> dict[str, float]:
 
 
 NAN = float("nan")
+# hot items are 0 and 1, item 2 is the only cold one that is relevant
+OF_STRATA = {
+    "tail": np.inf, "cold": np.inf, "mid": NAN, "hot": 0,  # only the fusion finds the cold item
+    "tail_text": -1, "cold_text": 0, "mid_text": NAN, "hot_text": 1,
+}  # fmt: skip
 BY_HAND = Rankings(
     semantic=[np.array([[0, 3], [2, 4]])],
     collaborative=[np.array([[0, 1], [4, 5]])],
@@ -33,7 +38,6 @@ BY_HAND = Rankings(
     relevant=sp.csr_matrix(np.array([[1, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]])),
     counts=np.array([7.0, 3, 0, 1, 1, 1]),
     strata=np.array([2, 2, 0, 0, 1, 1]),
-    semantic_leads=True,
 )
 
 
@@ -47,8 +51,8 @@ BY_HAND = Rankings(
         ("F4", {"gap": -np.log(4)}),  # item 2 was never seen, item 1 three times
         ("F5", {"gain": 1 / 3}),  # recalls 1 and 1 over ½ and 1
         ("fusion", {"gain": 1}),
-        ("F9", {"tail": -1, "cold": 0, "mid": NAN, "hot": 1}),
-        ("F9b", {"tail": -1, "cold": 0, "mid": NAN, "hot": 1}),
+        ("F9", OF_STRATA),
+        ("F9b", OF_STRATA),
     ],
 )
 def test_two_users_by_hand(finding: str, values: dict[str, float]) -> None:
@@ -75,7 +79,7 @@ def plain(world: Tiny) -> dict[str, float]:
         ["s", "c", "f", "u", "best", "jaccard", "lists", "both", "s_only", "c_only", "ps", "pc"],
         0.0,
     )
-    tail = np.zeros((3, 2))
+    tail = np.zeros((3, 3))
     users = [u for u in range(world.n_users) if world.liked(u)]
     for s, c, f in ((0, 1, 2), (1, 2, 0)):
         sides = {"s": s, "c": c, "f": f}
@@ -101,7 +105,7 @@ def plain(world: Tiny) -> dict[str, float]:
             total["pc"] += sum(np.log1p(i % 4) for i in liked & collaborative - semantic)
             for stratum in range(3):
                 inside = {i for i in liked if i % 3 == stratum}
-                for side, which in enumerate((f, c)):  # the collaborative view leads on validation
+                for side, which in enumerate((f, c, s)):
                     hit = len(inside & set(world.items(which, u)))
                     tail[stratum, side] += hit / len(inside) if inside else 0
     pairs = [
@@ -117,7 +121,11 @@ def plain(world: Tiny) -> dict[str, float]:
     means = [np.mean(row) for row in by_user if not np.isnan(row).any()]
     with np.errstate(divide="ignore", invalid="ignore"):
         t = {name: np.float64(number) for name, number in total.items()}
-        cold, mid, hot = tail[:, 0] / tail[:, 1] - 1
+        strata = {}
+        for side, suffix in ((1, ""), (2, "_text")):
+            gains = dict(zip(("cold", "mid", "hot"), tail[:, 0] / tail[:, side] - 1, strict=True))
+            gains["tail"] = gains["cold"] - gains["hot"]
+            strata |= {f"{name}{suffix}": value for name, value in gains.items()}
         return {
             "ratio": t["s"] / t["c"],
             "semantic": t["s"] / (2 * len(users)) if users else NAN,
@@ -130,8 +138,7 @@ def plain(world: Tiny) -> dict[str, float]:
             "gap": t["ps"] / t["s_only"] - t["pc"] / t["c_only"],
             "gain": t["u"] / t["best"] - 1,
             "fusion": t["f"] / t["c"] - 1,
-            "cold": cold, "mid": mid, "hot": hot, "tail": cold - hot,
-        }  # fmt: skip
+        } | strata  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
@@ -232,22 +239,31 @@ def test_the_nulls_of_an_oracle_are_of_the_better_view(drawn: Rankings) -> None:
     }
 
 
-def test_the_better_view_of_the_tail_is_that_of_validation(drawn: Rankings) -> None:
-    mirrored = replace(
-        drawn, semantic=drawn.collaborative, collaborative=drawn.semantic, semantic_leads=True
-    )
-    assert values_of(MEASURES["F9"](drawn)) == values_of(MEASURES["F9"](mirrored))
-    assert values_of(MEASURES["F9"](replace(drawn, semantic_leads=True))) != values_of(
-        MEASURES["F9"](drawn)
-    )
-
-
-def test_the_tail_over_two_seeds_is_that_over_the_better_view_if_they_are_the_same(
-    drawn: Rankings,
-) -> None:
-    found = values_of(MEASURES["F9"](replace(drawn, control=drawn.collaborative)))
+def test_the_tail_is_the_same_measure_over_each_base(drawn: Rankings) -> None:
+    same = replace(drawn, semantic=drawn.collaborative, control=drawn.collaborative)
+    found = values_of(MEASURES["F9"](same))
     for name in ("tail", *metrics.ITEM_STRATA):
-        assert found[f"{name}_seeds"] == found[name]
+        assert found[f"{name}_seeds"] == found[f"{name}_text"] == found[name]
+
+
+def test_a_longer_list_is_cut_to_the_length_of_the_union() -> None:
+    longer = [np.array([[0, 1, 2, 3], [4, 5, 2, 0], [1, 2, 3, -1]])]
+    pair = (np.array([[0, 3], [2, 4], [1, -1]]), np.array([[0, 1], [4, 2], [1, -1]]))
+    relevant = sp.csr_matrix(np.array([[0, 0, 1, 1, 0, 0], [0, 0, 1, 0, 0, 1], [0, 1, 1, 0, 0, 0]]))
+    # unions of 3, 2 and 1 items: item 2 of the first list, 5 of the second, 1 of the third
+    assert measures.longer_recall([pair], longer, relevant).tolist() == [[0.5, 0.5, 0.5]]
+    nulls = {"longer": longer, "semantic longer": longer}
+    counts, strata = np.zeros(6), np.zeros(6, np.intp)
+    found = Rankings([pair[0]], [pair[1]], relevant, counts, strata, nulls)
+    # the union finds items 3, 2 and 1, the better view (semantic) as many, the longer list too
+    expected = {"gain": 0, "longer": 0, "excess": 0}
+    assert values_of(MEASURES["F5"](found)) == pytest.approx(expected)
+
+
+def test_hits_of_the_text_alone_are_compared_with_those_of_another_seed(drawn: Rankings) -> None:
+    twins = replace(drawn, semantic=drawn.nulls["seeds"])
+    own = [values_of(MEASURES["F3b"](found))["own"] for found in (drawn, twins)]
+    assert values_of(MEASURES["F3"](drawn))["excess"] == pytest.approx(own[0] - own[1])
 
 
 def test_a_gain_in_words() -> None:
