@@ -27,6 +27,7 @@ MARKS = {
     claims.PARTLY: ("warning", "↔", "#009E73"),
     claims.EXPLAINED: ("warning", "◐", "#E69F00"),
     claims.FAILS: ("danger", "✘", "#D55E00"),
+    claims.UNDECIDED: ("note", "?", "#CC79A7"),
     claims.UNTESTABLE: ("note", "○", "#8A8A8A"),
     claims.NO_INSTRUMENT: ("note", "◇", "#56B4E9"),
 }

@@ -19,9 +19,10 @@ HOLDS = "holds"
 PARTLY = "depends on width"
 EXPLAINED = "holds, but a null explains it"
 FAILS = "does not hold"
+UNDECIDED = "undecided"
 UNTESTABLE = "not testable here"
 NO_INSTRUMENT = "no calibrated instrument"
-VERDICTS = (HOLDS, PARTLY, EXPLAINED, FAILS, UNTESTABLE, NO_INSTRUMENT)
+VERDICTS = (HOLDS, PARTLY, EXPLAINED, FAILS, UNDECIDED, UNTESTABLE, NO_INSTRUMENT)
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
         word, reason = FAILS, f"{claim.holds} is not met"
         if claim.partly and evaluate(claim.partly, measures):
             word, reason = PARTLY, _unmet(claim.holds, measures)
+        elif evaluate(claim.holds, _turned(measures)):
+            word, reason = UNDECIDED, f"{_unmet(claim.holds, measures)}, and not excluded"
     elif not claim.beyond:
         word, reason = (
             NO_INSTRUMENT,
@@ -147,6 +150,15 @@ def p_value(rule: str, measures: Mapping[str, Estimate]) -> float:
 
     evaluate(rule, measures)
     return p_of(ast.parse(rule, mode="eval").body)
+
+
+def _turned(measures: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """Return measures with the ends of their intervals exchanged.
+
+    A rule asks for the end that is against it: with the other ends it is met where the data do not
+    exclude it.
+    """
+    return {name: of._replace(low=of.high, high=of.low) for name, of in measures.items()}
 
 
 def _unmet(rule: str, measures: Mapping[str, Estimate]) -> str:

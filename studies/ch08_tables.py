@@ -127,7 +127,7 @@ def a4_measures(
 
 def answer(scores: Sequence[MethodScores], f8: dict[str, Estimate], a4: dict[str, Estimate]) -> str:
     """Say in Markdown what F8 and A4 come to, and of which rows."""
-    told = {name: percent(value) for name, value in (f8 | a4).items()}
+    told = {name: measures.percent(value) for name, value in (f8 | a4).items()}
     total, per_view = (
         {n: f"*{m.method.name}* (seeds: {m.seeds})" for n, m in compared(scores, width).items()}
         for width in (TOTAL, PER_VIEW)
@@ -142,7 +142,7 @@ def answer(scores: Sequence[MethodScores], f8: dict[str, Estimate], a4: dict[str
         f"- {MAX_DIMENSION} dimensions a view: {per_view['fusion']} over {per_view['alignment']}: "
         f"recall **{told['per_view']}**, NDCG {told['per_view_ndcg']}.\n"
         f"- Of any width, which no rule judges: *{widest['fusion'].method.name}* over "
-        f"*{widest['alignment'].method.name}*: recall {percent(free)}.\n"
+        f"*{widest['alignment'].method.name}*: recall {measures.percent(free)}.\n"
         f"- Recall of the first over the best single view, {total['single']}: {told['single']}; "
         f"over {total['seeds']}: {told['seeds']}.\n\n"
         f"**{claims.load()['A4'].finding.rstrip('.')}: {claims.judge('A4', a4).word}.**"
@@ -154,13 +154,6 @@ def answer(scores: Sequence[MethodScores], f8: dict[str, Estimate], a4: dict[str
     )
 
 
-def percent(value: Estimate) -> str:
-    """Return a share or a relative gain in per cent, with its interval."""
-    if np.isnan(value.mean):
-        return "–"
-    return f"{value.mean:+.1%} [{value.low:+.1%}, {value.high:+.1%}]"
-
-
 def by_convention(scores: Sequence[MethodScores], k: int) -> pd.DataFrame:
     """Return a row per way of giving both sides one width: what is compared, and by how much."""
     rows = {}
@@ -169,7 +162,7 @@ def by_convention(scores: Sequence[MethodScores], k: int) -> pd.DataFrame:
         rows[what] = {name: of[name].method.name for name in ("fusion", "alignment")}
         for metric, base in (("recall", "alignment"), ("ndcg", "alignment"), ("recall", "seeds")):
             found = measures.gain(*pair(of["fusion"], of[base], metric))
-            rows[what][f"{metric}@{k} over {base}"] = percent(estimate(found))
+            rows[what][f"{metric}@{k} over {base}"] = measures.percent(estimate(found))
     return pd.DataFrame(rows).T
 
 

@@ -36,6 +36,7 @@ LEADS = {
     claims.HOLDS: "**Far stronger alignment is not better:** it costs recall, also against none.",
     claims.EXPLAINED: "**Stronger alignment costs recall**, but not in each model against none.",
     claims.FAILS: "**Not every model loses recall** by stronger alignment.",
+    claims.UNDECIDED: "**Whether every model loses recall** by stronger alignment is undecided.",
 }
 ALIGNED = "RLMRec-Con"
 MODELS = {"rlmrec": ALIGNED, "carec": "CARec style", "shared-private": "shared and private parts"}

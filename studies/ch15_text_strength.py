@@ -99,7 +99,7 @@ def findings(found: measures.Rankings) -> dict[str, float]:
 
     Each as name, name_low and name_high.
     """
-    bases = {"text": found.semantic, "single": found.collaborative, "seeds": found.control}
+    bases = {"over_text": found.semantic, "single": found.collaborative, "seeds": found.control}
     bases |= found.nulls
     of_lists = (measures.MEASURES[finding] for finding in ("F1", "F2", "F3", "F5"))
     every = dict(next(iter(of(found).items())) for of in of_lists)  # the headline of each
@@ -128,4 +128,4 @@ def answer(found: Mapping[Name, Any], gains: Mapping[str, Estimate]) -> str:
         said = "By a monotone fit through all texts, fusion pays here from a ratio of "
         said += f"{start.mean:.2f} [{start.low:.2f}, {start.high:.2f}] between the recalls of text "
         said += f"and LightGCN. With the text that validates best ({text}) it"
-    return f"{said} gains {top.mean:+.1%} [{top.low:+.1%}, {top.high:+.1%}] over two seeds."
+    return f"{said} changes recall by {measures.percent(top)} against two seeds."

@@ -463,6 +463,7 @@ def measure(finding: str, *given: Any, **named: Any) -> dict[str, Estimate]:
 
 
 def percent(of: Estimate) -> str:
-    """Return a gain in words, "+12.3 % [4.5, 20.1]"; a dash where there is none."""
+    """Return a gain in words, "+12.3 % [−4.5, 20.1]"; a dash where there is none."""
     mean, low, high, _ = (100 * value for value in of)
-    return "–" if np.isnan(mean) else f"{mean:+.1f} % [{low:.1f}, {high:.1f}]"
+    words = f"{mean:+.1f} % [{low:.1f}, {high:.1f}]".replace("-", "−")
+    return "–" if np.isnan(mean) else words

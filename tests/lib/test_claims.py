@@ -27,7 +27,8 @@ JACCARD = claims.Claim(
     [
         (0.10, 0.45, 0.40, claims.HOLDS, "{holds} and {beyond}"),
         (0.40, 0.45, 0.40, claims.FAILS, "{holds} is not met"),
-        (1 / 3 - 0.005, 0.45, 0.45, claims.FAILS, "{holds} is not met"),  # touches the threshold
+        # the interval holds the threshold
+        (1 / 3 - 0.005, 0.45, 0.45, claims.UNDECIDED, "{holds} is not met, and not excluded"),
         (0.30, 0.45, 0.305, claims.EXPLAINED, "jaccard.high < other.low is not met"),
         (0.30, 0.305, 0.305, claims.EXPLAINED,
          "jaccard.high < seeds.low; jaccard.high < other.low is not met"),
@@ -54,6 +55,8 @@ def test_every_verdict_has_its_claim_its_reason_and_its_measures(
         (0.1, -0.1, claims.PARTLY, "b.low > 0 is not met"),
         (-0.1, 0.1, claims.PARTLY, "a.low > 0 is not met"),
         (-0.1, -0.1, claims.FAILS, "{holds} is not met"),
+        (-0.005, 0.005, claims.UNDECIDED, "a.low > 0; b.low > 0 is not met, and not excluded"),
+        (-0.1, 0.005, claims.FAILS, "{holds} is not met"),
     ],
 )
 def test_a_rule_met_at_one_of_two_widths_depends_on_width(

@@ -174,7 +174,7 @@ def test_the_answer_says_from_where_or_that_it_is_not_reached() -> None:
     found = {("mpnet", "all"): None, ("tfidf", "title"): None}
     gains = {"strongest": Estimate(0.16, 0.1, 0.2, 9), "threshold": Estimate(0.7, 0.6, 0.8, 9)}
     said = strength.answer(found, gains)
-    assert "from a ratio of 0.70 [0.60, 0.80]" in said and "+16.0% [+10.0%, +20.0%]" in said
+    assert "from a ratio of 0.70 [0.60, 0.80]" in said and "+16.0 % [10.0, 20.0]" in said
     assert "mpnet, all" in said
     none = gains | {"strongest": Estimate(0.01, -0.02, 0.04, 9)}
     assert strength.answer(found, none).startswith("Not reached here: with the strongest text")

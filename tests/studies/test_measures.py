@@ -267,7 +267,7 @@ def test_hits_of_the_text_alone_are_compared_with_those_of_another_seed(drawn: R
 
 
 def test_a_gain_in_words() -> None:
-    assert measures.percent(Estimate(0.1234, -0.05, 0.3, 9)) == "+12.3 % [-5.0, 30.0]"
+    assert measures.percent(Estimate(0.1234, -0.05, 0.3, 9)) == "+12.3 % [−5.0, 30.0]"
     assert measures.percent(measures.NONE) == "–"
 
 
