@@ -21,9 +21,10 @@ import scipy.sparse as sp
 from companion import testable
 from companion.data import trec
 from lib import claims
-from lib.core import InputError, Lists
+from lib.core import Floats, InputError, Lists
 from lib.diagnostics import complementary, composition, jaccard, oracle
 from lib.metrics import ndcg, recall
+from lib.probes.scores import Totals, estimate
 from lib.stats import Estimate, ratio, relative_gain, summary
 
 FINDINGS = ("F2", "F3", "F5")
@@ -69,9 +70,13 @@ def judge(
         beside |= {"other": (second, names[2])} if len(runs) > 2 else {}
         found = {name: pairs.get(frozenset(of), {}) for name, of in beside.items()}
         values = {name: of[claim.headline] for name, of in found.items() if of}
-        if (lists[better][:, k:] >= 0).any():
-            longer = recall(lists[better], relevant)
+        if finding == "F3" and (null := twin[second]):
+            values["excess"] = _excess(short[first], short[null], short[second], relevant)
+        if finding == "F5" and (lists[better][:, k:] >= 0).any():
+            both = [short[first], short[second]]
+            longer = recall(_as_long_as(lists[better], both), relevant)
             values["longer"] = relative_gain(longer, recalls[better])
+            values["excess"] = relative_gain(oracle(both, relevant), longer)
         verdict = claims.judge(finding, {name: values.get(name, _NONE) for name in claim.measures})
         if relevant.shape[0] < testable.LEAST:
             reason = testable.few("users in the qrels", relevant.shape[0])
@@ -94,6 +99,23 @@ def _of_pair(a: Lists, b: Lists, relevant: sp.csr_matrix) -> dict[str, Estimate]
         "complementary": ratio(*complementary(a, b, relevant)),
         "gain": relative_gain(oracle([a, b], relevant), single),
     } | {name: ratio(found[part], hits) for part, name in shares.items()}
+
+
+def _excess(a: Lists, null: Lists, b: Lists, relevant: sp.csr_matrix) -> Estimate:
+    """Return the share of hits that only ``a`` finds beside ``b``, minus that of a null."""
+    columns: list[Floats] = []
+    for one in (a, null):
+        found = composition(one, b, relevant)
+        columns += [found["a_only"], found[["both", "a_only", "b_only"]].sum(axis=1)]
+    totals = tuple(np.asarray(column, np.float64) for column in columns)
+    return estimate(Totals(totals, lambda own, all_, other, all_too: own / all_ - other / all_too))
+
+
+def _as_long_as(lists: Lists, others: Sequence[Lists]) -> Lists:
+    """Return each user's list cut to as many items as the others have between them."""
+    items = np.sort(np.concatenate(others, axis=1), axis=1)  # missing places, -1, come first
+    lengths = (np.diff(items, axis=1, prepend=-1) > 0).sum(axis=1, keepdims=True)
+    return np.where(np.arange(lists.shape[1]) < lengths, lists, -1)
 
 
 def _arrays(qrels: Path, names: Sequence[str], k: int) -> tuple[dict[str, Lists], sp.csr_matrix]:
@@ -142,8 +164,8 @@ def _page(
     note = (
         f"Lists of {k} of {', '.join(names)}. In the rules the first run stands for the semantic "
         "view and the second for the collaborative one, a third for another model, --null and "
-        "--first-null for second seeds, and lists of 2K for “longer”. Intervals are 95 % bootstrap "
-        "intervals over the users in the qrels."
+        "--first-null for second seeds; longer lists are cut to the length of the union. Intervals "
+        "are 95 % bootstrap intervals over the users in the qrels."
     )
     shown = table.to_html(index=False, float_format="{:.4f}".format, border=0, na_rep="–")
     return (

@@ -11,14 +11,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from lib.core import Floats, InputError
+from lib.core import Floats, InputError, generator, whole_number
 from lib.encoders import text
+from lib.metrics import Ints
 from lib.probes import ItemSplit, Recovery, networks, scores
 from lib.probes import splits as item_splits
 from lib.stats import Estimate
-from studies import ch06_probes
 from studies.ch06_probes import PROJECTED, RAW, SPLIT_SEED, ProbeVectors, probe_table, recovery
-from studies.context import Run
+from studies.context import Run, check_bounds
 
 Recoveries = dict[int, dict[str, Recovery]]
 """What maps by name make of one source, by seed."""
@@ -35,6 +35,20 @@ LABELS = {
 """How figures call the items that a split holds out."""
 
 PARTS = {"train": "training items", "test": "held-out items"}
+
+
+def check(run: Run) -> None:
+    """Refuse a run whose ``epochs`` or ``sample_items`` are out of bounds."""
+    whole_number("epochs", run.parameters["epochs"])
+    check_bounds("sample_items", run.parameters["sample_items"], item_splits.LEAST)
+
+
+def sample(run: Run) -> Ints:
+    """Return the items that maps are compared on: all, or ``sample_items`` drawn at random."""
+    n_items, most = run.dataset.n_items, run.parameters["sample_items"]
+    if n_items <= most:
+        return np.arange(n_items)
+    return np.sort(generator(SPLIT_SEED, "sample of items").permutation(n_items)[:most])
 
 
 def splits(run: Run) -> tuple[dict[str, ItemSplit], dict[str, str]]:
@@ -69,17 +83,19 @@ def by_split(
     return pd.concat(tables, ignore_index=True)
 
 
-def by_capacity(run: Run, every: Sequence[ProbeVectors], split: ItemSplit) -> Recoveries:
+def by_capacity(run: Run, every: Sequence[ProbeVectors]) -> Recoveries:
     """Return ridge and the validated networks of every seed, and the reference's of the first.
 
-    The reference's networks have no early stop and cost as much as all others together.
+    They map a ``sample`` of the items. The reference's networks have no early stop and cost as much
+    as all others together.
     """
-    networks_of = ch06_probes.validated(run)
-    reference = tuple(f"{name}, reference" for name in ("linear", *networks_of))
+    items = sample(run)
+    split = item_splits.random(len(items), seed=SPLIT_SEED)
+    reference = tuple(f"{name}, reference" for name in ("linear", *networks.HIDDEN))
 
     def fits(v: ProbeVectors) -> dict[str, Recovery]:
-        names = ("ridge", *networks_of, *(reference if v is every[0] else ()))
-        given = (v.sources[PROJECTED], v.target, split, v.seed)
+        names = ("ridge", *networks.HIDDEN, *(reference if v is every[0] else ()))
+        given = (v.sources[PROJECTED][items], v.target[items], split, v.seed)
         return {name: recovery(run, name, *given) for name in names}
 
     return {v.seed: fits(v) for v in every}
@@ -119,7 +135,7 @@ def differences(fits: Recoveries) -> pd.DataFrame:
 
     ``training`` and ``held_out`` are MLP-3 minus the linear map as the reference fits them, on the
     seeds that have them; ``stopped`` is the network of least validation error over ridge, minus
-    one. There are none without the large networks.
+    one.
     """
     rows = []
     for seed, by_name in fits.items():
@@ -128,11 +144,10 @@ def differences(fits: Recoveries) -> pd.DataFrame:
         if deep and line:
             for what, part in (("training", "train"), ("held_out", "test")):
                 pairs.append((what, deep, line, compare(deep, line, part=part, seed=seed)))
-        if "MLP-3" in by_name:
-            tried, ridge = [by_name[name] for name in networks.HIDDEN], by_name["ridge"]
-            best = min(tried, key=lambda one: min(one.info["validation"]))
-            gain = compare(best, ridge, combine=lambda a, b: a / b - 1, seed=seed)
-            pairs.append(("stopped", best, ridge, gain))
+        tried, ridge = [by_name[name] for name in networks.HIDDEN], by_name["ridge"]
+        best = min(tried, key=lambda one: min(one.info["validation"]))
+        gain = compare(best, ridge, combine=lambda a, b: a / b - 1, seed=seed)
+        pairs.append(("stopped", best, ridge, gain))
         rows += [(what, f"{a.map} against {b.map}", seed, *found) for what, a, b, found in pairs]
     return pd.DataFrame(rows, columns=["what", "maps", "seed", "value", "low", "high", "n"])
 

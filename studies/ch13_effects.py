@@ -377,7 +377,12 @@ def mean_of_cosines(audit: Audit, seed: int) -> Lists:
 def longer_lists(audit: Audit, choice: Choice) -> Comparisons:
     """Compare the union with the better view's list of as many items, and with that of K."""
     found = audit.plain
-    gain = measures.oracle_gain(found)["excess"]
+    longer = found.nulls[f"{found.prefix}longer"]
+    union, same = (
+        measures.union_recall(found.pairs, found.relevant),
+        measures.longer_recall(found.pairs, longer, found.relevant),
+    )
+    gain = measures.gain(union, same)
     return {"F5": Comparison(Side({"gain": gain}, gain), of_lists("F5", found))}
 
 

@@ -291,7 +291,7 @@ def tail_gain(found: Rankings) -> Measures:
     """
     bases = {"": found.collaborative, "_text": found.semantic, "_seeds": found.control}
     bases = {suffix: lists for suffix, lists in bases.items() if len(lists)}
-    columns = {}
+    columns: dict[str, tuple[Floats, Floats]] = {}
     for stratum, name in enumerate(metrics.ITEM_STRATA):
         relevant = metrics.restricted(found.relevant, found.strata == stratum)
         inside = replace(found, relevant=relevant)

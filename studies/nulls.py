@@ -168,10 +168,10 @@ def over_longer_list(run: Run, found: Views) -> Estimate:
     """Return recall of the union of text and base over that of ``LONGER``, minus one (F5)."""
     longest = min(2 * run.k, run.dataset.n_items)
     text, base = ([run.lists_of(view, longest) for view in of] for of in (found.text, found.base))
-    shorter = ([lists[:, : run.k] for lists in of] for of in (text, base))
     nothing = np.zeros(run.dataset.n_items)  # counts and strata, which F5 does not read
     rankings = measures.Rankings(
-        *shorter, run.dataset.test, nothing, nothing.astype(np.intp),
+        [lists[:, : run.k] for lists in text], [lists[:, : run.k] for lists in base],
+        run.dataset.test, nothing, nothing.astype(np.intp),
         {"longer": base, "semantic longer": text},
     )  # fmt: skip
-    return estimate(measures.oracle_gain(rankings)["excess"])
+    return measures.estimates(measures.oracle_gain(rankings))["excess"]

@@ -9,7 +9,7 @@ from lib.dataset import Dataset
 from studies import ch06_probes
 from studies.context import Run
 
-GIVEN = runs.GIVEN | {"epochs": 2, "wide_items": 0}
+GIVEN = runs.GIVEN | {"epochs": 2, "wide_items": 0, "sample_items": 100}
 
 
 def run_of(dataset: Dataset, **change: Any) -> Run:

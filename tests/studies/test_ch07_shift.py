@@ -9,13 +9,14 @@ from probed import random_vectors, run_of
 from sklearn.metrics import r2_score
 
 from lib import probes
-from lib.core import generator
+from lib.core import InputError, generator
 from lib.dataset import Dataset
 from lib.probes import Recovery, maps, scores
 from lib.probes import splits as item_splits
 from lib.probes.splits import ItemSplit
 from studies import ch06_probes, ch07_shift
 
+NETWORKS = ("MLP-1", "MLP-2", "MLP-3")
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
@@ -126,11 +127,17 @@ def test_differences_take_the_network_that_validation_chooses() -> None:
     assert (found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all()
 
 
-def test_without_the_wide_networks_nothing_can_be_compared() -> None:
-    fits = {0: {"ridge": a_map("ridge", 0.5), "MLP-1": a_map("MLP-1", 0.1, validation=[0.1])}}
-    found = ch06_probes.over_seeds(ch07_shift.differences(fits), "what")
-    assert np.isnan(ch06_probes.pick(found, what="stopped").mean)
-    assert ch06_probes.pick(found, what="held_out").n == 0
+def test_maps_are_compared_on_a_sample_of_many_items(small: Dataset) -> None:
+    run = run_of(small, sample_items=15)
+    items = ch07_shift.sample(run)
+    assert len(items) == 15 == len(set(items)) and (np.diff(items) > 0).all()
+    fits = ch07_shift.by_capacity(run, [random_vectors(small.n_items)])
+    reference = [f"{name}, reference" for name in ("linear", *NETWORKS)]
+    assert list(fits[0]) == ["ridge", *NETWORKS, *reference]
+    assert all(len(one.target) == 15 for one in fits[0].values())
+    assert set(ch07_shift.differences(fits)["what"]) == {"training", "held_out", "stopped"}
+    with pytest.raises(InputError, match="sample_items = 9 was given; give at least 10"):
+        ch07_shift.check(run_of(small, sample_items=9))
 
 
 def test_r2_of_both_parts_and_the_steps_of_the_figure() -> None:
@@ -164,11 +171,9 @@ def test_the_tables_of_both_chapters_on_a_small_world(small: Dataset) -> None:
     of_both = shifted["split"].eq("random") & shifted["map"].eq("ridge")
     same = every["map"].eq("ridge") & every["score"].isin(shifted["score"].unique())
     assert sorted(shifted[of_both]["value"]) == sorted(every[same]["value"])
-    fits = ch07_shift.by_capacity(run, every_seed, made["random"])
-    reference = ["linear, reference", "MLP-1, reference"]
-    assert [list(of_seed) for of_seed in fits.values()] == [
-        ["ridge", "MLP-1", *reference], ["ridge", "MLP-1"],
-    ]  # fmt: skip
+    fits = ch07_shift.by_capacity(run, every_seed)
+    assert [len(of_seed) for of_seed in fits.values()] == [8, 4]  # the reference's of one seed
+    assert (ch07_shift.sample(run) == np.arange(small.n_items)).all()
 
 
 def test_equal_texts_have_no_clusters(small: Dataset) -> None:
