@@ -393,6 +393,7 @@ def without_null(audit: Audit, choice: Choice) -> Comparisons:
         found = audit.side(name)
         beyond = minus(found.headline, found.measures["seeds"])
         full = claims.judge(name, measures.estimates(found.measures)).word
+        full = claims.FAILS if full == claims.UNDECIDED else full  # as ``word`` has it
         ours, alone = (Side({headline(name): score}, score) for score in (beyond, found.headline))
         compared[name] = Comparison(ours, alone, full)
     return compared

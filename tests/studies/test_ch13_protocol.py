@@ -164,6 +164,9 @@ def test_the_farthest_seed_is_shown_and_one_seed_has_none(
     rows = found[found["choice"] == "one seed"].set_index("finding")
     for name, row in rows.iterrows():
         seeds = np.array([side.headline.value for side in audit.each_seed(name)])
+        if not np.isfinite(seeds).all():  # a view that finds no cold item has no gain over it
+            assert not np.isfinite(row["reference"])
+            continue
         assert len(seeds) == 2 and np.isclose(seeds, row["reference"]).any()
         apart = np.abs(seeds - row["ours"]).max()
         assert abs(row["reference"] - row["ours"]) == pytest.approx(apart, abs=1e-9)
@@ -275,7 +278,8 @@ def test_our_side_is_what_the_chapters_publish(audit: Audit) -> None:
     )
     assert record["F9"] == measures.measure("F9", found)
     for finding, of in record.items():
-        assert list(of) == list(claims.load()[finding].measures), finding
+        named = [name for name in claims.load()[finding].measures if name != "recall"]  # 06 alone
+        assert list(of) == named, finding
 
 
 def test_our_probes_are_those_of_their_chapter(audit: Audit) -> None:
