@@ -87,17 +87,15 @@ def _name_rows(axis: Axes, names: Sequence[str]) -> None:
 def intervals(
     table: pd.DataFrame, *, title: str, xlabel: str = "", claim: Sequence[str] = (),
     nulls: Sequence[str] = (), marks: Mapping[str, float] | None = None, columns: int = 1,
-    near: float | None = None,
 ) -> Figure:  # fmt: skip
     """Draw a row for each ``what``: its mean as a dot, its interval as a line.
 
     Columns are what, mean, low and high, and maybe ``panel`` (``columns`` side by side), ``group``
     (each with a dot and colour of its own), ``floor`` and ``ceiling`` (with a grey bar between).
     ``claim`` are the values of ``what`` in colour where there are no groups, ``nulls`` the groups
-    in grey, ``marks`` values to mark by lines, by label. Rows below the share ``near`` of the best
-    mean become an arrow at the start of the axis, so that those that matter can be told apart.
+    in grey, ``marks`` values to mark by lines, by label.
     """
-    table = _styled(table, claim, nulls, near)
+    table = _styled(table, claim, nulls)
     panels = list(table["panel"].unique())
     own = {panel: _order(table.loc[table["panel"] == panel, "what"]) for panel in panels}
     rows_of = own if columns == 1 else dict.fromkeys(panels, _order(table["what"]))
@@ -116,14 +114,12 @@ def intervals(
             if "floor" in rows:
                 axis.hlines(at, rows["floor"], rows["ceiling"], color=NULL, alpha=0.35,
                             linewidth=7, label="random pairs to second seed")  # fmt: skip
-            dots = {"color": rows["colour"], "label": rows["label"].iloc[0], "s": 34, "zorder": 3}
             axis.hlines(at, rows["low"], rows["high"], color=rows["colour"], linewidth=2.5)
-            axis.scatter(rows["arrow"], at, marker="<", **dots)
-            axis.scatter(rows["dot"], at, marker=MARKERS[number], **dots)  # the legend's
-            right = rows["arrow"].fillna(rows["high"])
-            for height, value, x in zip(at, rows["mean"], right, strict=True):
+            axis.scatter(rows["mean"], at, 34, rows["colour"], marker=MARKERS[number], zorder=3,
+                         label=rows["label"].iloc[0])  # fmt: skip
+            for height, value, high in zip(at, rows["mean"], rows["high"], strict=True):
                 if len(kinds) == 1 and np.isfinite(value):
-                    axis.annotate(f"{value:.3f}", (x, height), xytext=(7, 0), va="center",
+                    axis.annotate(f"{value:.3f}", (high, height), xytext=(7, 0), va="center",
                                   textcoords="offset points", **NUMBERS)  # fmt: skip
         _name_rows(axis, rows_of[panel])
         axis.set_title(words)
@@ -133,22 +129,16 @@ def intervals(
     return _legend(figure)
 
 
-def _styled(
-    table: pd.DataFrame, claim: Sequence[str], nulls: Sequence[str], near: float | None
-) -> pd.DataFrame:
-    """Return the table of ``intervals`` with colours, labels, and where dots and arrows stand."""
+def _styled(table: pd.DataFrame, claim: Sequence[str], nulls: Sequence[str]) -> pd.DataFrame:
+    """Return the table of ``intervals`` with its panels, groups, colours and labels."""
     table = table.assign(**{name: "" for name in ("panel", "group") if name not in table})
     groups, series = list(table["group"].unique()), cycle(SERIES)
     palette = {group: NULL if group in nulls else next(series) for group in groups}
     by_claim = table["what"].isin(list(claim)).map({True: CLAIM, False: NULL})
-    far = table["mean"] < (-np.inf if near is None else near * table["mean"].max())
-    start = table.loc[~far, "low"].min()
+    colour = by_claim if groups == [""] else table["group"].map(palette)
     return table.assign(
-        colour=by_claim if groups == [""] else table["group"].map(palette),
-        label=table["group"].where(table["group"] != table["panel"], ""),
-        dot=table["mean"].mask(far), low=table["low"].mask(far), high=table["high"].mask(far),
-        arrow=np.where(far, start, np.nan),
-    )  # fmt: skip
+        colour=colour, label=table["group"].where(table["group"] != table["panel"], "")
+    )
 
 
 def by_finding(table: pd.DataFrame, *, title: str) -> Figure:
