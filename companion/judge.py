@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from html import escape
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -20,21 +19,15 @@ import scipy.sparse as sp
 
 from companion import testable
 from companion.data import trec
+from companion.markup import markup
 from lib import claims
-from lib.core import Floats, InputError, Lists
+from lib.core import InputError, Lists
 from lib.diagnostics import complementary, composition, jaccard, oracle
 from lib.metrics import ndcg, recall
-from lib.probes.scores import Totals, estimate
-from lib.stats import Estimate, ratio, relative_gain, summary
+from lib.stats import Estimate, of_totals, ratio, relative_gain, summary
 
 FINDINGS = ("F2", "F3", "F5")
 _NONE = Estimate(np.nan, np.nan, np.nan, 0)
-_STYLE = (
-    ":root{color-scheme:light dark}body{font:16px/1.5 sans-serif;max-width:60em;margin:auto;"
-    "padding:1em;overflow-wrap:anywhere}div{overflow-x:auto}table{border-collapse:collapse}"
-    "td,th{padding:.2em .8em .2em 0;text-align:left;overflow-wrap:normal}"
-    "tr+tr{border-top:1px solid #8886}"
-)
 
 
 def judge(
@@ -85,7 +78,8 @@ def judge(
             rows.append((f"{finding}: {claim.measures[name]}", name, *value, verdict.word))
         told.append((f"{finding}: {claim.finding}", verdict.word, verdict.reason))
     table = pd.DataFrame(rows, columns=["about", "measure", *Estimate._fields, "verdict"])
-    return table, _page(table, told, names, k)
+    shown = table.to_html(index=False, float_format="{:.4f}".format, border=0, na_rep="–")
+    return table, markup("judged", names, k, told, shown)
 
 
 def _of_pair(a: Lists, b: Lists, relevant: sp.csr_matrix) -> dict[str, Estimate]:
@@ -103,12 +97,11 @@ def _of_pair(a: Lists, b: Lists, relevant: sp.csr_matrix) -> dict[str, Estimate]
 
 def _excess(a: Lists, null: Lists, b: Lists, relevant: sp.csr_matrix) -> Estimate:
     """Return the share of hits that only ``a`` finds beside ``b``, minus that of a null."""
-    columns: list[Floats] = []
+    columns: list[pd.Series] = []
     for one in (a, null):
         found = composition(one, b, relevant)
         columns += [found["a_only"], found[["both", "a_only", "b_only"]].sum(axis=1)]
-    totals = tuple(np.asarray(column, np.float64) for column in columns)
-    return estimate(Totals(totals, lambda own, all_, other, all_too: own / all_ - other / all_too))
+    return of_totals(lambda own, all_, other, all_too: own / all_ - other / all_too, *columns)
 
 
 def _as_long_as(lists: Lists, others: Sequence[Lists]) -> Lists:
@@ -151,25 +144,3 @@ def _arrays(qrels: Path, names: Sequence[str], k: int) -> tuple[dict[str, Lists]
         lists[name][user, head.groupby("user").cumcount()] = item
     pairs = (np.ones(len(wanted)), ids(wanted))
     return lists, sp.csr_matrix(pairs, shape=(len(users), len(items)))
-
-
-def _page(
-    table: pd.DataFrame, told: Sequence[tuple[str, str, str]], names: Sequence[str], k: int
-) -> str:
-    """Return one page of HTML; names and keys are escaped."""
-    verdicts = "".join(
-        f"<h2>{escape(finding)}</h2><p><b>{escape(word)}</b>: {escape(reason)}</p>"
-        for finding, word, reason in told
-    )
-    note = (
-        f"Lists of {k} of {', '.join(names)}. In the rules the first run stands for the semantic "
-        "view and the second for the collaborative one, a third for another model, --null and "
-        "--first-null for second seeds; longer lists are cut to the length of the union. Intervals "
-        "are 95 % bootstrap intervals over the users in the qrels."
-    )
-    shown = table.to_html(index=False, float_format="{:.4f}".format, border=0, na_rep="–")
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Judged runs</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-        f"<h1>Judged runs</h1><p>{escape(note)}</p>{verdicts}<div>{shown}</div></html>"
-    )
