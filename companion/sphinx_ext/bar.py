@@ -117,6 +117,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", configure)
     app.add_css_file("companion.css")
     app.add_js_file("companion.js")
+    app.add_js_file("slider.js")
     # Before the collectors (priority 500) that gather what the document depends on.
     app.connect("doctree-read", add_bar, priority=400)
     app.connect("autodoc-process-docstring", keep_plain)

@@ -10,9 +10,11 @@ import shutil
 import threading
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from companion.site import BUILD, ROOT
+from companion.slider import slider
 
 HTML = ROOT / BUILD / "html"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -136,6 +138,24 @@ def test_one_switch_shows_and_hides_all_code_of_a_page(visit):
     assert all(fold.locator("pre").first.is_visible() for fold in folds.all())
     page.get_by_role("button", name="Hide the code of this page").click()
     assert not any(fold.is_visible() for fold in folds.all())
+
+
+def test_a_slider_leads_through_its_steps_by_keyboard(browser):
+    steps = ((1, 0.1), (5, 0.2), (20, 0.4))
+    table = pd.DataFrame(
+        [{"what": "text", "k": k, "mean": x, "low": x, "high": x} for k, x in steps]
+    )
+    shown = slider(table, "k", title="T", label="K", unit="recall", start=5).data
+    script = (ROOT / "companion/sphinx_ext/static/slider.js").read_text()
+    page = browser.new_page()
+    page.set_content(f"<!doctype html><script>{script}</script>{shown}")
+    row, moved = page.locator("tbody tr"), page.get_by_label("K", exact=True)
+    assert "0.200" in row.inner_text() and moved.get_attribute("aria-valuetext") == "5"
+    moved.focus()
+    page.keyboard.press("End")
+    assert "0.400" in row.inner_text() and page.locator("output").inner_text() == "20"
+    assert row.locator(".mean").get_attribute("style") == "left: 100%;"
+    page.close()
 
 
 def test_math_is_set(visit):
