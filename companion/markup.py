@@ -8,6 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from companion.rules import in_words, why
+
 
 @cache
 def _macros() -> Any:
@@ -15,6 +17,7 @@ def _macros() -> Any:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined,
     )  # fmt: skip
+    environment.globals |= {"in_words": in_words, "why": why}
     return environment.get_template("markup.html").module
 
 
