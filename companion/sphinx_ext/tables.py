@@ -1,7 +1,8 @@
 """Sphinx directives that show tables of what the project keeps as data.
 
 ``{speed}`` shows what ``make bench`` published last, ``{trust} SECTION`` one section of the
-hardening tests, each with where its numbers are from; ``{known-datasets}`` the datasets by name.
+hardening tests, each with where its numbers are from; ``{known-datasets}`` the datasets by name;
+``{first-edition}`` the verdicts that the first edition published beside those of today.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import yaml
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -53,9 +55,33 @@ class KnownDatasets(SphinxDirective):
         return box.children
 
 
+class FirstEdition(SphinxDirective):
+    """Show what became of every verdict of the first edition, and why."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table; the page depends on what was published then, and is now."""
+        from companion import scoreboard
+        from lib import claims
+
+        root = clone_of(Path(self.env.srcdir))
+        path = root / "pages" / "first_edition.yml"
+        self.env.note_dependency(str(path))
+        earlier = yaml.safe_load(path.read_text(encoding="utf-8"))
+        now = scoreboard.records([Path(self.env.srcdir) / "executed"]).to_dict("records")
+        for row in now:
+            self.env.note_dependency(f"{self.env.srcdir}/executed/{row['page']}.ipynb")
+        verdicts: dict[str, dict[str, object]] = {name: {} for name in earlier}
+        for row in now:
+            verdicts.setdefault(row["claim"], {})[row["dataset"]] = row
+        marks = scoreboard.MARKS
+        shown = markup("first_edition", claims.load(), earlier, verdicts, marks)
+        return [nodes.raw("", shown, format="html")]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("speed", Results)
     app.add_directive("trust", Results)
     app.add_directive("known-datasets", KnownDatasets)
+    app.add_directive("first-edition", FirstEdition)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
