@@ -177,9 +177,9 @@ def _fits(
     split: Split = "random", fields: Fields = "all", parameters: Parameters = None,
 ) -> None:  # fmt: skip
     """Train many models of a dataset in one process, shared with others given the same."""
-    from companion import data, workers
+    from companion import data, plan
 
-    workers.share(data.load(dataset, split=split, fields=fields), fits, _values(parameters))
+    plan.share(data.load(dataset, split=split, fields=fields), fits, _values(parameters))
 
 
 @app.command("plan", hidden=True)

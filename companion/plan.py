@@ -1,19 +1,28 @@
-"""What will it take? Fits, chapters, minutes, memory and disk, said before anything runs."""
+"""What the book takes, said before anything runs, and its fits, which processes share."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import resource
 import shutil
+import sys
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
-from companion.execute import slug
+from companion import data
+from companion.execute import slug, variant
 from companion.site import BUILD
+from lib import cache, views
+from lib.core import InputError, first_line
+from lib.dataset import Dataset
 
 PUBLISHED = Path(__file__).with_name("costs.csv")
 """Of each dataset that was measured: the mean seconds of a fit and of a chapter, the peak MiB of a
@@ -64,9 +73,6 @@ def _expected(name: str, seconds: float) -> tuple[dict[Any, float], str]:
     published[["fit_s", "chapter_s"]] *= seconds / published[["calibration_s"]].to_numpy()
     if name in published.index:
         return published.loc[name].to_dict(), "as published"
-    from companion import data
-    from lib import cache
-
     entries = cache.entries()
     if not os.path.isdir(name) and name not in set(entries.loc[entries.kind == "dataset", "of"]):
         return {}, "unknown, for it was neither measured nor fetched"
@@ -109,3 +115,57 @@ def _row(part: str, of: Mapping[str, Any], workers: int, seconds: float) -> dict
         vectors = 512 * len(of["fits"]) * (costs["users"] + costs["items"])
         row["GiB of disk"] = f"{vectors / 2**30 + 0.02 * len(of['chapters']):.1f}"
     return row | {"from": f"{len(known)} of {len(kinds)} recorded here; the rest {source}"}
+
+
+def share(dataset: Dataset, fits: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Make all fits, ``MODEL@seed=0,NAME=VALUE`` each, but for those that another process makes.
+
+    A process claims a fit by a lock, and at the end waits for what others hold; the operating
+    system frees the locks of a killed one, whose fits another then makes. The longest come first:
+    those that took longest here, after those that never ran. A fit that fails stops no other: one
+    InputError at the end names all that failed, and why.
+    """
+    took = recorded(slug(dataset.name))
+    waiting = sorted(fits, key=lambda fit: -took.get(fit, (math.inf, 0))[0])
+    folder = Path(BUILD, "fits")
+    folder.mkdir(parents=True, exist_ok=True)
+    failed: dict[str, list[str]] = {}  # by the reason
+    for blocking in (False, True):
+        held = []
+        for fit in waiting:
+            claim = cache.digest(dataset.digest, dict(settings), fit)[:32]
+            try:
+                with FileLock(folder / f".{claim}.lock").acquire(blocking=blocking):
+                    _make(dataset, fit, settings)
+            except Timeout:
+                held.append(fit)
+            except InputError as error:
+                failed.setdefault(str(error), []).append(fit)
+            except Exception as error:  # ours, or the machine's: another fit may need less of it
+                traceback.print_exc()
+                why = f"{type(error).__name__}: {first_line(error)}"
+                failed.setdefault(why, []).append(fit)
+        waiting = held
+    if failed:
+        told = [f"{', '.join(of)} on {dataset.name}: {why}" for why, of in failed.items()]
+        raise InputError("\n".join(told))
+
+
+def _make(dataset: Dataset, fit: str, settings: Mapping[str, Any]) -> None:
+    """Make one fit, and record its seconds and peak MiB unless it was cached."""
+    model, own = variant(fit)
+    with contextlib.suppress(OSError):  # only Linux forgets an earlier peak
+        Path("/proc/self/clear_refs").write_text("5")
+    started = time.perf_counter()
+    view = views.fit(dataset, model, **{**settings, **own})
+    seconds = time.perf_counter() - started
+    if seconds < view.info.get("seconds", math.inf):
+        return  # it was read in less time than its training took
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    path = Path(BUILD, "costs", slug(dataset.name), "fits", f"{fit.replace('/', '-')}.tsv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")  # one at a time: the fit is claimed
+    part.write_text(f"s\tmax_rss\n{seconds:.2f}\t{peak:.0f}\n", encoding="utf-8")
+    part.replace(path)
+    print(f"{dataset.name}: {fit}, {seconds:.0f} s", file=sys.stderr)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from companion import plan, workers
+from companion import plan
 from companion.__main__ import main
 from lib import views
 from lib.core import InputError
@@ -51,7 +51,7 @@ def trained(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> Fake:
 def test_two_workers_train_at_once_and_each_fit_once(small: Dataset, trained: Fake) -> None:
     both = Barrier(2, timeout=60)  # passed only by two fits in two workers
     made = trained(lambda _: both.wait() and None)
-    threads = [Thread(target=workers.share, args=(small, FITS, {})) for _ in range(2)]
+    threads = [Thread(target=plan.share, args=(small, FITS, {})) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -68,7 +68,7 @@ def test_the_longest_fits_come_first_after_those_that_never_ran(
     for fit, seconds in zip(FITS[1:], (2, 10, 5), strict=True):
         (folder / f"{fit}.tsv").write_text(f"s\tmax_rss\n{seconds}\t100\n")
     made = trained(lambda _: None)
-    workers.share(small, FITS, {})
+    plan.share(small, FITS, {})
     assert made == [(0, 3), (1, 3), (1, 4), (0, 4)]
 
 
@@ -81,7 +81,7 @@ def test_costs_that_cannot_be_read_count_as_none(small: Dataset, trained: Fake) 
     (folder / "svd@seed=7,dimension=3.tsv").mkdir()
     assert plan.recorded("synthetic") == {}
     trained(lambda _: None)
-    workers.share(small, FITS, {})
+    plan.share(small, FITS, {})
     assert sorted(plan.recorded("synthetic")) == sorted(FITS)
 
 
@@ -94,7 +94,7 @@ def test_costs_are_written_whole_or_not_at_all(
     trained(lambda _: None)
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        workers.share(small, FITS, {})
+        plan.share(small, FITS, {})
     assert not list(Path("_build/costs").rglob("*.tsv"))
 
 
@@ -112,26 +112,24 @@ def test_fits_that_fail_are_named_and_stop_no_other(
 
     made = trained(fail_in_all_but_the_third)
     with pytest.raises(InputError) as fault:
-        workers.share(small, FITS, {})
+        plan.share(small, FITS, {})
     assert str(fault.value).splitlines() == [
         "svd@seed=0,dimension=3, svd@seed=1,dimension=4 on synthetic: give less",
         "svd@seed=0,dimension=4 on synthetic: MemoryError: none left",
     ]
     assert made == [(1, 3)] and "fail_in_all_but_the_third" in capsys.readouterr().err
-    workers.share(small, FITS, {})
+    plan.share(small, FITS, {})
     assert sorted(made) == [(0, 3), (0, 4), (1, 3), (1, 4)]
 
 
 def test_what_a_killed_worker_held_is_made_by_another(small: Dataset, trained: Fake) -> None:
     here = os.getpid()
     made = trained(lambda _: None if os.getpid() == here else os.kill(os.getpid(), signal.SIGKILL))
-    killed = multiprocessing.get_context("fork").Process(
-        target=workers.share, args=(small, FITS, {})
-    )
+    killed = multiprocessing.get_context("fork").Process(target=plan.share, args=(small, FITS, {}))
     killed.start()
     killed.join(60)
     assert killed.exitcode == -signal.SIGKILL
-    workers.share(small, FITS, {})
+    plan.share(small, FITS, {})
     assert sorted(made) == [(0, 3), (0, 4), (1, 3), (1, 4)]
 
 
