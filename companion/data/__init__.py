@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from companion.data import amazon, cleaning, downloads, folder, readers, synthetic
+from companion.data import cleaning, downloads, folder, readers, synthetic
 from lib import cache
 from lib.core import InputError
 from lib.dataset import Dataset, check_split
@@ -29,7 +29,7 @@ _READERS: dict[str, tuple[Callable[..., cleaning.RawTables], tuple[str, ...]]] =
     "movietweetings": (readers.movietweetings, readers.FILM),
     "seqrec": (readers.seqrec, readers.TITLED),
     "scientific": (readers.scientific, readers.PRODUCT),
-    "amazon-2023": (amazon.read, amazon.FIELDS),
+    "amazon-2023": (readers.amazon, readers.PRODUCT_2023),
 }
 _STATED = yaml.safe_load(Path(__file__).with_name("datasets.yml").read_text(encoding="utf-8"))
 DATASETS = {
@@ -95,7 +95,7 @@ def load(
         "sources": facts["sha256"],
         "fields": facts["fields"],
         "k_core": k_core,
-        "code": cache.code_version(readers, amazon, folder, cleaning),
+        "code": cache.code_version(readers, folder),
     }
     cleaned = cache.cached("dataset", key, clean)
     return cleaning.split_dataset(cleaned, facts, split=split, seed=seed)

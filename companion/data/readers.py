@@ -1,15 +1,19 @@
 """Readers of the known datasets' files, each of which returns ``RawTables``.
 
-Each takes its files and the ``fields`` that make an item's text; items without a title are left
-out. Nothing in a file is executed; of a zip, only the members that are needed are read. A file
-that is damaged, or has other columns, is an ``InputError``.
+Each takes its files and the ``fields`` that make an item's text; items without a title (of Amazon
+2023, without any text) are left out, and so are rows that cannot be read, which are counted. Nothing
+in a file is executed; of a zip, only the members that are needed are read. A file that is damaged,
+or has other columns, is an ``InputError``.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from companion.data import pickles
-from companion.data.cleaning import RawTables, clean_texts, joined
+from companion.data.cleaning import RawTables, clean_text, clean_texts, joined
 from companion.data.tables import decoded, read_table
 from lib.core import InputError, first_line
 
@@ -25,6 +29,12 @@ MEMBER_LIMIT = 2**28  # bytes that a member of a zip may unpack to
 TITLED = ("title",)
 FILM = ("title", "year", "genres")
 PRODUCT = ("title", "categories", "brand", "description")
+PRODUCT_2023 = ("title", "categories", "features", "description")
+LENGTH = 2000  # characters of an item's text that are kept of Amazon 2023
+BLOCK = 2**24  # bytes of CSV that are parsed at a time
+ROWS = 10_000  # items that are held as Python objects
+_KEY = re.compile(rb'"parent_asin"\s*:\s*"([^"\\]+)"')
+_RATED = ("user_id", "parent_asin", "timestamp")
 
 
 def seqrec(path: Path, fields: Sequence[str] = TITLED) -> RawTables:
@@ -100,6 +110,18 @@ def movietweetings(ratings: Path, movies: Path, fields: Sequence[str] = FILM) ->
     )
 
 
+def amazon(ratings: Path, metadata: Path, fields: Sequence[str] = PRODUCT_2023) -> RawTables:
+    """Read a category of Amazon Reviews 2023: every rating is an interaction.
+
+    The 5-core of ratings is a CSV with user_id, parent_asin, rating and timestamp (milliseconds),
+    the items' metadata are JSON lines (https://amazon-reviews-2023.github.io).
+    """
+    interactions, faults = _ratings(ratings)
+    wanted = frozenset(interactions["item"].cat.categories)
+    items, item_faults = _items(metadata, wanted, fields)
+    return RawTables(interactions, items, faults | item_faults)
+
+
 def zip_member(path: Path, name: str) -> bytes:
     """Return one member of a zip by its name, at most ``MEMBER_LIMIT`` bytes; none goes to disk."""
     try:
@@ -154,3 +176,93 @@ def _with_text(items: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
     """Return the items that have a title, with the text that the fields make."""
     items = items[items["title"] != ""]
     return items.assign(text=joined(items, fields))
+
+
+def _ratings(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    skipped = 0
+
+    def skip(row: Any) -> str:
+        nonlocal skipped
+        skipped += 1
+        return "skip"
+
+    key = pa.dictionary(pa.int32(), pa.string())
+    types = dict(zip(_RATED, (key, key, pa.string()), strict=True))
+    convert = csv.ConvertOptions(
+        column_types=types, include_columns=_RATED, strings_can_be_null=False
+    )
+    parse = csv.ParseOptions(invalid_row_handler=skip)
+    try:
+        with pa.input_stream(str(path)) as stream:  # a .gz is unpacked
+            table = csv.read_csv(stream, csv.ReadOptions(block_size=BLOCK), parse, convert)
+    except (pa.ArrowException, OSError) as fault:
+        raise InputError(
+            f"{path.name} cannot be read as a CSV with the columns {', '.join(_RATED)} "
+            f"({first_line(fault)}): get the file again"
+        ) from None
+    if not len(table):
+        raise InputError(f"{path.name} has no row with its header's columns: get the file again")
+    times = [pd.to_numeric(c.to_pandas(), errors="coerce") for c in table["timestamp"].chunks]
+    rows = table.drop_columns("timestamp").unify_dictionaries().to_pandas()
+    rows = rows.set_axis(["user", "item"], axis=1).assign(time=np.concatenate(times) / 1000)
+    valid = (rows["user"] != "") & (rows["item"] != "") & rows["time"].notna()
+    return rows[valid], {"broken rows": skipped + int((~valid).sum())}
+
+
+def _items(
+    path: Path, wanted: frozenset[str], fields: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    import pyarrow as pa
+
+    batches, rows, broken = [], [], 0
+    for line in _json_lines(path):
+        found = _KEY.search(line)
+        if found is not None and found[1].decode("utf-8", "replace") not in wanted:
+            continue  # without the cost of parsing it
+        try:
+            about = json.loads(line)
+            key = about["parent_asin"]
+            if key in wanted:
+                texts = {name: clean_text(_flat(about.get(name))) for name in PRODUCT_2023}
+                if any(texts.values()):
+                    text = ". ".join(filter(None, (texts[name] for name in fields)))
+                    rows.append((key, texts["title"], text[:LENGTH].strip()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            broken += 1
+        if len(rows) == ROWS:
+            batches.append(_batch(rows))
+            rows = []
+    # in one piece: whoever picks rows from pieces joins them first, beside all else in memory
+    items = pa.Table.from_batches([*batches, _batch(rows)]).combine_chunks().to_pandas()
+    return items, {"broken lines of metadata": broken}
+
+
+def _batch(rows: list[tuple[str, str, str]]) -> Any:
+    """Return rows in Arrow's form, which takes less than half of what Python objects take."""
+    import pyarrow as pa
+
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    arrays = [pa.array(column, pa.large_string()) for column in columns]
+    return pa.record_batch(arrays, names=["key", "title", "text"])
+
+
+def _json_lines(path: Path) -> Iterator[bytes]:
+    from tqdm import tqdm
+
+    bar = {"total": path.stat().st_size, "desc": path.name, "delay": 3, "disable": None}
+    try:
+        with path.open("rb") as file, tqdm.wrapattr(file, "read", **bar) as counted:
+            lines = gzip.GzipFile(fileobj=counted) if path.suffix == ".gz" else file
+            yield from (line for line in lines if line.strip())
+    except (OSError, EOFError, zlib.error) as fault:
+        raise InputError(f"{path.name} is damaged ({fault}): get the file again") from None
+
+
+def _flat(value: Any) -> str:
+    """Return a field as text: lists are joined, a missing value is empty."""
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value if part)
+    return "" if value is None else str(value)

@@ -17,7 +17,7 @@ import pytest
 import scipy.sparse as sp
 
 from companion import data
-from companion.data import amazon, downloads, readers
+from companion.data import downloads, readers
 from companion.site import ROOT
 from lib.core import InputError
 from lib.dataset import KINDS, part_sizes
@@ -311,7 +311,7 @@ def test_a_mirror_without_the_file_names_it(
 
 
 def test_the_length_of_amazons_texts_is_the_stated_one() -> None:
-    stated = f"the first {amazon.LENGTH} characters"
+    stated = f"the first {readers.LENGTH} characters"
     assert sum(stated in known.facts["text"] for known in data.DATASETS.values()) == 3
 
 

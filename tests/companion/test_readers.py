@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.data import amazon, cleaning, readers, tables
+from companion.data import cleaning, readers, tables
 from lib.core import InputError
 
 RATINGS = """user_id,parent_asin,rating,timestamp
@@ -175,7 +175,7 @@ def test_amazon_2023_form(tmp_path: Path, suffix: str) -> None:
         ),
         about("B02", title=None, categories=None, features=[], description="D" * 5000),
     ]
-    raw = amazon.read(*amazon_files(tmp_path, RATINGS, lines, suffix))
+    raw = readers.amazon(*amazon_files(tmp_path, RATINGS, lines, suffix))
     assert raw.interactions.astype({"user": str, "item": str}).to_dict("list") == {
         "user": ["AE2", "AE2", "AE1"],
         "item": ["B01", "B02", "B01"],
@@ -183,9 +183,9 @@ def test_amazon_2023_form(tmp_path: Path, suffix: str) -> None:
     }
     texts = dict(zip(raw.items["key"], raw.items["text"], strict=True))
     assert texts["B01"] == "Doom & Gloom. Video Games, PC. Fast. One., Two <br/>"
-    assert texts["B02"] == "D" * amazon.LENGTH
+    assert texts["B02"] == "D" * readers.LENGTH
     paths = tuple(tmp_path / f"{stem}{suffix}" for stem in ("Games.csv", "meta_Games.jsonl"))
-    chosen = amazon.read(*paths, fields=["features", "title"]).items
+    chosen = readers.amazon(*paths, fields=["features", "title"]).items
     assert chosen["text"].tolist() == ["Fast. Doom & Gloom", ""]
     assert chosen["title"].tolist() == ["Doom & Gloom", ""]
     assert list(texts) == ["B01", "B02"]
@@ -195,17 +195,17 @@ def test_amazon_2023_form(tmp_path: Path, suffix: str) -> None:
 def test_amazon_2023_broken_rows_are_counted(tmp_path: Path) -> None:
     ratings = RATINGS + "AE3,B01\nAE3,B01,5.0,never\n,B01,5.0,1300000000000\nAE3,B02,1,2,3\n"
     lines = [about("B01"), "", about("B02")[:-1], "{}", '{"parent_asin": "B02", "title": 7}']
-    raw = amazon.read(*amazon_files(tmp_path, ratings, lines, ".gz"))
+    raw = readers.amazon(*amazon_files(tmp_path, ratings, lines, ".gz"))
     assert len(raw.interactions) == 3
     assert raw.faults == {"broken rows": 4, "broken lines of metadata": 2}
     assert raw.items["text"].tolist() == ["T B01", "7"]
 
 
 def test_amazon_2023_in_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amazon, "BLOCK", 256)
+    monkeypatch.setattr(readers, "BLOCK", 256)
     rows = [f"U{n % 7},B{n % 11},5.0,{n * 1000}" for n in range(500)]
     ratings = "\n".join([RATINGS.splitlines()[0], *rows])
-    raw = amazon.read(*amazon_files(tmp_path, ratings, [about("B1")], ".gz"))
+    raw = readers.amazon(*amazon_files(tmp_path, ratings, [about("B1")], ".gz"))
     assert raw.interactions["user"].astype(str).tolist() == [f"U{n % 7}" for n in range(500)]
     assert raw.interactions["time"].tolist() == list(range(500))
 
@@ -219,20 +219,20 @@ def test_a_damaged_amazon_file_is_one_sentence(tmp_path: Path, which: int, fault
     data = paths[which].read_bytes()
     paths[which].write_bytes(data[: len(data) // 2] if fault == "truncated" else b"plain text\n")
     with pytest.raises(InputError, match="get the file again") as raised:
-        amazon.read(*paths)
+        readers.amazon(*paths)
     assert "\n" not in str(raised.value)
 
 
 def test_amazon_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="user_id, parent_asin, timestamp"):
-        amazon.read(*amazon_files(tmp_path, "user,item\n1,2\n", [about("B1")], ".gz"))
+        readers.amazon(*amazon_files(tmp_path, "user,item\n1,2\n", [about("B1")], ".gz"))
 
 
 def test_an_amazon_file_with_no_row_of_its_header_is_one_sentence(tmp_path: Path) -> None:
     header, *rows = RATINGS.splitlines()
     for text in (header + "\n", "\n".join([header + ",more", *rows])):
         with pytest.raises(InputError, match="no row with its header's columns: get the file"):
-            amazon.read(*amazon_files(tmp_path, text, [about("B01")], ".gz"))
+            readers.amazon(*amazon_files(tmp_path, text, [about("B01")], ".gz"))
 
 
 def atomic_files(tmp_path: Path, *ratings: str) -> tuple[Path, Path]:
@@ -275,7 +275,7 @@ def test_amazon_2023_keys_that_are_no_text_are_left_out(tmp_path: Path) -> None:
     ratings.write_text("user_id,parent_asin,rating,timestamp\nu,B1,5,1000\n")
     keys = ('"B1"', '["B1"]', '{"B1": 1}', "1", "null", r'"\ud800"', r'"\u0042" ')
     metadata.write_text("\n".join(f'{{"parent_asin": {key}, "title": "T"}}' for key in keys))
-    raw = amazon.read(ratings, metadata)
+    raw = readers.amazon(ratings, metadata)
     assert list(raw.items["key"]) == ["B1"]
     assert raw.faults == {"broken rows": 0, "broken lines of metadata": 2}
 

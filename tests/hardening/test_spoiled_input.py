@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from pickles_that_run import Attack, pickled
 
 from companion import chapter, data, execute
-from companion.data import amazon, folder, pickles, readers, synthetic
+from companion.data import folder, pickles, readers, synthetic
 from lib import claims
 from lib.core import InputError
 from lib.encoders import text
@@ -157,7 +157,7 @@ def _file(name: str, read: Callable[[Path], object]) -> Callable[[Path, bytes], 
 
 def _packed(metadata: Path) -> object:
     (metadata.parent / "r.csv").write_bytes(RATINGS)
-    return _checked(amazon.read(metadata.parent / "r.csv", metadata))
+    return _checked(readers.amazon(metadata.parent / "r.csv", metadata))
 
 
 def _words(content: bytes) -> str:
@@ -202,7 +202,7 @@ READERS = (
     Reader("MovieLens .inter and .item", _pair(readers.movielens, INTER, FILMS), (INTER, FILMS)),
     Reader("MovieTweetings .dat", _pair(readers.movietweetings, TWEETED, MOVIES),
            (TWEETED, MOVIES)),
-    Reader("Amazon 2023 CSV and JSON lines", _pair(amazon.read, RATINGS, METADATA),
+    Reader("Amazon 2023 CSV and JSON lines", _pair(readers.amazon, RATINGS, METADATA),
            (RATINGS, METADATA)),
     Reader("gzip of JSON lines", _file("m.jsonl.gz", _packed), (gzip.compress(METADATA),)),
     Reader("pickled table", lambda _, content: pickles.unpickle_table(content, "table.pkl"),
