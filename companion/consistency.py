@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from companion.execute import code_cells, own_code, records_of
+from companion.execute import own_code, records_of
 from companion.scoreboard import records_in
 from lib import claims
 
@@ -79,7 +79,7 @@ def uncalibrated(executed: Path) -> list[str]:
 def _as_written(page: Path, record: dict[str, Any], chapters: Path) -> bool:
     """Return whether an executed page has its chapter's code, and its number of epochs if any."""
     chapter = chapters / page.name
-    code = own_code(code_cells(page))
+    code = own_code(page)
     default = re.search(r"^epochs = (\d+)", "\n".join(code), re.MULTILINE)
     same = record["parameters"].get("epochs") == (int(default[1]) if default else None)
-    return same and chapter.is_file() and code == own_code(code_cells(chapter))
+    return same and chapter.is_file() and code == own_code(chapter)

@@ -19,7 +19,6 @@ from lib.core import InputError, first_line
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-TOKEN = "{dataset}"  # in markdown cells: titles and labels are unique in the book
 AS_WRITTEN = ("dataset", "split", "encoder", "fields", "device")
 """The parameters that are text, also where it reads as a number, such as a folder named 1e3."""
 BOUNDS = {"seed": (0, math.inf), "seeds": (1, 100), "k": (1, math.inf), "others": (1, math.inf)}
@@ -33,22 +32,24 @@ class ChapterError(RuntimeError):
     """A chapter stopped: one sentence that names chapter, cell and error."""
 
 
-def code_cells(notebook: Path) -> list[tuple[str, list[str]]]:
+def _code_cells(notebook: Path) -> list[tuple[str, list[str]]]:
     """Return the source and the tags of every code cell of a notebook."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     code = (cell for cell in cells if cell["cell_type"] == "code")
     return [("".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in code]
 
 
-def own_code(cells: list[tuple[str, list[str]]]) -> list[str]:
-    """Return the source of a chapter's own code cells, without the parameters of one run."""
+def own_code(notebook: Path) -> list[str]:
+    """Return the source of a notebook's own code cells, without the parameters of one run."""
+    cells = _code_cells(notebook)
     return [source.strip() for source, tags in cells if "injected-parameters" not in tags]
 
 
-def values_of(notebook: Path) -> dict[str, str]:
+def values_of(
+    notebook: Path, kinds: Iterable[str] = ("parameters", "injected-parameters")
+) -> dict[str, str]:
     """Return as code what a notebook's parameters are, those of one run before its defaults."""
-    kinds = {"parameters", "injected-parameters"}
-    sources = [source for source, tags in code_cells(notebook) if kinds & set(tags)]
+    sources = (source for source, tags in _code_cells(notebook) if set(kinds) & set(tags))
     lines = (line for source in sources for line in ast.parse(source).body)
     assigned = [line for line in lines if isinstance(line, ast.Assign)]
     return {ast.unparse(line.targets[0]): ast.unparse(line.value) for line in assigned}
@@ -284,7 +285,7 @@ def normalise(notebook: NotebookNode, name: str) -> None:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         if cell.cell_type == "markdown":
-            cell.source = cell.source.replace(TOKEN, name)
+            cell.source = cell.source.replace("{dataset}", name)  # for titles that are unique
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"] = ["injected-parameters", "hide-input"]
         if cell.cell_type == "code":

@@ -49,19 +49,18 @@ def toc(pages: Path, root: Path = ROOT) -> dict[str, Any]:
     titles: dict[str, str] = plan["titles"]
     folder = pages / EXECUTED
     found = in_order((path.name for path in folder.glob("*/") if executed(path)), list(titles))
+
+    def entries(names: Sequence[str]) -> list[dict[str, Any]]:
+        kinds = (".md", ".ipynb")
+        return [{"file": n} for n in names if any((pages / f"{n}{k}").is_file() for k in kinds)]
+
     parts = {
-        "Overview": _entries(pages, plan["pages"]["intro"]),
+        "Overview": entries(plan["pages"]["intro"]),
         "Findings by dataset": [_dataset(folder / name, titles.get(name, name)) for name in found],
-        "Reference": _entries(pages, plan["pages"]["reference"]),
+        "Reference": entries(plan["pages"]["reference"]),
     }
     shown = [{"caption": name, "chapters": entries} for name, entries in parts.items() if entries]
     return {"format": "jb-book", "root": "index", "parts": shown}
-
-
-def _entries(pages: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the entries of those pages that exist."""
-    suffixes = (".md", ".ipynb")
-    return [{"file": n} for n in names if any((pages / f"{n}{s}").is_file() for s in suffixes)]
 
 
 def _dataset(folder: Path, title: str) -> dict[str, Any]:
@@ -81,13 +80,12 @@ def _short_title(chapter: Path) -> str:
     return f"{int(chapter.stem.partition('-')[0])}. {title}"
 
 
-def write_toc(pages: Path, root: Path = ROOT) -> Path:
+def write_toc(pages: Path, root: Path = ROOT) -> None:
     """Write the table of contents of ``pages`` to its ``_toc.yml``, if it changed."""
     path = pages / "_toc.yml"
     text = yaml.safe_dump(toc(pages, root), sort_keys=False, allow_unicode=True)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
-    return path
 
 
 def stage(site: Path, *, fresh: bool = False, root: Path = ROOT) -> Path:
@@ -100,8 +98,8 @@ def stage(site: Path, *, fresh: bool = False, root: Path = ROOT) -> Path:
     pages = workflow(root)["pages"]
     names = [f"{page}.md" for page in ["index", *pages["intro"], *pages["reference"]]]
     sources = _chapters(root)
-    for name in (*ASSETS, *names):
-        sources |= _files(root, name)
+    for path in (root / name for name in (*ASSETS, *names)):
+        sources |= {p.relative_to(root): p for p in (path, *path.rglob("*")) if p.is_file()}
     if fresh:
         found = _chapters(root / BUILD)
         parts = {path.parent for path in found} - {Path(EXECUTED)}
@@ -123,13 +121,6 @@ def stage(site: Path, *, fresh: bool = False, root: Path = ROOT) -> Path:
             path.unlink()
     write_toc(site, root)
     return site
-
-
-def _files(root: Path, name: str) -> dict[Path, Path]:
-    """Return a file, or all files under a folder, by their path relative to ``root``."""
-    path = root / name
-    files = [path] if path.is_file() else path.rglob("*")
-    return {p.relative_to(root): p for p in files if p.is_file() and "__pycache__" not in p.parts}
 
 
 def _chapters(root: Path) -> dict[Path, Path]:

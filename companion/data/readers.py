@@ -1,9 +1,9 @@
 """Readers of the known datasets' files, each of which returns ``RawTables``.
 
 Each takes its files and the ``fields`` that make an item's text; items without a title (of Amazon
-2023, without any text) are left out, and so are rows that cannot be read, which are counted. Nothing
-in a file is executed; of a zip, only the members that are needed are read. A file that is damaged,
-or has other columns, is an ``InputError``.
+2023, without any text) are left out, and so are rows that cannot be read, which are counted.
+Nothing in a file is executed; of a zip, only the members that are needed are read. A file that is
+damaged, or has other columns, is an ``InputError``.
 """
 
 from __future__ import annotations

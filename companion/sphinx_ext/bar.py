@@ -17,7 +17,7 @@ import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from companion.execute import code_cells, own_code
+from companion.execute import own_code, values_of
 from companion.markup import markup
 from companion.sphinx_ext.tables import clone_of
 
@@ -33,14 +33,14 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
     if title is None or not PurePosixPath(page).match("executed/*/*"):
         return
     _, dataset, chapter = page.split("/")
-    cells = code_cells(Path(app.env.doc2path(page)))
+    notebook = Path(app.env.doc2path(page))
     source = clone_of(Path(app.srcdir)) / "chapters" / f"{chapter}.ipynb"
     app.env.note_dependency(str(source))
-    earlier = source.is_file() and own_code(cells) != own_code(code_cells(source))
+    earlier = source.is_file() and own_code(notebook) != own_code(source)
     known = app.env.found_docs
     titles = {k: v for k, v in _titles(app).items() if f"executed/{k}/{chapter}" in known}
     said = markup("bar", dataset, chapter, titles, earlier, HOWTO if HOWTO in known else None)
-    command = command_of(cells, chapter)
+    command = command_of(notebook)
     bar = nodes.container("", classes=["companion-bar"])
     bar += nodes.raw("", said, format="html")
     bar += nodes.literal_block(command, command, language="bash")
@@ -56,19 +56,13 @@ def _titles(app: Sphinx) -> dict[str, str]:
     return {PurePosixPath(entry["file"]).parent.name: entry["title"] for entry in entries}
 
 
-def command_of(cells: list[tuple[str, list[str]]], chapter: str) -> str:
+def command_of(notebook: Path) -> str:
     """Return the command that makes a page again, with the parameters that it was given."""
-    own, given = (_parameters(cells, tag) for tag in ("parameters", "injected-parameters"))
+    own, given = (values_of(notebook, [kind]) for kind in ("parameters", "injected-parameters"))
     named = {k: v for k, v in given.items() if k == "dataset" or own.get(k) != v}
-    options = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in named.items())
-    return f"papermill chapters/{chapter}.ipynb out.ipynb{options}"
-
-
-def _parameters(cells: list[tuple[str, list[str]]], tag: str) -> dict[str, Any]:
-    """Return the names and values that the cell with this tag assigns."""
-    source = next((source for source, tags in cells if tag in tags), "")
-    assigned = [line for line in ast.parse(source).body if isinstance(line, ast.Assign)]
-    return {ast.unparse(line.targets[0]): ast.literal_eval(line.value) for line in assigned}
+    words = {name: shlex.quote(str(ast.literal_eval(code))) for name, code in named.items()}
+    options = "".join(f" -p {name} {word}" for name, word in words.items())
+    return f"papermill chapters/{notebook.name} out.ipynb{options}"
 
 
 def fix_page(
