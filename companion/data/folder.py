@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from companion.data.cleaning import RawTables, chosen_fields, clean_texts, joined
 from companion.data.tables import Table, read_table
@@ -170,10 +169,9 @@ def _column(table: Table, accepted: tuple[str, ...], said: _Sentences | None = N
 
 
 def _interactions(table: Table, said: _Sentences) -> pd.DataFrame | None:
-    user, item = _column(table, USER, said), _column(table, ITEM, said)
-    time = _column(table, TIME)
-    columns = {"user": _ids(table, user, said)} if user else {}
-    columns |= {"item": _ids(table, item, said)} if item else {}
+    user, item, time = _column(table, USER, said), _column(table, ITEM, said), _column(table, TIME)
+    named = {"user": user, "item": item}
+    columns = {key: _ids(table, name, said) for key, name in named.items() if name}
     if time and (seconds := _seconds(table, time, said)) is not None:
         columns["time"] = seconds
     if not item:
@@ -195,8 +193,9 @@ def _interactions(table: Table, said: _Sentences) -> pd.DataFrame | None:
 
 def _ids(table: Table, name: str, said: _Sentences) -> pd.Series:
     """Return a column of ids in their one form, with "" for a missing one."""
-    codes, words = _distinct(table.columns[name])
-    trimmed = [_value(word) and word.strip(_BLANK) for word in words]
+    codes, distinct = pd.factorize(_known(table.columns[name])[0])
+    words = distinct.tolist()
+    trimmed = [word.strip(_BLANK) for word in words]
     composed = [unicodedata.normalize("NFC", word) for word in trimmed]
     numbers = all(map(_NUMBER.fullmatch, filter(None, composed)))
     floats = {word: float(word) for word in composed if numbers and not word.isdigit() and word}
@@ -211,8 +210,7 @@ def _ids(table: Table, name: str, said: _Sentences) -> pd.Series:
         equal = len(words) - whole.count("") - len({*whole} - {""})
         same = f"; {_number_of(equal, 'id')} then the same as another" if equal else ""
         said.notes.append(f"{table.path.name}, {name}: {', '.join(told)}{same}")
-    rounded = any(map(_ROUNDED.fullmatch, floats))
-    if rounded or any(abs(value) >= 2**53 for value in floats.values()):
+    if any(_ROUNDED.fullmatch(word) or abs(value) >= 2**53 for word, value in floats.items()):
         said.fatal.append(
             f"{table.path} has numbers in {name} that were saved as floats and are too long for "
             "them, so that different ids became equal: save them as whole numbers or text"
@@ -223,30 +221,14 @@ def _ids(table: Table, name: str, said: _Sentences) -> pd.Series:
             f"{table.path} has a line break inside {name} in data row {row}: close the quotation "
             "mark before it, or remove it"
         )
-    return _per_row(codes, whole, table.columns.index)
-
-
-def _value(word: str) -> str:
-    """Return a word, or "" for a mark of a missing value."""
-    return "" if word.strip(_BLANK).casefold() in MISSING else word
+    rows = np.array(whole, dtype=object)[codes]
+    return pd.Series(rows, index=table.columns.index, dtype="str")
 
 
 def _known(column: pd.Series) -> tuple[pd.Series, int]:
     """Return a column with "" for each mark of a missing value, and the number of such marks."""
-    codes, words = _distinct(column)
-    known = [_value(word) for word in words]
-    marks = np.array([bool(word) and not left for word, left in zip(words, known, strict=True)])
-    return _per_row(codes, known, column.index), int(marks[codes].sum())
-
-
-def _distinct(column: pd.Series) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the number of each row's word, and the words."""
-    codes, words = pd.factorize(column)
-    return codes, np.asarray(words, dtype=object).tolist()
-
-
-def _per_row(codes: NDArray[np.intp], words: list[str], index: pd.Index) -> pd.Series:
-    return pd.Series(np.array(words, dtype=object)[codes], index=index, dtype="str")
+    missing = column.str.strip(_BLANK).str.lower().isin(MISSING)
+    return column.mask(missing, ""), int((missing & (column != "")).sum())
 
 
 def _seconds(table: Table, name: str, said: _Sentences) -> pd.Series | None:
