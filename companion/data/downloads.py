@@ -43,6 +43,11 @@ class RemoteFile:
     path: str
     sha256: str | None = None
 
+    @property
+    def target(self) -> Path:
+        """Its place in the cache, beside which its hash is recorded."""
+        return cache.root() / "sources" / self.path
+
 
 def known_hash(file: RemoteFile) -> str | None:
     """Return the SHA-256 that the file must have, or None where it was never used."""
@@ -58,12 +63,18 @@ def fetch(file: RemoteFile) -> Path:
     try:
         if file.url.startswith("pkg:"):
             return _verified(file, _packaged(file))
-        _target(file).parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{_target(file)}.lock"):
-            if mirror and "://" not in mirror:
-                return _verified(file, _mirrored(file, Path(mirror)))
-            address = f"{mirror.rstrip('/')}/{file.path}" if mirror else file.url
-            return _downloaded(file, address)
+        file.target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{file.target}.lock"):
+            if not mirror or "://" in mirror:
+                return _downloaded(
+                    file, f"{mirror.rstrip('/')}/{file.path}" if mirror else file.url
+                )
+            if (path := Path(mirror, file.path)).is_file():
+                return _verified(file, path)
+            raise InputError(
+                f"the mirror {mirror} (COMPANION_MIRROR) has no {file.path}: put the file of "
+                f"{file.url} there, or unset COMPANION_MIRROR to download it"
+            )
     except OSError as fault:
         raise InputError(
             f"{fault.filename or cache.root()} cannot be read or written "
@@ -78,12 +89,8 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _target(file: RemoteFile) -> Path:
-    return cache.root() / "sources" / file.path
-
-
 def _record(file: RemoteFile) -> Path:
-    return _target(file).with_name(_target(file).name + ".sha256")
+    return Path(f"{file.target}.sha256")
 
 
 def _verified(file: RemoteFile, path: Path, origin: str = "") -> Path:
@@ -115,18 +122,8 @@ def _packaged(file: RemoteFile) -> Path:
     )
 
 
-def _mirrored(file: RemoteFile, mirror: Path) -> Path:
-    path = mirror / file.path
-    if not path.is_file():
-        raise InputError(
-            f"the mirror {mirror} (COMPANION_MIRROR) has no {file.path}: put the file of "
-            f"{file.url} there, or unset COMPANION_MIRROR to download it"
-        )
-    return path
-
-
 def _downloaded(file: RemoteFile, address: str) -> Path:
-    target = _target(file)
+    target = file.target
     with contextlib.suppress(InputError):  # what was damaged in the cache is downloaded again
         if target.exists():
             return _verified(file, target)
@@ -135,14 +132,13 @@ def _downloaded(file: RemoteFile, address: str) -> Path:
             f"no intact {file.path} is in the cache and COMPANION_OFFLINE is set: unset it, "
             f"or set COMPANION_MIRROR to a folder with the file of {file.url}"
         )
-    part, version = (target.with_name(target.name + end) for end in (".part", ".part.version"))
+    part, version = Path(f"{target}.part"), Path(f"{target}.part.version")
     _download(address, part, version)
     try:
-        _verified(file, part, origin=address).replace(target)
+        return _verified(file, part, origin=address).replace(target)
     finally:
         part.unlink(missing_ok=True)
         version.unlink(missing_ok=True)
-    return target
 
 
 def _download(url: str, part: Path, version: Path) -> None:
