@@ -112,18 +112,15 @@ def _validate(
     from companion.data import folder
 
     said = folder.validate(directory)
-    faults = [sentence for sentence in said if not sentence.startswith("note")]
-    for note in said[len(faults) :]:
-        print(note)
-    if faults:
+    print(*(f"{note}\n" for note in said if note.startswith("note")), sep="", end="")
+    if faults := [sentence for sentence in said if not sentence.startswith("note")]:
         raise InputError("\n".join(faults))
     if execute.slug(directory) in data.names():
         raise InputError(f"{directory} has a known dataset's name, which would be read: rename it")
     dataset = data.load(directory)
-    times, cut = dataset.card.get("times"), testable.cut_texts(dataset)
     notes = [f"removed: {rows:,} {why}" for why, rows in dataset.card["removed"].items() if rows]
-    notes += [f"times from {times}"] if times else []
-    notes += [cut] if cut else []
+    notes += [f"times from {dataset.card['times']}"] if "times" in dataset.card else []
+    notes += filter(None, [testable.cut_texts(dataset)])
     for why, findings in testable.reasons(dataset, k).items():
         notes.append(f"not testable here: {', '.join(findings)}: {why}")
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
@@ -138,10 +135,13 @@ def _template(directory: Annotated[Path, typer.Argument(help="a new or empty fol
     try:
         print(*folder.write_template(directory), sep="\n")
     except OSError as fault:
-        told = f"{directory} cannot be written ({first_line(fault)})"
-        raise InputError(f"{told}: give another folder") from None
+        raise _unwritable(directory, fault, "another folder") from None
     quoted = shlex.quote(str(directory))
     print(f"Put your own rows there, then: python -m companion validate {quoted}")
+
+
+def _unwritable(path: Path, fault: Exception, other: str) -> InputError:
+    return InputError(f"{path} cannot be written ({first_line(fault)}): give {other}")
 
 
 @app.command("execute")
@@ -210,9 +210,7 @@ def _export(
     found = topk(view.users, view.items, min(k, data.n_items), exclude=data.seen)
     keys = list(data.items["key"])
     run = trec.run_table(found.items, found.scores, keys, f"{model}-{seed}")
-    for path, table in zip(files, (run, trec.qrels_table(data.test, keys)), strict=True):
-        _write(path, trec.file_text(table))
-        print(path)
+    _write(files, *map(trec.file_text, (run, trec.qrels_table(data.test, keys))))
 
 
 @app.command("judge")
@@ -233,9 +231,7 @@ def _judge(
         raise InputError(f"--out {out} would overwrite what is read or written; give another name")
     _check_writable(*files)
     table, page = judge(qrels, runs, k, (first_null, null))
-    for path, text in zip(files, (page, table.to_csv(index=False)), strict=True):
-        _write(path, text)
-        print(path)
+    _write(files, page, table.to_csv(index=False))
 
 
 def _check_writable(*paths: Path) -> None:
@@ -248,15 +244,15 @@ def _check_writable(*paths: Path) -> None:
             with tempfile.TemporaryFile(dir=path.parent):
                 pass
         except (OSError, ValueError) as fault:
-            told = f"{path} cannot be written ({first_line(fault)})"
-            raise InputError(f"{told}: give another --out") from None
+            raise _unwritable(path, fault, "another --out") from None
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+def _write(files: Sequence[Path], *texts: str) -> None:
+    """Write each file whole or not at all, and name it."""
+    for path, text in zip(files, texts, strict=True):
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part.write_text(text, encoding="utf-8")
+        print(part.replace(path))
 
 
 def _fitted(
