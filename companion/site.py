@@ -65,11 +65,11 @@ def toc(pages: Path, root: Path = ROOT) -> dict[str, Any]:
 
 def _dataset(folder: Path, title: str) -> dict[str, Any]:
     """Return a dataset's entry: its first chapter under the dataset's title, and the others."""
-    first, *others = executed(folder)
-    place = f"{EXECUTED}/{folder.name}"
-    sections = [{"file": f"{place}/{path.stem}", "title": _short_title(path)} for path in others]
-    entry = {"file": f"{place}/{first.stem}", "title": title}
-    return entry | ({"sections": sections} if sections else {})
+    entry, *sections = [
+        {"file": f"{EXECUTED}/{folder.name}/{path.stem}", "title": _short_title(path)}
+        for path in executed(folder)
+    ]
+    return entry | {"title": title} | ({"sections": sections} if sections else {})
 
 
 def _short_title(chapter: Path) -> str:

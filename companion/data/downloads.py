@@ -22,7 +22,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+import urllib3
 from filelock import FileLock
+from tqdm import tqdm
 
 from lib import cache
 from lib.core import InputError, offline
@@ -143,9 +146,6 @@ def _downloaded(file: RemoteFile, address: str) -> Path:
 
 def _download(url: str, part: Path, version: Path) -> None:
     """Download to ``part``; go on where an earlier attempt, or an earlier run, stopped."""
-    import requests
-    import urllib3
-
     idle = 0
     while True:
         before = _size(part)
@@ -168,9 +168,6 @@ def _attempt(url: str, part: Path, version: Path) -> None:
     ``version`` holds the strong ETag or the date of the file that ``part`` is the start of, for
     If-Range: a server whose file has changed since sends all of it.
     """
-    import requests
-    from tqdm import tqdm
-
     mark = version.read_text() if version.exists() else ""
     have = _size(part) if mark else 0
     headers = {"Accept-Encoding": "identity"}

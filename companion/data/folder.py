@@ -3,14 +3,8 @@
 ``interactions.EXT`` has a user, an item and, optionally, a time (seconds or milliseconds since
 1970, or ISO 8601). ``items.EXT`` has the item and any text columns, which are joined in the order
 of the file. EXT is parquet, csv or tsv, or one of RecBole's (``.inter``, ``.item``); the same table
-gives the same dataset in each:
-
-- a value is missing if it is empty or one of ``MISSING``, in capitals or not, with blanks or not;
-- ids are text without blanks around it, in Unicode's form NFC; of a column of numbers, 7.0 is 7;
-- a column is no text if none of its values has words (numbers, dates, true or false, addresses),
-  or if its name is that of further ids.
-
-What is read otherwise than it is written, or left out, is counted in a note.
+gives the same dataset in each, by the rules of ``pages/howto/own-data.md``. What is read otherwise
+than it is written, or left out, is counted in a note.
 """
 
 from __future__ import annotations

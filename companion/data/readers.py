@@ -19,6 +19,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
+from tqdm import tqdm
 
 from companion.data import pickles
 from companion.data.cleaning import RawTables, clean_text, clean_texts, joined
@@ -179,9 +182,6 @@ def _with_text(items: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
 
 
 def _ratings(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
-    import pyarrow as pa
-    from pyarrow import csv
-
     skipped = 0
 
     def skip(row: Any) -> str:
@@ -215,8 +215,6 @@ def _ratings(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
 def _items(
     path: Path, wanted: frozenset[str], fields: Sequence[str]
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    import pyarrow as pa
-
     batches, rows, broken = [], [], 0
     for line in _json_lines(path):
         found = _KEY.search(line)
@@ -242,16 +240,12 @@ def _items(
 
 def _batch(rows: list[tuple[str, str, str]]) -> Any:
     """Return rows in Arrow's form, which takes less than half of what Python objects take."""
-    import pyarrow as pa
-
     columns = list(zip(*rows, strict=True)) or [(), (), ()]
     arrays = [pa.array(column, pa.large_string()) for column in columns]
     return pa.record_batch(arrays, names=["key", "title", "text"])
 
 
 def _json_lines(path: Path) -> Iterator[bytes]:
-    from tqdm import tqdm
-
     bar = {"total": path.stat().st_size, "desc": path.name, "delay": 3, "disable": None}
     try:
         with path.open("rb") as file, tqdm.wrapattr(file, "read", **bar) as counted:

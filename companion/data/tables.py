@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
 
 from lib.core import InputError, first_line
 
@@ -49,8 +52,6 @@ class Table(NamedTuple):
 
 def read_table(path: Path) -> Table:
     """Read a table, whose format is that of its suffix, or raise ``InputError``."""
-    import pyarrow as pa
-
     try:
         return _read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
     except (pa.ArrowException, OSError, csv.Error, UnicodeDecodeError) as fault:
@@ -72,9 +73,6 @@ def decoded(path: Path) -> str:
 
 
 def _read_text(path: Path) -> Table:
-    import pyarrow as pa
-    from pyarrow import csv as arrow_csv
-
     text = decoded(path).lstrip("\r\n")  # an empty first line is no header
     commas = path.suffix == ".csv"
     first = text.partition("\n")[0].rstrip("\r")
@@ -120,9 +118,6 @@ def _unquoted(field: str) -> str:
 
 
 def _read_parquet(path: Path) -> Table:
-    import pyarrow as pa
-    from pyarrow import parquet
-
     whole = parquet.read_table(path)
     table = Table(path, pd.DataFrame(index=range(whole.num_rows)), {}, {}, [])
     for name, column in zip(_names(path, whole.column_names), whole.columns, strict=True):
