@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import shutil
 
-import pandas as pd
-
 from lib import cache
 from lib.core import InputError
 
 
-def summary() -> pd.DataFrame:
-    """Return entries, mebibytes and the last time of writing, by kind and what it is ``of``."""
-    groups = cache.entries().groupby(["kind", "of"], as_index=False)
-    return groups.agg(entries=("path", "size"), MiB=("MiB", "sum"), written=("written", "max"))
-
-
 def report() -> str:
-    """Return where the cache is, what is in it, and how to clear it, as text."""
-    table = summary()
+    """Return where the cache is, what is in it, and how to clear it, as text.
+
+    What is in it are entries, mebibytes and the last time of writing, by kind and what it is of.
+    """
+    groups = cache.entries().groupby(["kind", "of"], as_index=False)
+    table = groups.agg(entries=("path", "size"), MiB=("MiB", "sum"), written=("written", "max"))
     head = f"{cache.root()} (COMPANION_CACHE places it elsewhere)"
     if table.empty:
         return f"{head}: nothing is cached yet"
