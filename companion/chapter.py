@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import html
 import importlib.metadata
 import math
 import os
@@ -128,8 +127,7 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
 
 def _end(page: Page, wanted: Sequence[str]) -> None:
     """Show why none of the findings can be judged, and end the notebook without a failure."""
-    why = html.escape(str(page.untestable(wanted[0])))
-    shown = [stands_for(page), HTML(f"<p>Nothing on this page can be computed here: {why}.</p>")]
+    shown = [stands_for(page), HTML(markup("ended", page.untestable(wanted[0])))]
     for claim in (claims.load()[finding] for finding in wanted):
         display(*shown, claim_box(claim.id))  # type: ignore[no-untyped-call]
         shown = []
@@ -199,10 +197,7 @@ def verdict_box(verdict: claims.Verdict) -> HTML:
 def download(table: pd.DataFrame, name: str) -> HTML:
     """Return a link that holds the table as CSV: the data behind a figure."""
     body = base64.b64encode(table.to_csv(index=False).encode()).decode()
-    return HTML(
-        f'<p><a download="{name}.csv" href="data:text/csv;base64,{body}">'
-        f"Data of this figure (CSV, {len(table)} rows)</a></p>"
-    )
+    return HTML(markup("download", name, body, len(table)))
 
 
 def stands_for(page: Page) -> HTML:

@@ -132,15 +132,11 @@ def _arrays(qrels: Path, names: Sequence[str], k: int) -> tuple[dict[str, Lists]
         raise InputError(f"{told}: give a k of at most so many")
     depth = min(2 * k, longest)
     items = pd.Index(pd.concat([wanted, *tables.values()])["item"].unique())
-
-    def ids(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        return users.get_indexer(table["user"]), items.get_indexer(table["item"])
-
-    lists = {}
+    lists = {name: np.full((len(users), depth), -1) for name in tables}
     for name, table in tables.items():
-        head = table[table.groupby("user").cumcount() < depth]
-        lists[name] = np.full((len(users), depth), -1)
-        user, item = ids(head)
-        lists[name][user, head.groupby("user").cumcount()] = item
-    pairs = (np.ones(len(wanted)), ids(wanted))
-    return lists, sp.csr_matrix(pairs, shape=(len(users), len(items)))
+        rank = table.groupby("user").cumcount()
+        places = users.get_indexer(table["user"])[rank < depth], rank[rank < depth]
+        lists[name][places] = items.get_indexer(table["item"])[rank < depth]
+    pairs = users.get_indexer(wanted["user"]), items.get_indexer(wanted["item"])
+    shape = len(users), len(items)
+    return lists, sp.csr_matrix((np.ones(len(wanted)), pairs), shape=shape)

@@ -36,13 +36,11 @@ def recorded(part: str) -> dict[str, tuple[float, float]]:
     """
     costs = {}
     for path in Path(BUILD, "costs", part).rglob("*.tsv"):
-        try:
+        with contextlib.suppress(OSError, ValueError, LookupError):
             row = pd.read_csv(path, sep="\t").iloc[0]
             seconds, peak = float(row["s"]), float(row["max_rss"])
-        except (OSError, ValueError, LookupError):
-            continue
-        if math.isfinite(seconds) and math.isfinite(peak):
-            costs[path.stem] = seconds, peak
+            if math.isfinite(seconds + peak):
+                costs[path.stem] = seconds, peak
     return costs
 
 

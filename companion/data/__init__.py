@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -15,31 +16,18 @@ from lib.core import InputError
 from lib.dataset import Dataset, check_split
 
 
-class KnownDataset(NamedTuple):
+class KnownDataset:
     """A dataset of ``datasets.yml``: its files, their reader, items' fields, lines of its card."""
 
-    files: list[downloads.RemoteFile]
-    read: Callable[..., cleaning.RawTables]
-    fields: tuple[str, ...]
-    facts: dict[str, Any]
+    def __init__(self, reader: str, files: list[dict[str, str]], facts: dict[str, Any]) -> None:
+        self.files = [downloads.RemoteFile(**file) for file in files]
+        self.read: Callable[..., cleaning.RawTables] = getattr(readers, reader)
+        self.fields: tuple[str, ...] = inspect.signature(self.read).parameters["fields"].default
+        self.facts = facts
 
 
-_READERS: dict[str, tuple[Callable[..., cleaning.RawTables], tuple[str, ...]]] = {
-    "movielens": (readers.movielens, readers.FILM),
-    "movietweetings": (readers.movietweetings, readers.FILM),
-    "seqrec": (readers.seqrec, readers.TITLED),
-    "scientific": (readers.scientific, readers.PRODUCT),
-    "amazon-2023": (readers.amazon, readers.PRODUCT_2023),
-}
 _STATED = yaml.safe_load(Path(__file__).with_name("datasets.yml").read_text(encoding="utf-8"))
-DATASETS = {
-    name: KnownDataset(
-        [downloads.RemoteFile(**file) for file in of["files"]], *_READERS[of["reader"]], of["facts"]
-    )
-    for name, of in _STATED.items()
-}
-
-
+DATASETS = {name: KnownDataset(**stated) for name, stated in _STATED.items()}
 _Source = tuple[dict[str, Any], Callable[[], cleaning.RawTables]]
 """What is known of a dataset before it is read, and how it is read."""
 

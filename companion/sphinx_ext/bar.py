@@ -83,13 +83,12 @@ def fix_page(
         for button in group.get("buttons", []):
             if "//colab." in button.get("url", ""):
                 button["url"] = re.sub(r"(/blob/[^/]+)/.*", rf"\1/{COLAB}", button["url"])
-    body = re.sub(r'<dt class="sig.*?</dt>', _as_list, context.get("body", ""), flags=re.DOTALL)
+
+    def as_list(signature: re.Match[str]) -> str:
+        return re.sub("(</?)dd>", r"\1li>", re.sub("(</?)dl>", r"\1ul>", signature[0]))
+
+    body = re.sub(r'<dt class="sig.*?</dt>', as_list, context.get("body", ""), flags=re.DOTALL)
     context["body"] = body.replace('<div role="list" class="citation-list">', "<div>")
-
-
-def _as_list(signature: re.Match[str]) -> str:
-    inner = re.sub(r"(</?)dl>", r"\1ul>", signature[0])
-    return re.sub(r"(</?)dd>", r"\1li>", inner)
 
 
 def keep_plain(
