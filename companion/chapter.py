@@ -173,13 +173,10 @@ def intervals(table: pd.DataFrame, name: str = "mean") -> list[str]:
     return [interval(Estimate(mean, low, high, 0)) for mean, low, high in rows]
 
 
-def estimates(
-    rows: Mapping[str, np.ndarray], k: int, seed: int = 0, **columns: Any
-) -> pd.DataFrame:
+def estimates(rows: Mapping[str, np.ndarray], k: int) -> pd.DataFrame:
     """Return a tidy table of per-user values summarised: what, k, mean, low, high, n."""
     return pd.DataFrame(
-        {"what": name, "k": k, **summary(values, seed=seed)._asdict(), **columns}
-        for name, values in rows.items()
+        {"what": name, "k": k, **summary(values)._asdict()} for name, values in rows.items()
     )
 
 

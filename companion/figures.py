@@ -273,13 +273,11 @@ def heatmap(
     axis, values = axes[""], values.astype(float)
     colours = plt.get_cmap("PuOr").with_extremes(bad="#E3E3E3")  # for every common colour vision
     bar = {"orientation": "horizontal", "extend": "both", "label": label, "fraction": 0.04}
+    words: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
     sns.heatmap(values, cmap=colours, vmin=-limit, vmax=limit, linewidths=1.5, cbar_kws=bar,
-                ax=axis)  # fmt: skip
-    for (row, column), value in np.ndenumerate(values.to_numpy()):
-        red, green, blue, _ = axis.collections[0].to_rgba(value)
-        dark = 0.21 * red + 0.72 * green + 0.07 * blue < 0.45  # as bright as it looks (Rec. 709)
-        axis.text(column + 0.5, row + 0.5, texts.iloc[row, column], ha="center", va="center",
-                  fontsize=SMALL, color="white" if dark else "black")  # fmt: skip
+                annot=texts, fmt="", annot_kws=words, ax=axis)  # fmt: skip
+    for row, column in np.argwhere(values.isna().to_numpy()):  # which seaborn leaves empty
+        axis.text(column + 0.5, row + 0.5, texts.iloc[row, column], **words)
     for row, column in np.argwhere(framed.to_numpy(dtype=bool)):
         # black around white is seen on dark and on light colours
         for gap, colour in ((0.03, "black"), (0.07, "white")):
