@@ -484,6 +484,9 @@ def test_times_have_one_unit_and_lie_between_1970_and_2100(tmp_path: Path) -> No
         ("c", dates, "52 in seconds, 20 in dates"),
         ("d", whole.where(whole.index != 3, -1), "1 values of timestamp that are before 1970"),
         ("e", whole.where(whole.index != 3, 5 * 10**9), "in data row 4: give seconds since 1970"),
+        # nanoseconds since 1970 in 64 bits reach neither year
+        ("g", dates.where(dates.index != 3, "1000-01-1"), "1 values of timestamp that are"),
+        ("h", dates.where(dates.index != 3, "2300-01-01"), "1 values of timestamp that are"),
     ):
         with pytest.raises(InputError, match=told):
             loaded(tmp_path / name, INTERACTIONS.assign(timestamp=times))

@@ -218,6 +218,7 @@ READERS = (
 )  # fmt: skip
 
 
+@pytest.mark.timeout(0)  # 20,000 inputs take some readers a quarter of an hour
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_spoiled_input_is_read_or_refused_in_a_sentence(
     reader: Reader, inputs: int, record: Any, monkeypatch: pytest.MonkeyPatch
