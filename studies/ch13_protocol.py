@@ -1,26 +1,406 @@
-"""Chapter 13 as its page shows it: the figure's cells, the tables, and the words."""
+"""What the findings become under each choice of protocol, everything else staying ours.
+
+The choices in which this project and the paper's reference code differ are data,
+``ch13_choices.yml``. Here are our side, with which each is compared; how each choice of the
+reference is reproduced; the table of effects; and what the page says of it.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
+import torch
+import yaml
 
 from companion.chapter import intervals
 from companion.consistency import PROTOCOL
-from lib import claims
-from lib.core import Floats
-from lib.metrics import recall
-from lib.stats import relative_gain
-from studies.ch13_effects import CHOICES, FINDINGS, FUSION, HALVES, JOINT, Audit
+from lib import claims, metrics
+from lib.core import Floats, Lists, matrix
+from lib.metrics import Ints
+from lib.probes import networks, share_reached
+from lib.probes import splits as item_splits
+from lib.probes.scores import Resampled, Score, Totals, estimate, r2
+from lib.stats import Estimate
+from lib.topk import topk
+from lib.views import View
+from studies import ch06_probes, measures
+from studies.ch06_probes import PROJECTED, SPLIT_SEED, ProbeVectors
+from studies.concatenation import best_concat, even_concat
+from studies.context import Run
+from studies.measures import MEASURES, NULLS, Measures, Rankings
 
-SHORT = {
-    "F1": "recall\nratio", "F2": "Jaccard", "F3": "one view's\nhits", "F3b": "balance\nof hits",
-    "F4": "popularity\ngap", "F5": "oracle\ngain", "F6": "reached\nof R²",
-    FUSION: "over\nLightGCN", "F9": "tail minus\nhot gain",
+FUSION = "fusion"
+"""The gain of the fusion over the collaborative view: no finding of the paper's, whose F8 compares
+fusion with alignment, but the comparison whose budgets the reference makes unequal."""
+
+FINDINGS = {
+    "F1": "recall, text over interactions", "F2": "Jaccard of the lists", "F3": "hits of one view",
+    "F3b": "balance of own hits", "F4": "popularity gap", "F5": "gain of the union",
+    "F6": "share of reachable R²", FUSION: "gain over LightGCN", "F9": "gain, cold minus hot",
 }  # fmt: skip
-"""What each finding's number is, for the head of a column."""
+"""What a choice may touch, in the order of the book, and what its number is."""
+
+SEEDS = "one seed"
+"""The choice by which the others are judged: how far another seed alone is from the mean."""
+
+FARTHEST = "another seed, the farthest from the mean"
+ENDS = {"mean": "", "low": "_low", "high": "_high"}
+
+JOINT = {"dimension": 128, "negatives": 512, "hardest": 256}
+"""The reference's budget for the jointly trained fusion; batch, rate and temperature are ours."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One choice of protocol, as ``ch13_choices.yml`` describes it."""
+
+    name: str
+    ours: str
+    reference: str
+    how: str
+    findings: tuple[str, ...]
+    retrains: bool = False
+    linear: Mapping[str, Any] = field(default_factory=dict)
+    lightgcn: Mapping[str, Any] = field(default_factory=dict)
+
+
+GROUPS = {"all": tuple(FINDINGS), "lists": tuple(name for name in FINDINGS if name != "F6")}
+CHOICES = tuple(
+    Choice(**row | {"findings": GROUPS.get(str(row["findings"]), tuple(row["findings"]))})
+    for row in yaml.safe_load(Path(__file__).with_name("ch13_choices.yml").read_text("utf-8"))
+)
+
+
+class Probe(NamedTuple):
+    """F6 of one seed: the table of chapter 06, and the share of R² on resamples of the items.
+
+    The table's resamples follow the order of the target's vectors. Those of ``share`` follow the
+    items' numbers, so that maps to different targets can be paired.
+    """
+
+    table: pd.DataFrame
+    share: Resampled
+
+
+class Side(NamedTuple):
+    """A finding under one protocol: its measures, and its headline as it is paired with another."""
+
+    measures: Measures
+    headline: Score
+
+
+class Protocol(NamedTuple):
+    """What findings are measured on: the lists and, for F6, a probe of each seed."""
+
+    lists: Rankings
+    probes: Sequence[Probe] = ()
+
+    def side(self, finding: str) -> Side:
+        """Return a finding, or the fusion's gain, under this protocol."""
+        if finding == "F6":
+            return of_probes(self.probes)
+        found = (measures.fusion_gain if finding == FUSION else MEASURES[finding])(self.lists)
+        return Side(found, cast(Score, found[headline(finding)]))
+
+
+class Effect(NamedTuple):
+    """A finding by our choice and by the reference's: values, reference minus ours, verdicts."""
+
+    ours: Estimate
+    reference: Estimate
+    difference: Estimate
+    word: str
+    reference_word: str
+
+
+Effects = dict[str, Effect]
+"""Effects by finding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """Our side of every comparison: a run's views, their lists and the probes."""
+
+    run: Run
+
+    @property
+    def first(self) -> int:
+        """The seed that choices with models of their own are measured on."""
+        return self.run.seeds[0]
+
+    @cached_property
+    def ours(self) -> Protocol:
+        """Our protocol, all seeds, with the nulls and controls of the chapters."""
+        twins = (self.run.views("lightgcn", second=second) for second in (False, True))
+        lists = replace(
+            self.rankings(self.run.seeds),
+            nulls=measures.rankings(self.run, *NULLS).nulls,
+            control=[self.lists(even_concat(pair)) for pair in zip(*twins, strict=True)],
+        )
+        return Protocol(lists, [one.probes[0] for one in self.by_seed])
+
+    @cached_property
+    def by_seed(self) -> list[Protocol]:
+        """Our protocol, each seed as a run of its own."""
+        return [Protocol(self.rankings([seed]), [self.probe(seed)]) for seed in self.run.seeds]
+
+    def lists(self, view: View, mask: sp.csr_matrix | None = None) -> Lists:
+        """Return test lists (n_users × k); ``mask`` is never recommended, by default all seen."""
+        exclude = self.run.dataset.seen if mask is None else mask
+        return np.asarray(topk(view.users, view.items, self.run.k, exclude=exclude).items)
+
+    def rankings(
+        self, seeds: Sequence[int], choice: Choice | None = None, mask: sp.csr_matrix | None = None
+    ) -> Rankings:
+        """Return the lists of both views and their fusion, trained as a choice says or as ours."""
+        data, settings = self.run.dataset, (choice.linear, choice.lightgcn) if choice else ({}, {})
+        counts = data.train.getnnz(axis=0).astype(np.float64)
+        views = [
+            [self.run.view(model, seed, **of) for seed in seeds]
+            for model, of in zip(("linear", "lightgcn"), settings, strict=True)
+        ]
+        fused = [best_concat(data, pair) for pair in zip(*views, strict=True)]
+        lists = ([self.lists(view, mask) for view in of] for of in (*views, fused))
+        semantic, collaborative, both = lists
+        strata = metrics.by_count(counts)
+        return Rankings(semantic, collaborative, data.test, counts, strata, fused=both)
+
+    def probe(
+        self, seed: int, choice: Choice | None = None, model: str = "lightgcn", fit: str = "ridge"
+    ) -> Probe:
+        """Return the probe of a map (``fit`` of ``lib.probes.MAPS``) from text to ``model``."""
+        linear, lightgcn = (choice.linear, choice.lightgcn) if choice else ({}, {})
+        source = self.run.view("linear", seed, **linear)
+        target, second = (
+            self.run.view(model, s, **lightgcn) for s in (seed, self.run.second(seed))
+        )
+        arrays = (source.items, target.items, second.items, target.users)
+        x, y, other, users = (matrix(one.numpy()) for one in arrays)
+        vectors = ProbeVectors(seed, {PROJECTED: x}, y, other, users)
+        split = item_splits.random(len(x), seed=SPLIT_SEED)
+        epochs = {"epochs": networks.EPOCHS}  # the run's are of views
+        run = replace(self.run, parameters={**self.run.parameters, **epochs})
+        table = ch06_probes.probe_table(run, vectors, PROJECTED, fit, split, users=True)
+        ways = ((x, False), (x, True), (other, False))
+        maps = [ch06_probes.recovery(run, fit, a, y, split, seed, shuffled=of) for a, of in ways]
+        items = np.sort(split.test)
+        scores = [r2(y[items], found.predicted[items]) for found in maps]
+        value, *drawn = share_reached(*(np.append(one.value, one.drawn) for one in scores))
+        return Probe(table, Resampled(float(value), np.array(drawn), len(items)))
+
+    def record(self) -> dict[str, dict[str, Estimate]]:
+        """Return our measures of every finding, to be compared with those of its chapter."""
+        names = [name for name in FINDINGS if name != FUSION]
+        return {name: measures.of_claim(name, self.ours.side(name).measures) for name in names}
+
+
+def of_probes(probes: Sequence[Probe]) -> Side:
+    """Return F6, to be paired by the mean share over seeds on each of the shared resamples."""
+    table = pd.concat([one.table for one in probes])
+
+    def of(source: str, column: str = "value", score: str = "R²") -> list[Estimate]:
+        return ch06_probes.by_seed(table, column, source=source, score=score)
+
+    found = MEASURES["F6"](
+        reached=of("text", "reached"),
+        recall=of("text", "reached", "recall, mapped by cosine"),
+        text=of("text"),
+        permuted=of("permuted"),
+        seeds=of("second seed"),
+    )
+    value = float(np.mean([one.share.value for one in probes]))
+    drawn = np.mean([one.share.drawn for one in probes], axis=0)
+    return Side(found, Resampled(value, drawn, probes[0].share.n))
+
+
+def headline(finding: str) -> str:
+    """Return the name of the measure that is shown."""
+    return "gain" if finding == FUSION else claims.load()[finding].headline
+
+
+def word(finding: str, found: Mapping[str, Estimate]) -> str:
+    """Return the verdict by the ``holds`` part of the claim's rule alone, without any null.
+
+    The fusion's gain, which no claim is about, holds where its interval lies above 0.
+    """
+    rule = "gain.low > 0" if finding == FUSION else claims.load()[finding].holds
+    if any(np.isnan(found[name].mean) for name in found if f"{name}." in rule):
+        return claims.UNTESTABLE
+    if claims.evaluate(rule, found):
+        return claims.HOLDS
+    turned = {name: of._replace(low=of.high, high=of.low) for name, of in found.items()}
+    return claims.UNDECIDED if claims.evaluate(rule, turned) else claims.FAILS
+
+
+def difference(ours: Score, other: Score) -> Estimate:
+    """Return other − ours with its interval, both on the same resamples of users or items.
+
+    A user who is undefined on one side only adds nothing to that side.
+    """
+    if isinstance(ours, Totals) and isinstance(other, Totals):
+        sides = [np.stack(one.columns) for one in (ours, other)]
+        undefined = [np.isnan(columns).any(axis=0) for columns in sides]
+        nowhere = undefined[0] & undefined[1]
+        ours, other = (
+            replace(one, columns=tuple(np.where(nowhere, np.nan, np.where(gone, 0.0, columns))))
+            for one, columns, gone in zip((ours, other), sides, undefined, strict=True)
+        )
+    return estimate(ours, other, combine=lambda a, b: b - a)
+
+
+def effect(finding: str, ours: Side, reference: Side) -> Effect:
+    """Return what a choice does to a finding."""
+    found, other = measures.estimates(ours.measures), measures.estimates(reference.measures)
+    name, apart = headline(finding), difference(ours.headline, reference.headline)
+    return Effect(found[name], other[name], apart, word(finding, found), word(finding, other))
+
+
+def compare(choice: Choice, ours: Protocol, reference: Protocol) -> Effects:
+    """Return what a choice does to each finding that it touches."""
+    return {name: effect(name, ours.side(name), reference.side(name)) for name in choice.findings}
+
+
+def masking(audit: Audit, choice: Choice) -> Effects:
+    """Leave only training items out of the lists."""
+    lists = audit.rankings(audit.run.seeds, mask=audit.run.dataset.train)
+    return compare(choice, audit.ours, Protocol(lists))
+
+
+def trained_again(audit: Audit, choice: Choice, mask: sp.csr_matrix | None = None) -> Effects:
+    """Train both views under the choice's settings."""
+    lists = audit.rankings([audit.first], choice, mask)
+    return compare(choice, audit.by_seed[0], Protocol(lists, [audit.probe(audit.first, choice)]))
+
+
+def without_first_item(audit: Audit, choice: Choice) -> Effects:
+    """Train both views without item 0 as a negative, and never recommend it."""
+    mask = audit.run.dataset.seen.tolil()
+    mask[:, 0] = 1
+    return trained_again(audit, choice, mask.tocsr())
+
+
+def unequal_budgets(audit: Audit, choice: Choice) -> Effects:
+    """Compare LightGCN by BPR and a larger joint model with LightGCN and joint of one recipe."""
+    run, first, (lists, probes) = audit.run, audit.first, audit.by_seed[0]
+    ours = replace(lists, fused=[audit.lists(run.view("joint", first))])
+    reference = replace(
+        lists,
+        collaborative=[audit.lists(run.view("lightgcn-bpr", first))],
+        fused=[audit.lists(run.view("joint", first, **JOINT))],
+    )
+    probe = audit.probe(first, model="lightgcn-bpr")
+    return compare(choice, Protocol(ours, probes), Protocol(reference, [probe]))
+
+
+def counting_all(audit: Audit, choice: Choice) -> Effects:
+    """Count test and validation interactions as popularity, and cut strata at its quantiles."""
+    data = audit.run.dataset
+    counts = (data.seen + data.test).getnnz(axis=0).astype(np.float64)
+    lists = replace(audit.ours.lists, counts=counts, strata=quantile_strata(counts))
+    return compare(choice, audit.ours, Protocol(lists))
+
+
+def quantile_strata(counts: Floats) -> Ints:
+    """Return each item's stratum by quantile of the counts, as the paper's reference does.
+
+    Items of equal count are in one stratum, so that ties make cold (up to the 60 % quantile) and
+    mid (up to 80 %) larger. Without ties this is ``lib.metrics.by_count``.
+    """
+    return np.searchsorted(np.quantile(counts, metrics.ENDS), counts, side="left").astype(np.intp)
+
+
+def halves(audit: Audit, choice: Choice) -> Effects:
+    """Take the two halves of one joint model as the views; the fusion is the model itself."""
+    joint = audit.run.view("joint", audit.first, dimension=128)
+    collaborative, semantic, both = ([audit.lists(of)] for of in (*split_joint(joint), joint))
+    lists = replace(
+        audit.by_seed[0].lists, semantic=semantic, collaborative=collaborative, fused=both
+    )
+    return compare(choice, audit.by_seed[0], Protocol(lists))
+
+
+def split_joint(joint: View) -> tuple[View, View]:
+    """Return the collaborative and the semantic half of a joint view."""
+    users, items = (torch.chunk(side, 2, dim=1) for side in (joint.users, joint.items))
+    first, second = (View(u, i, joint.info) for u, i in zip(users, items, strict=True))
+    return first, second
+
+
+def longer_lists(audit: Audit, choice: Choice) -> Effects:
+    """Compare the union with the better view's list of as many items, and with that of K."""
+    side = audit.ours.side("F5")
+    excess = cast(Score, side.measures["excess"])
+    return {"F5": effect("F5", Side({"gain": excess}, excess), side)}
+
+
+def without_null(audit: Audit, choice: Choice) -> Effects:
+    """Read the number as it is, or only what is beyond two seeds of one model.
+
+    Ours is the verdict of the full rule.
+    """
+    found = {}
+    for name in choice.findings:
+        side = audit.ours.side(name)
+        of, null = measures.of_claim(name, side.measures), cast(Score, side.measures["seeds"])
+        beyond = estimate(side.headline, null, combine=np.subtract)
+        words = claims.judge(name, of).word, word(name, of)
+        found[name] = Effect(beyond, of[headline(name)], estimate(null), *words)
+    return found
+
+
+def without_validation(audit: Audit, choice: Choice) -> Effects:
+    """Fit the reference's linear map in place of ridge."""
+    probes = [audit.probe(seed, fit="linear, reference") for seed in audit.run.seeds]
+    return compare(choice, audit.ours, Protocol(audit.ours.lists, probes))
+
+
+def farthest_seed(audit: Audit, choice: Choice) -> Effects:
+    """Compare the mean over seeds with the seed farthest from it; nothing where there is one."""
+    found = {}
+    for name in choice.findings if len(audit.by_seed) > 1 else ():
+        ours, each = audit.ours.side(name), [one.side(name) for one in audit.by_seed]
+        middle = ours.headline.value
+        far = max(each, key=lambda side: abs(side.headline.value - middle))
+        found[name] = effect(name, ours, far)
+    return found
+
+
+EFFECTS: dict[str, Callable[[Audit, Choice], Effects]] = {
+    "masking at test": masking, "model selection": trained_again,
+    "unequal budgets": unequal_budgets, "known items as negatives": trained_again,
+    "the first item": without_first_item, "own text in the profile": trained_again,
+    "what popularity counts": counting_all, "halves of one model": halves,
+    "an oracle with more items": longer_lists, "no null": without_null,
+    "probes without validation": without_validation, SEEDS: farthest_seed,
+}  # fmt: skip
+"""How each choice of the reference is reproduced, by the choice's name."""
+
+
+def effects(audit: Audit, *, retrain: bool = True) -> pd.DataFrame:
+    """Return a row per choice and finding that it touches; ``retrain``: of choices that do as well.
+
+    Columns choice, finding; ours, reference and difference, reference minus ours, with ``_low`` and
+    ``_high``; n, users or items; seeds; and the verdicts ``word`` and ``reference_word``.
+    """
+    rows = []
+    for choice in CHOICES:
+        if choice.name not in EFFECTS or (choice.retrains and not retrain):
+            continue
+        seeds = 1 if choice.retrains else len(audit.run.seeds)
+        for finding, found in EFFECTS[choice.name](audit, choice).items():
+            row = {"choice": choice.name, "finding": finding, **found._asdict()}
+            for side in ("ours", "reference", "difference"):
+                value = row.pop(side)
+                row |= {f"{side}{of}": getattr(value, end) for end, of in ENDS.items()}
+            rows.append(row | {"n": found.difference.n, "seeds": seeds})
+    return pd.DataFrame(rows)
 
 
 def described() -> pd.DataFrame:
@@ -31,53 +411,60 @@ def described() -> pd.DataFrame:
     return table[["ours", *names, "can touch"]].rename(columns=names)
 
 
-def units() -> pd.Series:
-    """Return each finding's unit."""
-    found = {name: claim.unit for name, claim in claims.load().items() if name in FINDINGS}
-    found[FUSION] = "recall of norm-concat over that of the collaborative view, minus one"
-    return pd.Series(found, name="the number in its column").loc[list(FINDINGS)]
+def drawn(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a figure of differences, a panel for each finding in its own unit."""
+    changed = table["word"] != table["reference_word"]
+    kinds = {FARTHEST: table["choice"] == SEEDS, "verdict changes": changed}
+    return table.assign(
+        what=table["choice"],
+        panel=[f"{name}: {FINDINGS[name]}" for name in table["finding"]],
+        group=np.select(list(kinds.values()), list(kinds), "verdict stays"),
+        **{end: table[f"difference{of}"] for end, of in ENDS.items()},
+    )
 
 
-def cells(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return the figure's colours, texts and frames (choices × findings each).
+def answer(table: pd.DataFrame) -> str:
+    """Return in Markdown, without any number, which findings each choice changes and moves.
 
-    Colours are ``moved``, NaN where nothing is touched; texts are ours and the reference's number,
-    "left out" for what this run did not measure; a frame is true where the verdict changes.
+    Moved is a finding whose difference leaves out 0 and is larger than that of any two seeds: no
+    two differ by more than twice the distance of the farthest from the mean.
     """
-    pairs = zip(table["ours"], table["reference"], strict=True)
-    wide = table.assign(
-        text=[f"{ours:.2f}\n→ {reference:.2f}" for ours, reference in pairs],
-        framed=table["word"] != table["reference_word"],
-    ).pivot(index="choice", columns="finding", values=["moved", "text", "framed"])
-    axes = {"index": [choice.name for choice in CHOICES], "columns": list(FINDINGS)}
-    moved, text, framed = (wide[of].reindex(**axes) for of in ("moved", "text", "framed"))
-    for choice in CHOICES:
-        for name in FINDINGS:
-            if pd.isna(text.loc[choice.name, name]):
-                text.loc[choice.name, name] = "left out" if name in choice.findings else ""
-    moved.columns = [f"{name}\n{SHORT[name]}" for name in FINDINGS]
-    return moved, text, framed.eq(True)
-
-
-def in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with every number's interval, one row per choice and finding."""
-    columns = {
-        "ours": intervals(table, "ours"), "the reference's": intervals(table, "reference"),
-        "difference": intervals(table, "difference"),
-        "in half-widths": [f"{moved:+.1f}" for moved in table["moved"]],
-        "n": list(table["n"]), "seeds": list(table["seeds"]),
-        "our verdict": list(table["word"]),
-        "the reference's verdict": list(table["reference_word"]),
-    }  # fmt: skip
-    return pd.DataFrame(columns, index=pd.MultiIndex.from_frame(table[["choice", "finding"]]))
+    apart, farthest = table["difference"].abs(), table[table["choice"] == SEEDS]
+    between = 2 * table["finding"].map(farthest.set_index("finding")["difference"].abs())
+    clear = (table["difference_low"] > 0) | (table["difference_high"] < 0)
+    lines, same = [], []
+    for choice, rows in table.assign(moved=clear & (apart > between)).groupby("choice", sort=False):
+        told = [
+            f"{row.finding} from *{row.word}* to *{row.reference_word}*"
+            for row in rows.itertuples()
+            if row.word != row.reference_word
+        ]
+        if rows["moved"].any():
+            told.append(
+                f"moved further than any two seeds: {', '.join(rows['finding'][rows['moved']])}"
+            )
+        if told:
+            lines.append(f"- **{choice}**: {'; '.join(told)}")
+        else:
+            same.append(str(choice))
+    left_out = [name for name in EFFECTS if name not in set(table["choice"])]
+    lines.append(f"- nothing: {', '.join(same) or 'none'}")
+    lines += [f"- not measured in this run: {', '.join(left_out)}"] * bool(left_out)
+    return "\n".join(lines)
 
 
 def bundle(audit: Audit, table: pd.DataFrame) -> dict[str, Any]:
-    """Return the table in words as a notebook's output, with our measures for machines to read.
+    """Return every number in words as a notebook's output, with our measures for machines to read.
 
     ``companion.consistency.contradictions`` compares them with the chapters' own.
     """
-    words = in_words(table)
+    columns = {
+        "ours": intervals(table, "ours"), "the reference's": intervals(table, "reference"),
+        "difference": intervals(table, "difference"), "n": list(table["n"]),
+        "seeds": list(table["seeds"]), "our verdict": list(table["word"]),
+        "the reference's verdict": list(table["reference_word"]),
+    }  # fmt: skip
+    words = pd.DataFrame(columns, index=pd.MultiIndex.from_frame(table[["choice", "finding"]]))
     measured = {
         finding: {name: [None if np.isnan(x) else float(x) for x in value]
                   for name, value in found.items()}
@@ -86,61 +473,3 @@ def bundle(audit: Audit, table: pd.DataFrame) -> dict[str, Any]:
     run = audit.run
     record = {"dataset": run.dataset.name, "parameters": {**run.parameters}, "measures": measured}
     return {"text/plain": words.to_string(), "text/html": words.to_html(), PROTOCOL: record}
-
-
-def budgets(audit: Audit) -> pd.DataFrame:
-    """Return the fusion's gain over LightGCN, from the reference's budgets to equal ones.
-
-    Columns what, mean, low, high, n; of the first seed.
-    """
-
-    def recalls(model: str, **settings: Any) -> Floats:
-        found = audit.run.view(model, audit.first, **settings)
-        return recall(audit.lists(found), audit.run.dataset.test)
-
-    hard, lightgcn = recalls("joint", **JOINT), recalls("lightgcn")
-    joint, wide = recalls("joint", **HALVES), recalls("lightgcn", dimension=128)
-    larger = "joint, 128 dimensions, hard negatives, over LightGCN"
-    ways = {
-        f"{larger} by BPR": (hard, recalls("lightgcn-bpr")),
-        larger: (hard, lightgcn),
-        "joint over LightGCN, both of 128 dimensions": (joint, wide),
-        "joint over LightGCN, both of 64 dimensions": (recalls("joint"), lightgcn),
-    }
-    return pd.DataFrame({"what": n, **relative_gain(*of)._asdict()} for n, of in ways.items())
-
-
-def beyond_seeds(table: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the findings that each choice moves further than any two seeds differ.
-
-    No two differ by more than twice the distance of the farthest from the mean. The interval of
-    the difference must leave out 0 as well. Empty where only one seed was run.
-    """
-    apart = table.set_index(["choice", "finding"])
-    if "one seed" not in apart.index.get_level_values("choice"):
-        return {}
-    seeds = 2 * apart.loc["one seed", "difference"].abs()
-    found: dict[str, list[str]] = {}
-    for (choice, name), row in apart.drop("one seed", level="choice").iterrows():
-        clear = row["difference_low"] > 0 or row["difference_high"] < 0
-        if clear and abs(row["difference"]) > seeds[name]:
-            found.setdefault(choice, []).append(name)
-    return found
-
-
-def verdict(table: pd.DataFrame) -> str:
-    """Return in Markdown, without any number, which choices change a verdict."""
-    changes: dict[str, list[str]] = {name: [] for name in table["choice"].unique()}
-    for row in table[table["word"] != table["reference_word"]].itertuples():
-        changes[row.choice].append(f"{row.finding} from *{row.word}* to *{row.reference_word}*")
-    lines = [f"- **{name}**: {'; '.join(of)}" for name, of in changes.items() if of]
-    same = [name for name, of in changes.items() if not of]
-    missing = [choice.name for choice in CHOICES if choice.name not in changes]
-    parts = [
-        "Choices of the reference that change a verdict:",
-        "\n".join(lines) or "- none",
-        f"Choices that change no verdict: {', '.join(same) or 'none'}.",
-    ]
-    if missing:
-        parts.append(f"Left out of this run: {', '.join(missing)}.")
-    return "\n\n".join(parts)
