@@ -18,7 +18,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogFormatter, SymmetricalLogLocator
 
 # Okabe and Ito's colours: told apart with every common colour vision
@@ -257,36 +256,4 @@ def histogram(values: np.ndarray, *, title: str, xlabel: str, ylabel: str) -> Fi
     axes[""].hist(positive, bins=bins, color=CLAIM, edgecolor="white")
     axes[""].set(xscale="log", ylabel=ylabel)
     axes[""].xaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter())
-    return figure
-
-
-def heatmap(
-    values: pd.DataFrame, texts: pd.DataFrame, *, title: str, xlabel: str, label: str,
-    limit: float, framed: pd.DataFrame,
-) -> Figure:  # fmt: skip
-    """Draw a table of diverging colours around 0, grey where there is no value.
-
-    ``values`` (rows × columns) give the colours, the same beyond ±``limit`` and explained by
-    ``label``; ``texts`` stand in the cells; cells where ``framed`` is true have a frame.
-    """
-    figure, axes = _panels(title, 1.9 + 0.48 * len(values), [""], 1, xlabel)
-    axis, values = axes[""], values.astype(float)
-    colours = plt.get_cmap("PuOr").with_extremes(bad="#E3E3E3")  # for every common colour vision
-    bar = {"orientation": "horizontal", "extend": "both", "label": label, "fraction": 0.04}
-    words: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
-    sns.heatmap(values, cmap=colours, vmin=-limit, vmax=limit, linewidths=1.5, cbar_kws=bar,
-                annot=texts, fmt="", annot_kws=words, ax=axis)  # fmt: skip
-    for row, column in np.argwhere(values.isna().to_numpy()):  # which seaborn leaves empty
-        axis.text(column + 0.5, row + 0.5, texts.iloc[row, column], **words)
-    for row, column in np.argwhere(framed.to_numpy(dtype=bool)):
-        # black around white is seen on dark and on light colours
-        for gap, colour in ((0.03, "black"), (0.07, "white")):
-            size = 1 - 2 * gap
-            axis.add_patch(Rectangle((column + gap, row + gap), size, size, fill=False, ec=colour,
-                                     lw=1.8))  # fmt: skip
-    axis.set_yticks(axis.get_yticks(), [textwrap.fill(str(name), 18) for name in values.index])
-    axis.tick_params(length=0, labelsize=SMALL, labelrotation=0, top=False, labeltop=True,
-                     labelbottom=False)  # fmt: skip
-    axis.set(xlabel=xlabel, ylabel="")  # seaborn names them after the table
-    axis.xaxis.set_label_position("top")
     return figure

@@ -1,4 +1,4 @@
-"""What a shared-plus-private world predicts for overlap, oracle, fusion and probes.
+"""What a shared-plus-private world predicts for overlap, oracle and fusion.
 
 The world is that of ``companion.data.synthetic``: an item has factors s (shared), a (semantic) and
 b (collaborative), and the variance of a user's utility is split into ``shared`` and twice
@@ -16,21 +16,42 @@ Shapes: m users of the sequence, g points of the grid of utilities.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
-from scipy.stats import chi2, poisson, qmc
+from scipy.stats import chi2, poisson, qmc, sem, t
 
-from lib.core import Floats, InputError
+from lib.core import Floats
 from lib.dataset import part_sizes
+from lib.stats import Estimate
+from studies.ch11_worlds import measures_of
+from studies.context import check_bounds
+from studies.measures import percent
+
+LEVELS = tuple(round(0.1 * step, 1) for step in range(11))
+"""The shared fractions of the simulated worlds."""
+
+HALF, WHOLE = 0.5, 1.0
+"""The two that the claims are about."""
+
+PREDICTED, COMMON = "predicted", "predicted, half of two seeds' noise common"
+TRAINED, SEEDS = "trained views", "two seeds, trained"
+PANELS = {
+    "jaccard": "mean Jaccard of two lists", "oracle": "gain of the union over the better list",
+    "fusion": "gain of the fusion over the better list",
+    "over_seeds": "gain of fusing two views over fusing two seeds",
+}  # fmt: skip
+"""What the figure shows of each ``Prediction`` and of ``measures_of``."""
 
 # the defaults of synthetic.world
-FACTORS, STRENGTH, N_ITEMS, INTERACTIONS, TEXT_DIMENSION = 8, 3.0, 400, 20.0, 64
+FACTORS, STRENGTH, N_ITEMS, INTERACTIONS = 8, 3.0, 400, 20.0
 USERS = 64  # of the Sobol sequence, a power of two: 1,024 move no prediction by 0.002
 GRID = np.linspace(-6, 6, 121)  # standard utilities; the trapezoid rule is exact to many digits
 WEIGHTS = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
@@ -52,15 +73,7 @@ class Setting:
     k: int = 20
 
     def __post_init__(self) -> None:
-        checks = [
-            ("shared", self.shared, "from 0 to 1", 0 <= self.shared <= 1),
-            ("noise", self.noise, "above 0", 0 < self.noise < np.inf),
-            ("common", self.common, "from 0 to below 1", 0 <= self.common < 1),
-            ("k", self.k, f"from 1 to below {N_ITEMS // 2}", 1 <= self.k < N_ITEMS / 2),
-        ]
-        for name, given, accepted, valid in checks:
-            if not valid:
-                raise InputError(f"{name} = {given!r} was given; give a number {accepted}")
+        check_bounds("k", self.k, 1, N_ITEMS // 2 - 1)
 
 
 class Prediction(NamedTuple):
@@ -86,19 +99,6 @@ def variances(shared: float) -> tuple[float, float]:
     A product of two factors has its square, and their sum over d the d-fold of that.
     """
     return float(np.sqrt(shared / FACTORS)), float(np.sqrt((1 - shared) / 2 / FACTORS))
-
-
-def reachable_share(shared: float, noise: float = 0.5) -> float:
-    """Return the R² of the best linear map from a world's text to an ideal collaborative view.
-
-    From text, M [s; a] / sd + noise · ε, a factor of variance v is recovered up to
-    v / (v + noise² sd²), sd² being the mean square of an entry of M [s; a]; of b text knows
-    nothing. Dimensions are weighted by their variance, as in ``lib.probes.scores.r2_weighted``.
-    """
-    common, own = variances(shared)
-    square = noise**2 * FACTORS * (common + own) / TEXT_DIMENSION
-    recovered = common**2 / (common + square) if shared > 0 else 0.0
-    return recovered / (common + own)
 
 
 def both_above(first: ArrayLike, second: ArrayLike, rho: ArrayLike) -> Floats:
@@ -234,4 +234,65 @@ def _pair(
         float(np.mean(overlap / (2 - overlap))),
         float(np.mean(one.recall + other.recall - found)),
         float(fused.recall.mean()),
+    )
+
+
+def worlds_per_level(worlds: int) -> dict[float, int]:
+    """Return how many worlds to draw by shared fraction: all for the claims' two, else a fifth."""
+    check_bounds("worlds", worlds, 2, 200)
+    counts = {level: worlds if level in (HALF, WHOLE) else worlds // 5 for level in LEVELS}
+    return {level: count for level, count in counts.items() if count}
+
+
+def points(found: Mapping[float, Mapping[str, Estimate]], k: int) -> pd.DataFrame:
+    """Return what is predicted and what is found by shared fraction, for a figure.
+
+    Columns what, panel, shared, mean, low, high. Predicted are views with as much noise as signal.
+    """
+    rows: list[dict[str, Any]] = []
+    for level in LEVELS:
+        for what, common in ((PREDICTED, 0.0), (COMMON, 0.5)):
+            of = predict(Setting(level, 1.0, common, k))._asdict()
+            names = PANELS if what == PREDICTED else ["over_seeds"]
+            rows += [{"what": what, "panel": n, "shared": level, "mean": of[n]} for n in names]
+    for what, names in (
+        (TRAINED, {name: name for name in PANELS}),
+        (SEEDS, {name: f"{name}_seeds" for name in ("jaccard", "oracle", "fusion")}),
+    ):
+        rows += [
+            {"what": what, "panel": panel, "shared": level, **of[name]._asdict()}
+            for level, of in found.items()
+            for panel, name in names.items()
+        ]
+    table = pd.DataFrame(rows)
+    return table.assign(panel=table["panel"].map(PANELS))
+
+
+def over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
+    """Return the mean of one of ``measures_of`` over worlds, with Student's interval (n: worlds).
+
+    It covers the differences between worlds too, which an interval over pooled users leaves out.
+    """
+    values = [measures_of(table)[measure].value for table in tables]
+    mean, half = float(np.mean(values)), float(t.ppf(0.975, len(values) - 1) * sem(values))
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
+def answer(found: Mapping[float, Mapping[str, Estimate]]) -> str:
+    """Return in words what views gain beyond two seeds, and from what shared fraction on nothing.
+
+    ``found`` has the measures of the worlds by shared fraction.
+    """
+    gains = {level: of["over_seeds"] for level, of in found.items()}
+    idle = takewhile(lambda level: not gains[level].low > 0, sorted(gains, reverse=True))
+    stop = min(idle, default=np.nan)
+    half, whole = (found[level] for level in (HALF, WHOLE))
+    told = "pays also where all is shared"
+    if not np.isnan(stop):
+        told = f"no longer pays from a shared fraction of {stop:g} on"
+    return (
+        f"Where half is shared, the union of two views gains {percent(half['gain'])} more than "
+        f"that of two seeds, and fusion {percent(half['benefit'])}; where nothing is private, "
+        f"{percent(whole['gain'])} and {percent(whole['benefit'])}. Against fusing two seeds, "
+        f"fusing two views {told}."
     )

@@ -1,41 +1,29 @@
-"""Simulated worlds of known shared fraction: two views, and two replicates of one view, measured.
+"""Simulated worlds of known shared fraction: two trained views, and two seeds of one, measured.
 
-Noisy ideal views are cheap and meet every assumption of ``studies.ch11_theory``; trained views are
-what the findings are about. The table of a world has a row per user:
+The table of a world has a row per user:
 
 - ``jaccard``, ``jaccard_seeds``: of the two views' lists, and of the two replicates';
 - ``better``, ``better_seeds``: recall of the list that is better on average in this world;
 - ``union``, ``union_seeds``: recall of both lists together;
 - ``fused``, ``fused_seeds``: recall of the fusion.
-
-Results are cached by the code of this module and all that it imports: nothing belongs here that
-does not decide a result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from companion.data import synthetic
 from lib import cache, diagnostics, fusion, metrics, views
-from lib.core import Floats, Lists, generator
+from lib.core import Floats, Lists
 from lib.dataset import Dataset
-from lib.probes import maps
-from lib.probes import splits as item_splits
-from lib.probes.scores import Totals, estimate, mean, r2_weighted
-from lib.stats import Estimate, summary
+from lib.probes.scores import Totals, estimate, mean
+from lib.stats import Estimate
 from lib.topk import topk
-from studies import ch11_theory
-from studies.ch11_theory import Setting
 from studies.concatenation import Vectors
-
-LEVELS = tuple(round(0.1 * step, 1) for step in range(11))
-"""The shared fractions of the simulated worlds."""
 
 _COMPARED = {"": ("semantic", "collaborative"), "_seeds": ("collaborative", "replicate")}
 
@@ -105,53 +93,6 @@ def pooled(tables: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
     return {name: estimate(of_users) for name, of_users in found.items()}
 
 
-def noisy_table(setting: Setting, seed: int) -> pd.DataFrame:
-    """Return the table of noisy ideal views of one world, fused by the sum of standard scores."""
-    world = synthetic.world(n_users=500, shared=setting.shared, seed=seed)
-    semantic, collaborative = world.ideal("semantic"), world.ideal("collaborative")
-    rng = generator(seed, "noisy views")
-    scale = setting.noise * np.sqrt(np.mean(ch11_theory.variances(setting.shared)))
-    noise = scale * rng.standard_normal((4, *semantic.items.shape))
-    text, data, first, second = noise
-    fresh = np.sqrt(1 - setting.common)
-    users, items = collaborative.users, collaborative.items + np.sqrt(setting.common) * data
-    vectors = {
-        "semantic": (semantic.users, semantic.items + text),
-        "collaborative": (users, items + fresh * first),
-        "replicate": (users, items + fresh * second),
-    }
-    return world_table(world.dataset, vectors, setting.k, _sum_of_standard_scores)
-
-
-def _sum_of_standard_scores(vectors: Sequence[Vectors]) -> Vectors:
-    """Return vectors that rank by the sum of each user's scores over their standard deviation."""
-    users = [u / (u @ i.T).std(axis=1, keepdims=True) for u, i in vectors]
-    return np.hstack(users), np.hstack([items for _, items in vectors])
-
-
-def _cached_table(key: dict[str, Any], make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    key = key | {"code": cache.code_version(world_table)}
-    return pd.DataFrame(cache.cached("worlds", key, lambda: {"table": make()})["table"])
-
-
-def noisy_worlds(settings: Sequence[Setting], worlds: int) -> pd.DataFrame:
-    """Return predictions beside ``worlds`` simulations of noisy ideal views, pooled over users.
-
-    Columns shared, measure (a field of ``ch11_theory.Prediction``), predicted, and mean, low, high,
-    n of the simulations.
-    """
-
-    def rows() -> Iterable[dict[str, Any]]:
-        for setting in tqdm(settings, desc="noisy ideal views", unit="setting", disable=None):
-            found = pooled([noisy_table(setting, seed) for seed in range(worlds)])
-            for measure, predicted in ch11_theory.predict(setting)._asdict().items():
-                head = {"shared": setting.shared, "measure": measure, "predicted": predicted}
-                yield head | found[measure]._asdict()
-
-    key = {"settings": [repr(one) for one in settings], "worlds": worlds}
-    return _cached_table(key, lambda: pd.DataFrame(rows()))
-
-
 def trained_world(
     shared: float, index: int, *, seed: int = 0, k: int = 20, **world: Any
 ) -> pd.DataFrame:
@@ -167,34 +108,14 @@ def trained_world(
         "replicate": ("lightgcn", seed + 1),
     }
 
-    def make() -> pd.DataFrame:
+    def make() -> cache.Value:
         made = synthetic.world(shared=shared, seed=index, **world)
         vectors = {}
         for name, (model, own) in models.items():
             view = views.fit(made.dataset, model, seed=own, device="cpu")
             vectors[name] = (view.users.numpy(), view.items.numpy())
-        return world_table(made.dataset, vectors, k, fusion.concat)
+        return {"table": world_table(made.dataset, vectors, k, fusion.concat)}
 
-    key = {"shared": shared, "index": index, "seed": seed, "k": k, "world": world}
-    return _cached_table(key, make)
-
-
-def map_r2(worlds: int) -> pd.DataFrame:
-    """Return the held-out R² of ridge from text to the ideal collaborative view, by ``shared``.
-
-    Dimensions are weighted by variance; split and map are those of the probe chapter. Columns
-    shared, mean, low, high, n (worlds; intervals are over worlds).
-    """
-
-    def held_out_r2(shared: float, seed: int) -> float:
-        world = synthetic.world(n_users=20, shared=shared, seed=seed)  # users are not looked at
-        x, y = world.vectors, world.ideal("collaborative").items
-        split = item_splits.random(len(x))
-        found = maps.fit_ridge(maps.PairedVectors.of(x, y, split.train, split.valid))
-        return r2_weighted(y[split.test], found.predict(x[split.test])).value
-
-    def row(level: float) -> dict[str, Any]:
-        found = summary([held_out_r2(level, seed) for seed in range(worlds)])
-        return {"shared": level, **found._asdict()}
-
-    return _cached_table({"map R²": worlds}, lambda: pd.DataFrame(map(row, LEVELS)))
+    key = {"shared": shared, "index": index, "seed": seed, "k": k, "world": world,
+           "code": cache.code_version(world_table)}  # fmt: skip
+    return pd.DataFrame(cache.cached("worlds", key, make)["table"])

@@ -41,9 +41,9 @@ FUSION = "fusion"
 fusion with alignment, but the comparison whose budgets the reference makes unequal."""
 
 FINDINGS = {
-    "F1": "recall, text over interactions", "F2": "Jaccard of the lists", "F3": "hits of one view",
+    "F1": "ratio of recalls", "F2": "Jaccard of the lists", "F3": "hits of one view",
     "F3b": "balance of own hits", "F4": "popularity gap", "F5": "gain of the union",
-    "F6": "share of reachable R²", FUSION: "gain over LightGCN", "F9": "gain, cold minus hot",
+    "F6": "share of R²", FUSION: "over LightGCN", "F9": "gain, cold minus hot",
 }  # fmt: skip
 """What a choice may touch, in the order of the book, and what its number is."""
 
@@ -416,11 +416,11 @@ def drawn(table: pd.DataFrame) -> pd.DataFrame:
     changed = table["word"] != table["reference_word"]
     kinds = {FARTHEST: table["choice"] == SEEDS, "verdict changes": changed}
     return table.assign(
-        what=table["choice"],
+        what=pd.Categorical(table["choice"], EFFECTS),
         panel=[f"{name}: {FINDINGS[name]}" for name in table["finding"]],
         group=np.select(list(kinds.values()), list(kinds), "verdict stays"),
         **{end: table[f"difference{of}"] for end, of in ENDS.items()},
-    )
+    ).sort_values("finding", key=lambda of: of.map(list(FINDINGS).index), kind="stable")
 
 
 def answer(table: pd.DataFrame) -> str:

@@ -18,12 +18,6 @@ LABELS = {"title": "T", "xlabel": "X (unit)"}
 ROWS = pd.DataFrame(
     {"what": ["a", "b"], "k": [5, 10], "mean": [0.1, NAN], "low": [0.0, NAN], "high": [0.2, NAN]}
 )
-VALUES = pd.DataFrame([[3.0, NAN], [-1.0, 0.5]], index=["r", "s"], columns=["p", "q"])
-
-
-def heatmap(**labels: Any) -> Figure:
-    texts = VALUES.map(lambda value: "left out" if np.isnan(value) else f"{value:g}")
-    return figures.heatmap(VALUES, texts, label="half-widths", limit=2, framed=VALUES > 2, **labels)
 
 
 def two_curves(**labels: Any) -> Figure:
@@ -48,7 +42,6 @@ KINDS: dict[str, Callable[[], Figure]] = {
     "levels": lambda: figures.levels(ROWS.assign(level=["x", "y"]), ylabel="Y", **LABELS),
     "shares": lambda: figures.shares(pd.DataFrame({"both": [70.0], "one": [30.0]}), **LABELS),
     "histogram": lambda: figures.histogram(np.array([0, 1, 5, 90]), ylabel="Y", **LABELS),
-    "heatmap": lambda: heatmap(**LABELS),
 }
 
 
@@ -61,7 +54,7 @@ def test_a_figure_has_title_and_labels_and_text_that_can_be_read(kind: str) -> N
     assert "X (unit)" in [axis.get_xlabel() for axis in shown]
     words = [text for text in figure.findobj(Text) if text.get_text()]
     assert min(text.get_fontsize() for text in words) >= 9
-    assert figure.legends or kind in ("histogram", "heatmap")
+    assert figure.legends or kind == "histogram"
 
 
 def segments(axis: Axes) -> int:
@@ -163,13 +156,6 @@ def test_nulls_far_out_leave_the_rest_of_a_figure_of_levels_readable() -> None:
 
     assert scale(0.4) == ("linear", "gain")  # ten times as far, no more
     assert scale(0.41) == scale(15.0) == ("symlog", "gain\nlogarithmic beyond 0.1")
-
-
-def test_a_heatmap_writes_into_every_cell_and_frames_what_it_is_told_to() -> None:
-    axis, bar = heatmap(**LABELS).axes
-    written = {text.get_position(): text.get_text() for text in axis.texts}
-    assert written == {(0.5, 0.5): "3", (1.5, 0.5): "left out", (0.5, 1.5): "-1", (1.5, 1.5): "0.5"}
-    assert len(axis.patches) == 2 and bar.get_xlabel() == "half-widths"
 
 
 @pytest.mark.parametrize("largest", [7, 90, 3000])
