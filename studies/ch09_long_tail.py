@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,27 +13,48 @@ from lib import metrics
 from lib.core import Lists
 from lib.diagnostics import best_of_union
 from lib.stats import Estimate, summary
+from lib.views import View
 from studies import measures
 from studies.concatenation import best_concat, even_concat
 from studies.context import Run
 from studies.measures import Rankings, percent
 
+Concat = Callable[[Sequence[View]], View]
 CONTROL = "two seeds over the collaborative view"
+
+
+def fused(run: Run, concat: Concat, *views: Sequence[View]) -> list[Lists]:
+    """Return the lists of views side by side, one array a seed, as ``views`` have one a seed."""
+    return [run.lists_of(concat(of_seed)) for of_seed in zip(*views, strict=True)]
+
+
+def weighted(run: Run) -> Concat:
+    """Return how views are set side by side with the weights of best validation recall."""
+    return partial(best_concat, run.dataset)
+
+
+def beside_lightgcn(run: Run, semantic: Run, concat: Concat, **nulls: Sequence[Lists]) -> Rankings:
+    """Return the lists of another run's text, this run's LightGCN, and their ``weighted`` fusion.
+
+    The control is two LightGCN seeds, which ``concat`` sets side by side.
+    """
+    text, lightgcn = semantic.views("linear"), run.views("lightgcn")
+    second = run.views("lightgcn", second=True)
+    return replace(
+        measures.rankings(run),
+        semantic=semantic.lists_by_seed("linear"),
+        nulls=nulls,
+        fused=fused(run, weighted(run), text, lightgcn),
+        control=run.once(("control", concat), lambda: fused(run, concat, lightgcn, second)),
+    )
 
 
 def rankings(run: Run) -> tuple[Rankings, list[Lists], list[float]]:
     """Return what F9 is measured on, the lists of equal weights, and the text's chosen weights."""
-    semantic, collaborative = run.views("linear"), run.views("lightgcn")
-    pairs = list(zip(semantic, collaborative, strict=True))
-    twins = zip(collaborative, run.views("lightgcn", second=True), strict=True)
-    fused = [best_concat(run.dataset, pair) for pair in pairs]
-    found = replace(
-        measures.rankings(run, "popularity"),
-        fused=[run.lists_of(view) for view in fused],
-        control=[run.lists_of(even_concat(pair)) for pair in twins],
-    )
-    even = [run.lists_of(even_concat(pair)) for pair in pairs]
-    return found, even, [view.info["weights"][0] for view in fused]
+    found = beside_lightgcn(run, run, even_concat, popularity=[run.lists("popularity", 0)])
+    views, concat = (run.views("linear"), run.views("lightgcn")), weighted(run)
+    weights = [concat(of_seed).info["weights"][0] for of_seed in zip(*views, strict=True)]
+    return found, fused(run, even_concat, *views), weights
 
 
 def gains(found: Rankings) -> pd.DataFrame:

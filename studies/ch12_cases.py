@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from IPython.display import HTML
 from numpy.typing import ArrayLike, NDArray
 from torch.nn.functional import normalize
@@ -21,8 +20,8 @@ from lib.core import Floats, Lists, unit
 from lib.dataset import Dataset
 from lib.diagnostics import neighbours
 from lib.encoders import text
-from lib.metrics import Bools, count, positions, restricted, users_of
-from lib.stats import ratio, summary
+from lib.metrics import Bools, positions, restricted, users_of
+from lib.stats import summary
 from studies.context import Run
 from studies.measures import mean_jaccard, n_neighbours
 
@@ -123,20 +122,6 @@ def history(dataset: Dataset, user: int, most: int = 15) -> list[int]:
     if dataset.times is not None:
         items = items[np.argsort(-dataset.times[user].data, kind="stable")]
     return [int(item) for item in items[:most]]
-
-
-def cold_recall(
-    lists: dict[str, Lists], relevant: sp.csr_matrix, stratum: NDArray[np.str_]
-) -> pd.DataFrame:
-    """Return the share of cold test items that each list finds, pooled, its interval over users."""
-    cold = restricted(relevant, stratum == "cold")
-    users, wanted = users_of(cold), np.diff(cold.indptr)
-    able = wanted > 0
-    rows = []
-    for what, of in lists.items():
-        found = count(positions(of, cold) >= 0, users, cold)
-        rows.append({"what": what, **ratio(found[able], wanted[able])._asdict()})
-    return pd.DataFrame(rows)
 
 
 def cold_cases(

@@ -32,6 +32,7 @@ from lib.topk import topk
 from lib.views import View
 from studies import ch06_probes, measures
 from studies.ch06_probes import PROJECTED, SPLIT_SEED, ProbeVectors
+from studies.ch09_long_tail import beside_lightgcn
 from studies.concatenation import best_concat, even_concat
 from studies.context import Run
 from studies.measures import MEASURES, NULLS, Measures, Rankings
@@ -138,12 +139,8 @@ class Audit:
     @cached_property
     def ours(self) -> Protocol:
         """Our protocol, all seeds, with the nulls and controls of the chapters."""
-        twins = (self.run.views("lightgcn", second=second) for second in (False, True))
-        lists = replace(
-            self.rankings(self.run.seeds),
-            nulls=measures.rankings(self.run, *NULLS).nulls,
-            control=[self.lists(even_concat(pair)) for pair in zip(*twins, strict=True)],
-        )
+        nulls = measures.rankings(self.run, *NULLS).nulls
+        lists = beside_lightgcn(self.run, self.run, even_concat, **nulls)
         return Protocol(lists, [one.probes[0] for one in self.by_seed])
 
     @cached_property

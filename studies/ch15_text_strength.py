@@ -6,7 +6,7 @@ reads no text, and is the same beside every rung.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -16,13 +16,12 @@ import pandas as pd
 from torch.nn.functional import normalize
 
 from companion.data import load
-from lib.core import InputError, Lists, generator
+from lib.core import InputError, generator
 from lib.dataset import Dataset
 from lib.encoders import text
 from lib.stats import Estimate
-from lib.views import View
 from studies import measures
-from studies.concatenation import best_concat
+from studies.ch09_long_tail import beside_lightgcn, weighted
 from studies.context import Run
 
 FIELDS = ("title", "title,categories", "all")
@@ -65,33 +64,14 @@ def texts(run: Run, encoders: str) -> tuple[dict[Name, Run], list[str]]:
     return runs, list(dict.fromkeys(lacking))
 
 
-def beside_lightgcn(run: Run, semantic: Run, **others: Sequence[Lists]) -> measures.Rankings:
-    """Return the lists of another run's text, this run's LightGCN, their fusion, and others.
-
-    The fusion is norm-concat, the control that of two LightGCN seeds; both have the weight, in
-    tenths, of best validation recall.
-    """
-    views, collaborative = semantic.views("linear"), run.views("lightgcn")
-
-    def fused(beside: Sequence[View]) -> list[Lists]:
-        pairs = zip(collaborative, beside, strict=True)
-        return [run.lists_of(best_concat(run.dataset, pair)) for pair in pairs]
-
-    found = run.once(("rankings",), lambda: measures.rankings(run))
-    control = run.once(("control",), lambda: fused(run.views("lightgcn", second=True)))
-    return replace(
-        found, semantic=semantic.lists_by_seed("linear"), nulls=others, fused=fused(views),
-        control=control,
-    )  # fmt: skip
-
-
 def ladder(run: Run, texts: Mapping[Name, Run]) -> dict[Name, measures.Rankings]:
     """Return every text beside LightGCN, from the one that validates best to the worst."""
     views = {name: of.views("linear") for name, of in texts.items()}
     scores = {name: np.mean([v.info["validation"] for v in of]) for name, of in views.items()}
     names = sorted(texts, key=scores.__getitem__, reverse=True)
     wide = [run.lists_of(view) for view in run.views("lightgcn", dimension=128)]
-    return {name: beside_lightgcn(run, texts[name], wide=wide) for name in names}
+    concat = weighted(run)
+    return {name: beside_lightgcn(run, texts[name], concat, wide=wide) for name in names}
 
 
 def findings(found: measures.Rankings) -> dict[str, float]:

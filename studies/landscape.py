@@ -13,7 +13,8 @@ from companion.data import load
 from lib import cache
 from lib.core import Floats
 from studies.ch08_methods import ALIGNED, SINGLES, fitted
-from studies.ch15_text_strength import PAPER, beside_lightgcn, findings
+from studies.ch09_long_tail import beside_lightgcn, weighted
+from studies.ch15_text_strength import PAPER, findings
 from studies.context import Run
 
 SETS = (
@@ -43,7 +44,8 @@ def of_set(name: str, parameters: Mapping[str, Any], epochs: int) -> dict[str, A
         views = {other: fitted(one, one.seeds[0], spec) for other, spec in OTHERS.items()}
         others = {other: [run.lists_of(view)] for other, view in views.items()}
         density = (data.seen.nnz + data.test.nnz) / (data.n_users * data.n_items)
-        return {"set": name, "density": density, **findings(beside_lightgcn(run, run, **others))}
+        lists = beside_lightgcn(run, run, weighted(run), **others)
+        return {"set": name, "density": density, **findings(lists)}
 
     key = {"dataset": name, "data": data.digest, **parameters, "epochs": epochs}
     return cache.cached("landscape", {**key, "code": cache.code_version(of_set)}, make)

@@ -83,18 +83,6 @@ def test_history_is_latest_first_where_times_are_known(small: Dataset) -> None:
     assert ch12_cases.history(replace(dataset, times=times), 0, 3) == [2, 4, 3]
 
 
-RELEVANT = sp.csr_matrix(np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1]], dtype=np.float32))
-STRATUM = np.array(["cold", "hot", "cold"])
-
-
-def test_cold_recall_by_hand() -> None:
-    lists = np.array([[0, 2], [1, 0], [1, 2]])
-    found = ch12_cases.cold_recall({"one": lists}, RELEVANT, STRATUM)
-    assert found.loc[0, ["what", "mean", "n"]].tolist() == ["one", pytest.approx(2 / 3), 2]
-    none = ch12_cases.cold_recall({"one": lists}, RELEVANT, np.array(["hot"] * 3))
-    assert np.isnan(none.loc[0, "mean"]) and none.loc[0, "n"] == 0
-
-
 def make(dataset: Dataset) -> Run:
     given = {"seed": 0, "seeds": 2, "k": 5, "encoder": "minilm", "device": "cpu"}
     return Run(dataset, given)

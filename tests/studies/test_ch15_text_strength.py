@@ -82,11 +82,11 @@ def test_a_rung_is_of_what_it_says(small: Dataset) -> None:
     run = run_of(small)
     texts, _ = strength.texts(run, "")
     semantic = texts[NOISES[1]]
-    found = strength.beside_lightgcn(run, semantic, wide=[])
+    found = strength.beside_lightgcn(run, semantic, strength.weighted(run), wide=[])
     for seed in (0, 1):
         view = semantic.view("linear", seed)
         np.testing.assert_array_equal(found.semantic[seed], run.lists_of(view))
-        both = best_concat(small, [run.view("lightgcn", seed), view])
+        both = best_concat(small, [view, run.view("lightgcn", seed)])
         np.testing.assert_array_equal(found.fused[seed], run.lists_of(both))
         two = best_concat(small, [run.view("lightgcn", seed), run.view("lightgcn", 1 - seed)])
         np.testing.assert_array_equal(found.control[seed], run.lists_of(two))
