@@ -223,6 +223,7 @@ def details(sweep: Sweep) -> pd.DataFrame:
         views, found, kept = sweep.views(what), sweep.recalls(what), sweep.kept(what)
         rows.append({
             "": what,
+            "validation recall, first seed": views[0].info.get("validation", np.nan),
             "test recall": np.nanmean(found),
             "hits of the text alone kept": np.divide(*kept[[0, 2]].sum(axis=(1, 2))),
             "hits of weight 0 alone kept": np.divide(*kept[[1, 3]].sum(axis=(1, 2))),
@@ -232,15 +233,6 @@ def details(sweep: Sweep) -> pd.DataFrame:
             "epochs to the best": np.mean([view.info.get("epochs", np.nan) for view in views]),
         })  # fmt: skip
     return pd.DataFrame(rows).set_index("")
-
-
-def validation(sweep: Sweep) -> pd.DataFrame:
-    """Return validation Recall@20 on the first seed, by weight and model."""
-    found = {
-        name: [sweep.views(weight, model)[0].info["validation"] for weight in sweep.weights]
-        for model, name in MODELS.items()
-    }
-    return pd.DataFrame(found, index=pd.Index(sweep.weights, name="weight"))
 
 
 def answer(sweep: Sweep, found: Mapping[str, Mapping[str, Estimate]]) -> str:

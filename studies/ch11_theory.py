@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy.special import ndtr
 from scipy.stats import chi2, poisson, qmc, sem, t
 
@@ -77,19 +76,16 @@ class Setting:
 
 
 class Prediction(NamedTuple):
-    """What two views, and two replicates of the collaborative one (``…_seeds``), should show.
+    """What two views should show.
 
     Jaccard of their lists; recall of the union over that of the better, minus one (``oracle``);
-    recall of the sum of their standard scores over that of the better, minus one (``fusion``); and
-    recall of the views' sum over that of the replicates', minus one (``over_seeds``).
+    recall of the sum of their standard scores over that of the better, minus one (``fusion``), and
+    over that of the sum of two replicates of the collaborative view, minus one (``over_seeds``).
     """
 
     jaccard: float
-    jaccard_seeds: float
     oracle: float
-    oracle_seeds: float
     fusion: float
-    fusion_seeds: float
     over_seeds: float
 
 
@@ -101,54 +97,67 @@ def variances(shared: float) -> tuple[float, float]:
     return float(np.sqrt(shared / FACTORS)), float(np.sqrt((1 - shared) / 2 / FACTORS))
 
 
-def both_above(first: ArrayLike, second: ArrayLike, rho: ArrayLike) -> Floats:
+def both_above(first: Floats, second: Floats, rho: Floats) -> Floats:
     """Return P(X > first and Y > second) of standard normals with correlation ``rho``.
 
     Φ(−h) Φ(−k) + 1/2π ∫ exp(−(h² + k² − 2 h k sin θ) / 2 cos² θ) dθ from 0 to asin ρ (Drezner and
     Wesolowsky, 1990), by 32 Gauss-Legendre points: six digits for |ρ| up to 0.99. Shapes broadcast.
     """
-    h, k, r = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (first, second, rho)))
-    nodes, weights = np.polynomial.legendre.leggauss(32)
-    half = np.arcsin(r) / 2
-    total = np.zeros(h.shape)
-    for node, weight in zip(nodes, weights, strict=True):
+    half, total = np.arcsin(rho) / 2, np.zeros(np.broadcast(first, second, rho).shape)
+    for node, weight in zip(*np.polynomial.legendre.leggauss(32), strict=True):
         sine = np.sin(half * (1 + node))
-        total += weight * np.exp(-(h**2 + k**2 - 2 * h * k * sine) / (2 * (1 - sine**2)))
-    found: Floats = ndtr(-h) * ndtr(-k) + half * total / (2 * np.pi)
-    return found
+        square = first**2 + second**2 - 2 * first * second * sine
+        total += weight * np.exp(-square / (2 * (1 - sine**2)))
+    return np.asarray(ndtr(-first) * ndtr(-second) + half * total / (2 * np.pi))
 
 
 @cache
 def predict(setting: Setting) -> Prediction:
     """Return what the world predicts of two views and of two replicates."""
-    user = _users(setting)
-    seen, drawn = _interactions(user.spread)
-    semantic, collaborative = (
-        _ranked(setting, rho, seen, drawn) for rho in (user.semantic, user.collaborative)
-    )
-    alone = float(collaborative.recall.mean())
-    better = max(float(semantic.recall.mean()), alone)
-    jaccard, union, fused = _pair(setting, semantic, collaborative, user.between, seen, drawn)
-    jaccard_seeds, union_seeds, fused_seeds = _pair(
-        setting, collaborative, collaborative, user.replicates, seen, drawn
-    )
-    return Prediction(
-        jaccard, jaccard_seeds, union / better - 1, union_seeds / alone - 1,
-        fused / better - 1, fused_seeds / alone - 1, fused / fused_seeds - 1,
-    )  # fmt: skip
+    spread, semantic, collaborative, between, replicates = _correlations(setting)
+    seen, drawn = _interactions(spread)
+
+    def listed(rho: Floats) -> tuple[Floats, float]:
+        """Return the edge of a score's list at each utility (m × g), and the list's mean recall.
+
+        The edge is in standard units of what is left of the score, given the utility.
+        """
+
+        def at(edge: Floats) -> Floats:
+            left: Floats = (edge[:, None] - rho[:, None] * GRID) / np.sqrt(1 - rho**2)[:, None]
+            return left
+
+        share = setting.k / N_ITEMS
+        edge = at(_root(lambda x: ((1 - seen) * ndtr(-at(x))) @ WEIGHTS - share, 8))
+        return edge, float(found_of(ndtr(-edge)).mean())
+
+    def found_of(chance: Floats) -> Floats:
+        """Return recall (m) of lists that hold an item with this chance, by utility (m × g)."""
+        return np.asarray((drawn * chance) @ WEIGHTS / (drawn @ WEIGHTS))
+
+    def summed(one: Floats, other: Floats, rho: Floats) -> float:
+        """Return recall of the sum of two standard scores that correlate by ``rho``."""
+        return listed((one + other) / np.sqrt(2 + 2 * rho))[1]
+
+    (first, text), (second, data) = listed(semantic), listed(collaborative)
+    # the correlation that is left given the utility
+    left = np.sqrt(1 - semantic**2) * np.sqrt(1 - collaborative**2)
+    partial = np.clip((between - semantic * collaborative) / left, -0.999, 0.999)
+    both = both_above(first, second, partial[:, None])
+    overlap = ((1 - seen) * both) @ WEIGHTS * N_ITEMS / setting.k
+    union = text + data - float(found_of(both).mean())
+    fused, better = summed(semantic, collaborative, between), max(text, data)
+    over = fused / summed(collaborative, collaborative, replicates)
+    jaccard = float(np.mean(overlap / (2 - overlap)))
+    return Prediction(jaccard, union / better - 1, fused / better - 1, over - 1)
 
 
-class _Users(NamedTuple):
-    """What the distribution of each user's scores over the items depends on (m values each)."""
+def _correlations(setting: Setting) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Return what the distribution of each user's scores over the items depends on (m each).
 
-    spread: Floats  # standard deviation of the utility
-    semantic: Floats  # correlation of the semantic score with the utility
-    collaborative: Floats
-    between: Floats  # of the two views' scores
-    replicates: Floats  # of the collaborative score with its replicate's
-
-
-def _users(setting: Setting) -> _Users:
+    The standard deviation of the utility; its correlation with the semantic and the collaborative
+    score; and that of the two scores, and of the collaborative score with its replicate's.
+    """
     common, own = variances(setting.shared)
     points = qmc.Sobol(3, scramble=False).random(USERS) + 0.5 / USERS  # never 0
     per_item = np.array([[common], [own], [own]])
@@ -158,12 +167,12 @@ def _users(setting: Setting) -> _Users:
     noise_a, noise_b = (per_factor * (squares[0] + private) for private in squares[1:])
     whole, known_a, known_b = s + a + b, s + a, s + b
     var_a, var_b = known_a + noise_a, known_b + noise_b
-    return _Users(
-        spread=STRENGTH * np.sqrt(whole),
-        semantic=known_a / np.sqrt(var_a * whole),
-        collaborative=known_b / np.sqrt(var_b * whole),
-        between=s / np.sqrt(var_a * var_b),
-        replicates=(known_b + setting.common * noise_b) / var_b,
+    return (
+        STRENGTH * np.sqrt(whole),
+        known_a / np.sqrt(var_a * whole),
+        known_b / np.sqrt(var_b * whole),
+        s / np.sqrt(var_a * var_b),
+        (known_b + setting.common * noise_b) / var_b,
     )
 
 
@@ -192,49 +201,6 @@ def _root(function: Callable[[Floats], Floats], bound: float) -> Floats:
         width /= 2
         low = np.where(function(low + width) > 0, low + width, low)
     return low + width / 2
-
-
-class _Ranked(NamedTuple):
-    """A score's list: correlation with the utility (m), edge (m), recall (m)."""
-
-    rho: Floats
-    edge: Floats
-    recall: Floats
-
-
-def _given_utility(rho: Floats, edge: Floats) -> Floats:
-    """Return a list's edge in standard units of the score that is left at each utility (m × g)."""
-    found: Floats = (edge[:, None] - rho[:, None] * GRID) / np.sqrt(1 - rho**2)[:, None]
-    return found
-
-
-def _ranked(setting: Setting, rho: Floats, seen: Floats, drawn: Floats) -> _Ranked:
-    def listed(edge: Floats) -> Floats:
-        return ndtr(-_given_utility(rho, edge))
-
-    wanted = setting.k / N_ITEMS
-    edge = _root(lambda x: ((1 - seen) * listed(x)) @ WEIGHTS - wanted, 8)
-    return _Ranked(rho, edge, (drawn * listed(edge)) @ WEIGHTS / (drawn @ WEIGHTS))
-
-
-def _pair(
-    setting: Setting, one: _Ranked, other: _Ranked, between: Floats, seen: Floats, drawn: Floats
-) -> tuple[float, float, float]:
-    """Return Jaccard, recall of the union by inclusion and exclusion, and recall of the sum."""
-    first, second = (_given_utility(x.rho, x.edge) for x in (one, other))
-    # the correlation that is left given the utility
-    residual = np.sqrt(1 - one.rho**2) * np.sqrt(1 - other.rho**2)
-    partial = np.clip((between - one.rho * other.rho) / residual, -0.999, 0.999)
-    both = both_above(first, second, partial[:, None])  # m × g
-    overlap = ((1 - seen) * both) @ WEIGHTS * N_ITEMS / setting.k
-    found = (drawn * both) @ WEIGHTS / (drawn @ WEIGHTS)
-    # a sum of two standard scores correlates with the utility by (r₁ + r₂) / √(2 + 2ρ)
-    fused = _ranked(setting, (one.rho + other.rho) / np.sqrt(2 + 2 * between), seen, drawn)
-    return (
-        float(np.mean(overlap / (2 - overlap))),
-        float(np.mean(one.recall + other.recall - found)),
-        float(fused.recall.mean()),
-    )
 
 
 def worlds_per_level(worlds: int) -> dict[float, int]:

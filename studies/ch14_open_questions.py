@@ -31,6 +31,7 @@ COLLABORATIVE, TEXT = "LightGCN", "text"
 MODELS = {COLLABORATIVE: "lightgcn", TEXT: "linear"}
 SECOND = "second LightGCN seed"
 FUSION, SEEDS, BETTER_SEEDS = "fusion", "two LightGCN seeds", "two seeds of the better view"
+JOINT, HALVES = "joint: text and LightGCN", "two LightGCN seeds, half each"
 OVER_BETTER = "over the better view"
 CONTROLS = (f"over {SEEDS}", f"over {BETTER_SEEDS}")
 SeedViews = Sequence[View]
@@ -52,28 +53,24 @@ def at_no_cost(run: Run, dimension: int = 64) -> tuple[dict[str, Floats], pd.Dat
     """Return recall by seed and user of models of ``dimension`` dimensions, and what each costs.
 
     The joint model has half of the dimensions for each branch, as has each of two seeds side by
-    side. Seconds are the mean over seeds on the machine that trained, bytes those of a user's or an
-    item's vector, multiplications those of one item's score for one user.
+    side. Seconds of training are the mean over seeds on the machine that trained.
     """
     half = dimension // 2
-    of_halves = [run.views("lightgcn", second=second, dimension=half) for second in (False, True)]
     parts: dict[str, Sequence[SeedViews]] = {
-        "joint: text and LightGCN": [run.views("joint", dimension=dimension)],
-        "LightGCN": [run.views("lightgcn", dimension=dimension)],
-        "two LightGCN seeds, half each": of_halves,
-        "text": [run.views("linear", dimension=dimension)],
+        JOINT: [run.views("joint", dimension=dimension)],
+        COLLABORATIVE: [run.views("lightgcn", dimension=dimension)],
+        HALVES: [run.views("lightgcn", second=s, dimension=half) for s in (False, True)],
+        TEXT: [run.views("linear", dimension=dimension)],
     }
     recalls, costs = {}, []
     for name, of in parts.items():
         of_seeds = list(zip(*of, strict=True))
         whole = [views[0] if len(views) == 1 else even_concat(views) for views in of_seeds]
         recalls[name] = recall_by_seed(run, whole)
-        seconds = [sum(view.info["seconds"] for view in views) for views in of_seeds]
-        n_parameters = sum(view.info["n_parameters"] for view in of_seeds[0])
-        costs.append((name, n_parameters, np.mean(seconds), 4 * dimension, dimension))
-    columns = ["what", "parameters", "seconds of training", "bytes per vector",
-               "multiplications per score"]  # fmt: skip
-    return recalls, pd.DataFrame(costs, columns=columns)
+        infos = [[view.info for view in views] for views in of_seeds]
+        seconds = np.mean([sum(info["seconds"] for info in of_seed) for of_seed in infos])
+        costs.append((name, sum(info["n_parameters"] for info in infos[0]), seconds))
+    return recalls, pd.DataFrame(costs, columns=["what", "parameters", "seconds of training"])
 
 
 class Comparison(NamedTuple):
@@ -175,14 +172,12 @@ def recall_of_combinations(run: Run) -> dict[str, Floats]:
     return found | {" + ".join([*first[:2], SECOND]): fused_recall(run, control)}
 
 
-def third_gains(found: dict[str, Floats], names: Sequence[str]) -> tuple[Estimate, Estimate]:
-    """Return the gain of the first three views over the first two and over the control.
+def third_gains(found: dict[str, Floats], names: Sequence[str]) -> dict[str, Estimate]:
+    """Return the measures of Q4: the first three views over the first two and over the control.
 
     ``found``: ``recall_of_combinations``; ``names``: of all views. NaN where there is no third.
     """
-    if len(names) < 3:
-        return measures.NONE, measures.NONE
-    three, two = found[" + ".join(names[:3])], found[" + ".join(names[:2])]
-    control = found[" + ".join([*names[:2], SECOND])]
-    gains_of = measures.measure("Q4", third=(three, two), seeds=(three, control))
-    return gains_of["third"], gains_of["seeds"]
+    groups = names[:3], names[:2], [*names[:2], SECOND]
+    three, two, control = (found[" + ".join(of)] for of in groups)
+    pairs = {"third": (three, two), "seeds": (three, control)}
+    return measures.measure("Q4", **pairs if len(names) > 2 else dict.fromkeys(pairs))

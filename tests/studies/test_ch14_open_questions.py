@@ -224,11 +224,13 @@ def test_more_views_are_every_single_pair_triple_and_all(films: Dataset) -> None
         "LightGCN + text + genres + tfidf", "LightGCN + text + second LightGCN seed",
     ]  # fmt: skip
     assert all(values.shape == (1, films.n_users) for values in found.values())
-    third, seeds = ch14_open_questions.third_gains(found, ["LightGCN", "text", "genres", "tfidf"])
+    gains = ch14_open_questions.third_gains(found, ["LightGCN", "text", "genres", "tfidf"])
     three = np.nanmean(found["LightGCN + text + genres"])
-    np.testing.assert_allclose(third.mean, three / np.nanmean(found["LightGCN + text"]) - 1)
+    np.testing.assert_allclose(
+        gains["third"].mean, three / np.nanmean(found["LightGCN + text"]) - 1
+    )
     control = found["LightGCN + text + second LightGCN seed"]
-    np.testing.assert_allclose(seeds.mean, three / np.nanmean(control) - 1)
+    np.testing.assert_allclose(gains["seeds"].mean, three / np.nanmean(control) - 1)
 
 
 def test_one_description_leaves_pairs_of_two(small: Dataset) -> None:
@@ -237,9 +239,8 @@ def test_one_description_leaves_pairs_of_two(small: Dataset) -> None:
     assert list(found) == [
         "LightGCN", "text", "LightGCN + text", "LightGCN + text + second LightGCN seed",
     ]  # fmt: skip
-    assert np.isnan(
-        [v.mean for v in ch14_open_questions.third_gains(found, ["LightGCN", "text"])]
-    ).all()
+    gains = ch14_open_questions.third_gains(found, ["LightGCN", "text"])
+    assert np.isnan([value.mean for value in gains.values()]).all()
 
 
 def test_costs_count_both_halves(small: Dataset) -> None:
@@ -254,7 +255,7 @@ def test_costs_count_both_halves(small: Dataset) -> None:
         "two LightGCN seeds, half each": 2 * 4 * entities,
         "text": 8 * words,
     }
-    assert set(table["bytes per vector"]) == {32} and list(recalls) == list(table.index)
+    assert list(recalls) == list(table.index)
 
 
 def test_a_grid_limits_the_weights(small: Dataset) -> None:
