@@ -69,12 +69,17 @@ def compared(scores: Sequence[MethodScores], width: Width) -> dict[str, MethodSc
     return found | {"seeds": min(ensembles, key=lambda one: abs(sum(one.dimensions) - total))}
 
 
+def judged(scores: Sequence[MethodScores]) -> set[str]:
+    """Return the names of the methods that F8 compares."""
+    return {one.method.name for of in (TOTAL, PER_VIEW) for one in compared(scores, of).values()}
+
+
 def every_seed(run: Run, scores: Sequence[MethodScores]) -> list[MethodScores]:
     """Return the scores, those of the methods that F8 compares over all seeds of the run.
 
     Validation stays that of the seeds they were chosen by, so that the choice stays as well.
     """
-    names = {one.method.name for of in (TOTAL, PER_VIEW) for one in compared(scores, of).values()}
+    names = judged(scores)
     able = [one.method for one in scores if one.method.name in names]
     again = {one.method.name: one for one in score(run, able)}
     return [
@@ -210,20 +215,15 @@ def _record(one: MethodScores, base: MethodScores) -> dict[str, object]:
             record |= {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
         test = paired(*both)
         record |= {"effect": test.effect, "p": np.nan if one is base else test.p}
-    return record | {
-        "seconds": one.seconds,
-        "parameters": one.parameters,
-        "dimension": " + ".join(map(str, one.dimensions)) or "–",
-        "seeds": one.seeds,
-        "trials": one.trials,
-        "chosen": "; ".join(one.chosen),
-        "reason": one.reason,
-    }
+    names = ("seconds", "parameters", "seeds", "trials", "reason")
+    dimension = " + ".join(map(str, one.dimensions)) or "–"
+    chosen = {"chosen": "; ".join(one.chosen), "dimension": dimension}
+    return record | chosen | {name: getattr(one, name) for name in names}
 
 
 def drawn(table: pd.DataFrame, scores: Sequence[MethodScores], most: int = 12) -> pd.DataFrame:
     """Return the rows of the best validation scores, and those that F8 compares, for a figure."""
-    names = {one.method.name for of in (TOTAL, PER_VIEW) for one in compared(scores, of).values()}
+    names = judged(scores)
     best = table["validation"].rank(ascending=False) <= most
     rows = table[best | table["what"].isin(names)]
     columns = {"mean": rows["gain"], "low": rows["gain_low"], "high": rows["gain_high"]}

@@ -330,28 +330,6 @@ def split_joint(joint: View) -> tuple[View, View]:
     return first, second
 
 
-def longer_lists(audit: Audit, choice: Choice) -> Effects:
-    """Compare the union with the better view's list of as many items, and with that of K."""
-    side = audit.ours.side("F5")
-    excess = cast(Score, side.measures["excess"])
-    return {"F5": effect("F5", Side({"gain": excess}, excess), side)}
-
-
-def without_null(audit: Audit, choice: Choice) -> Effects:
-    """Read the number as it is, or only what is beyond two seeds of one model.
-
-    Ours is the verdict of the full rule.
-    """
-    found = {}
-    for name in choice.findings:
-        side = audit.ours.side(name)
-        of, null = measures.of_claim(name, side.measures), cast(Score, side.measures["seeds"])
-        beyond = estimate(side.headline, null, combine=np.subtract)
-        words = claims.judge(name, of).word, word(name, of)
-        found[name] = Effect(beyond, of[headline(name)], estimate(null), *words)
-    return found
-
-
 def without_validation(audit: Audit, choice: Choice) -> Effects:
     """Fit the reference's linear map in place of ridge."""
     probes = [audit.probe(seed, fit="linear, reference") for seed in audit.run.seeds]
@@ -374,10 +352,10 @@ EFFECTS: dict[str, Callable[[Audit, Choice], Effects]] = {
     "unequal budgets": unequal_budgets, "known items as negatives": trained_again,
     "the first item": without_first_item, "own text in the profile": trained_again,
     "what popularity counts": counting_all, "halves of one model": halves,
-    "an oracle with more items": longer_lists, "no null": without_null,
     "probes without validation": without_validation, SEEDS: farthest_seed,
 }  # fmt: skip
-"""How each choice of the reference is reproduced, by the choice's name."""
+"""How each choice of the reference is reproduced, by the choice's name, but for those that make no
+other lists: where they are measured says ``ch13_choices.yml``."""
 
 
 def effects(audit: Audit, *, retrain: bool = True) -> pd.DataFrame:
