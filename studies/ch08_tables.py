@@ -13,12 +13,13 @@ from companion.chapter import intervals
 from lib import claims
 from lib.core import Floats, InputError
 from lib.encoders.training import validation_score, validation_users
-from lib.metrics import ndcg
+from lib.metrics import ndcg, recall
 from lib.probes.scores import estimate
 from lib.stats import Estimate, holm, paired, summary
 from studies import ch08_methods, measures
 from studies.ch08_methods import ALIGNMENT, FAMILIES, FUSION, MAX_DIMENSION, NULL, SINGLE
 from studies.ch08_scores import MethodScores, score
+from studies.concatenation import best_concat
 from studies.context import Run
 
 RIVALS = ("LightGCN", "RLMRec-Con", "CARec style")  # begin the names of A4's opponents
@@ -157,6 +158,25 @@ def answer(scores: Sequence[MethodScores], f8: dict[str, Estimate], a4: dict[str
         f"stopping rule, kind of negatives and width): {told['share'].replace('+', '')} of the "
         "gain in logarithms is gone then."
     )
+
+
+def by_weight(run: Run) -> pd.DataFrame:
+    """Return recall of norm-concat by the weight of its second member: what, weight, an estimate.
+
+    The second member is the text, or, in its place, LightGCN of another seed.
+    """
+    first, rows = run.views("lightgcn"), []
+    beside = {"text": run.views("linear"), "second seed": run.views("lightgcn", second=True)}
+    for weight in np.linspace(0, 1, 11).round(1).tolist():
+        for name, others in beside.items():
+            fused = [
+                best_concat(run.dataset, pair, [[1 - weight, weight]])
+                for pair in zip(first, others, strict=True)
+            ]
+            found = np.stack([recall(run.lists_of(view), run.dataset.test) for view in fused])
+            what = f"LightGCN and {name}"
+            rows.append({"what": what, "weight": weight, **summary(found)._asdict()})
+    return pd.DataFrame(rows)
 
 
 def by_convention(scores: Sequence[MethodScores], k: int) -> pd.DataFrame:

@@ -348,3 +348,18 @@ def test_how_results_are_shown_is_part_of_no_key(monkeypatch: pytest.MonkeyPatch
     cache.code_version(ch08_scores)
     cache.code_version.cache_clear()
     assert "topk.py" in read and not read & {"chapter.py", "figures.py", "ch08_tables.py"}
+
+
+def test_a_weight_of_nought_or_one_leaves_one_view(run: Run) -> None:
+    table = ch08_tables.by_weight(run).set_index(["what", "weight"])["mean"]
+    alone = {
+        name: np.nanmean(recall(run.lists(model, seed), run.dataset.test))
+        for name, model, seed in (
+            ("first", "lightgcn", 0), ("text", "linear", 0), ("second seed", "lightgcn", 1)
+        )
+    }  # fmt: skip
+    for name in ("text", "second seed"):
+        of_weights = table[f"LightGCN and {name}"]
+        assert len(of_weights) == 11
+        assert of_weights[0.0] == pytest.approx(alone["first"])
+        assert of_weights[1.0] == pytest.approx(alone[name])
