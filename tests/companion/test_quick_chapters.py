@@ -46,5 +46,14 @@ def test_the_landscape_of_one_set_runs_to_its_end(tmp_path: Path) -> None:
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 3
 
 
+def test_the_page_of_decisions_of_one_set_runs_to_its_end(tmp_path: Path) -> None:
+    small = {"datasets": "ml-100k", "seeds": 1, "epochs": 1}
+    out = execute(ROOT / "chapters" / "decide.ipynb", None, small, tmp_path / "x.ipynb")
+    outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
+    said = [o.data.get("text/markdown", "") for o in outputs if "data" in o]
+    assert any("- **ml-100k**, text" in words for words in said)
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
+
+
 def _claims_of(chapter: str) -> list[str]:
     return [claim.id for claim in claims.load().values() if claim.chapter == chapter]
