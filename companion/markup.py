@@ -18,6 +18,7 @@ def _macros() -> Any:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined,
     )  # fmt: skip
     environment.globals |= {"in_words": in_words, "why": why}
+    environment.policies["json.dumps_kwargs"] = {}  # no sorting: claims have an order
     return environment.get_template("markup.html").module
 
 

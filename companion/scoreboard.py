@@ -6,6 +6,7 @@ Functions that return HTML take ``link``, the address of a chapter's page seen f
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -34,10 +35,34 @@ MARKS = {
 """A verdict's style of admonition, its sign and its colour."""
 
 DEPENDS = "depends on the data"  # a claim whose verdict differs between datasets
+SIMULATED = "simulated worlds"  # of which a claim is judged once, whatever the dataset
 COLUMNS = [
-    "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "beside", "beside_low",
-    "beside_high", "reason", "outside", "page", "p",
+    "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "words", "beside",
+    "beside_low", "beside_high", "words_beside", "reason", "outside", "page", "p", "measures",
+    "recorded",
 ]  # fmt: skip
+
+NULLS = {"F2", "F3", "F4", "F5", "F7b", "F12", "F13", "Q5"}
+"""Claims whose ``beside`` is a null in the unit of the headline; others' is another quantity."""
+
+THRESHOLDS: dict[str, dict[str, Any]] = {
+    "most": {
+        "label": "“Most” is more, “hardly” is less than a share of", "value": 0.5,
+        "low": 0.05, "high": 0.95, "written": {"0.5": "most", "1 / 3": "(most / (2 - most))"},
+    },
+    "equal": {
+        "label": "“About equal” is a ratio from this to its inverse", "value": 0.8, "low": 0.5,
+        "high": 0.95, "written": {"0.80": "equal", "1.25": "(1 / equal)", "0.20": "(1 - equal)"},
+    },
+    "counts": {
+        "label": "A relative gain counts from", "value": 0.1, "low": 0.0, "high": 0.5,
+        "written": {"0.10": "counts"},
+    },
+}  # fmt: skip
+"""The conventions of ``claims.yml`` that a reader can move, the bounds of each, how it is written
+in rules, and what that becomes. Two lists of equal length that share the part s of their items have
+a Jaccard of s / (2 - s): 1 / 3 for a half. Who may lose no more than "about equal" allows may lose
+0.20. A rule has no other number but 0."""
 
 VERDICTS = ["published verdict", "verdict now"]
 COMPARED = ["dataset", "finding", *VERDICTS, "measure", "published", "now", "apart"]
@@ -63,12 +88,13 @@ def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["dataset"] = pd.Categorical(table["dataset"], in_order(table["dataset"].unique(), order))
     table["claim"] = pd.Categorical(table["claim"], list(claims.load()))
-    once = ~(table["claim"].map(_simulated).astype(bool) & table.duplicated("claim"))
+    table = table.sort_values(["claim", "dataset"], ignore_index=True)
+    once = ~(_simulated(table) & table.duplicated("claim"))
     table["tests"] = int(table.loc[once, "p"].notna().sum())
     table["holm"] = holm(table["p"].astype(float).where(once))
     table["holm"] = table.groupby("claim", observed=True)["holm"].ffill().where(table["p"].notna())
     table["stands"] = table["holm"] < 0.05
-    return table.sort_values(["claim", "dataset"], ignore_index=True)
+    return table
 
 
 def records_in(folder: Path) -> dict[tuple[str, str], tuple[dict[str, Any], Path]]:
@@ -81,17 +107,16 @@ def records_in(folder: Path) -> dict[tuple[str, str], tuple[dict[str, Any], Path
     }
 
 
-def _simulated(claim: str) -> bool:
-    """Return whether a claim is judged on worlds that are the same for every dataset."""
-    return claims.load()[claim].family == "theory"
+def _simulated(found: pd.DataFrame) -> pd.Series:
+    """Return which rows are of claims judged on worlds that are the same for every dataset."""
+    return found["claim"].isin([c.id for c in claims.load().values() if c.family == "theory"])
 
 
 def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[str, Any]:
     claim = claims.load()[record["claim"]]
-    unknown = (math.nan,) * 3  # a measure that had another name when the page was made
-    headline, beside = (
-        record["measures"].get(name, unknown)[:3] for name in (claim.headline, claim.beside)
-    )
+    names = (claim.headline, claim.beside)
+    unknown = (math.nan,) * 4  # a measure that had another name when the page was made
+    headline, beside = (_numbers(record).get(name, unknown)[:3] for name in names)
     word, reason, p = _judged(record, claim)
     outside = "" if word == claims.UNTESTABLE else claims.outside(claim, _numbers(premise))
     return {
@@ -99,9 +124,24 @@ def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[st
         **{"verdict": word, "reason": reason, "outside": outside, "p": p},
         **dict(zip(("mean", "low", "high"), headline, strict=True)),
         **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),
+        "words": _number(claim, claim.headline, headline),
+        "words_beside": _number(claim, claim.beside, beside),
+        "measures": record["measures"],
+        "recorded": record["verdict"],
         "dataset": path.parent.name,
         "page": f"{path.parent.name}/{path.stem}",
     }
+
+
+def _number(claim: claims.Claim, name: str, value: Sequence[float]) -> str:
+    """Return a measure and its interval in words, a relative gain in percent; "" for none."""
+    if math.isnan(value[0]):
+        return ""
+    gain = re.search(r"\bgain|minus one", f"{claim.unit} {claim.measures[name]}")
+    mean, low, high = (100 * x if gain else x for x in value)
+    digits = int(abs(mean) < 100) if gain else 3 - int(abs(mean) >= 1)
+    start = f"{mean:+.{digits}f}\u00a0%" if gain else f"{mean:.{digits}f}"
+    return f"{start} [{low:.{digits}f},\u00a0{high:.{digits}f}]".replace("-", "−")
 
 
 def _judged(record: dict[str, Any], claim: claims.Claim) -> tuple[str, str, float]:
@@ -132,7 +172,20 @@ def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
     datasets = list(found["dataset"].cat.categories)
     pairs = product(claims.load(), datasets)
     rows = dict.fromkeys(pairs) | {(r["claim"], r["dataset"]): r for r in found.to_dict("records")}
-    return markup("table", claims.load().values(), datasets, rows, MARKS, link)
+    return markup("table", claims.load().values(), datasets, rows, MARKS, NULLS, link)
+
+
+def questions(found: pd.DataFrame) -> str:
+    """Return the records and rules with which ``scoreboard.js`` lets a reader question a table."""
+    fields = ["claim", "dataset", "recorded", "measures", "verdict"]
+    rule = ["family", "premise", "measures", "holds", "beyond", "partly"]
+    data = {
+        "thresholds": THRESHOLDS,
+        "marks": {word: mark[1:] for word, mark in MARKS.items()},
+        "claims": {c.id: {name: getattr(c, name) for name in rule} for c in claims.load().values()},
+        "records": found[fields].to_dict("records"),
+    }
+    return markup("questions", data)
 
 
 def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> str:
@@ -145,7 +198,7 @@ def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> s
     words = groups["verdict"].agg(lambda v: v.iloc[0] if v.nunique() == 1 else DEPENDS)
     named = [name for name, word in words.items() if word == verdict]
     rows = [(claims.load()[name], groups.get_group(name).to_dict("records")) for name in named]
-    return markup("sentences", rows, link)
+    return markup("sentences", rows, NULLS, link)
 
 
 def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") -> str:
@@ -165,7 +218,9 @@ def panels(found: pd.DataFrame) -> pd.DataFrame:
     """Return what ``figures.by_finding`` draws: a panel per claim with a number anywhere."""
     known = found.groupby("claim", observed=True)["mean"].transform("count") > 0
     titles = {c.id: f"{c.id}: {c.measures[c.headline]}" for c in claims.load().values()}
-    return found[known].assign(panel=found["claim"].astype(str).map(titles))
+    beside = ["beside", "beside_low", "beside_high"]
+    nulls = found[beside].where(found["claim"].isin(NULLS))  # no other quantity on the same axis
+    return found.assign(panel=found["claim"].astype(str).map(titles), **nulls)[known]
 
 
 def tally(found: pd.DataFrame) -> str:
@@ -175,8 +230,10 @@ def tally(found: pd.DataFrame) -> str:
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:
-    """Return how many claims got which verdict on each dataset, as a table."""
-    counted = pd.crosstab(found["dataset"], found["verdict"])
+    """Return how many claims got which verdict on each dataset, those of simulations once."""
+    dataset = found["dataset"].cat.add_categories(SIMULATED).mask(_simulated(found), SIMULATED)
+    once = found.assign(dataset=dataset).drop_duplicates(["claim", "dataset"])
+    counted = pd.crosstab(once["dataset"], once["verdict"])
     return counted.reindex(columns=list(claims.VERDICTS), fill_value=0)
 
 

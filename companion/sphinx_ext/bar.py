@@ -74,6 +74,8 @@ def fix_page(
     the project. Screen readers misread two kinds of HTML: the parameters of a long signature are
     definitions without a term, and a bibliography is called a list but has no list items.
     """
+    if "scoreboard-data" in context.get("body", ""):
+        app.add_js_file("scoreboard.js")  # to this page alone
     context["script_files"] = [
         script
         for script in context["script_files"]

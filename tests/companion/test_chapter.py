@@ -249,7 +249,7 @@ def test_the_scoreboard_takes_the_fresh_record_and_no_failed_one(tmp_path: Path)
     assert dict(found["verdict"]) == {"ml-100k": claims.FAILS, "games": claims.UNTESTABLE}
     page = scoreboard.table(found.reset_index(), link="executed/{page}.html")
     assert 'href="executed/ml-100k/03-agreement.html"' in page and "0.400" in page
-    assert "beside 0.250 <span>[0.200, 0.300]</span>" in page
+    assert "null 0.250 [0.200,\u00a00.300]" in page
     assert scoreboard.counts(found.reset_index()).loc["ml-100k", claims.FAILS] == 1
 
 
@@ -315,13 +315,13 @@ def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
     notebook(tmp_path / "run/ml-100k/03-agreement.ipynb", claims.FAILS, 0.4)
     one = scoreboard.sentences(scoreboard.records([tmp_path / "run"]), claims.FAILS)
     one = " ".join(one.split())
-    assert "it <i>does not hold</i>: 0.400 <span>[0.400, 0.400]</span>; beside 0.250" in one
+    assert "it <i>does not hold</i>: 0.400 [0.400, 0.400]; null 0.250" in one
     assert "is not met" in one and "<b>F2</b>" in one
     notebook(tmp_path / "run/<b>/03-agreement.ipynb", claims.UNTESTABLE, None)
     found = scoreboard.records([tmp_path / "run"])
     assert "None." in scoreboard.sentences(found, claims.FAILS)
     both = " ".join(scoreboard.sentences(found, scoreboard.DEPENDS).split())
-    assert "it <i>does not hold</i>" in both and "it <i>is not testable here</i>: beside" in both
+    assert "it <i>does not hold</i>" in both and "it <i>is not testable here</i>: null" in both
     assert "nan" not in both and "&lt;b&gt;" in both
     said = scoreboard.tally(found)
     assert "does not hold" in said and '<th scope="row">ml-100k</th><td>1</td>' in said
