@@ -1,4 +1,4 @@
-"""The built book in a real browser: it needs nothing from elsewhere, works, and can be read by all."""
+"""The built book in a real browser: it needs nothing from elsewhere, works, can be read by all."""
 
 import functools
 import http.server

@@ -67,7 +67,7 @@ def judged(setting: dict, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
 
 def of_chance(rng: np.random.Generator) -> dict:
-    """Return records of every claim on four datasets: measures near the thresholds, some unknown."""
+    """Return records of every claim on four datasets: measures near thresholds, some unknown."""
     found = {}
     for name, dataset in product(CLAIMS, [f"d{i}" for i in range(4)]):
         measures = {}
