@@ -47,12 +47,12 @@ NULLS = {"F2", "F3", "F4", "F5", "F7b", "F12", "F13", "Q5"}
 
 THRESHOLDS: dict[str, dict[str, Any]] = {
     "most": {
-        "label": "“Most” is more, “hardly” is less than a share of", "value": 0.5,
+        "label": "“Most” and “hardly”: more, or less, than a share of", "value": 0.5,
         "low": 0.05, "high": 0.95, "written": {"0.5": "most", "1 / 3": "(most / (2 - most))"},
     },
     "equal": {
-        "label": "“About equal” is a ratio from this to its inverse", "value": 0.8, "low": 0.5,
-        "high": 0.95, "written": {"0.80": "equal", "1.25": "(1 / equal)", "0.20": "(1 - equal)"},
+        "label": "“About equal” is a ratio from", "value": 0.8, "low": 0.5, "high": 0.95,
+        "inverse": True, "written": {"0.80": "equal", "1.25": "(1 / equal)", "0.20": "(1 - equal)"},
     },
     "counts": {
         "label": "A relative gain counts from", "value": 0.1, "low": 0.0, "high": 0.5,

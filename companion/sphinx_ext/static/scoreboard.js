@@ -18,7 +18,7 @@ const scoreboard = (() => {
 
   // ---- Rules: comparisons, and/or, + - * / and measures as name.mean, name.low, name.high, name.n
 
-  const TOKEN = /\s*(?:(\d+(?:\.\d*)?|\.\d+)|([A-Za-z_]\w*\.(?:mean|low|high|n)\b)|(and|or)\b|(<=|>=|[-+*\/<>()]))/y;
+  const TOKEN = /\s*(?:(\d+(?:\.\d*)?)|([A-Za-z_]\w*\.(?:mean|low|high|n)\b)|(?:and|or)\b|[<>]=?|[-+*/()])/y;
 
   /** Return the tree of a rule: {op, parts} with the source of each part, {value} or {name, end}. */
   function parse(rule) {
@@ -255,7 +255,8 @@ const scoreboard = (() => {
       if (Object.hasOwn(data.thresholds, name)) {
         const { low, high } = data.thresholds[name];
         if (!/^\d(\.\d\d?)?$/.test(value) || value < low || value > high) {
-          throw new Error(`${name} is ${value || "empty"}, not a number from ${low.toFixed(2)} to ${high.toFixed(2)} of two decimals at most`);
+          const bounds = `${low.toFixed(2)} to ${high.toFixed(2)}`;
+          throw new Error(`${name} is ${value || "empty"}, not a number from ${bounds} with two decimals`);
         }
         setting[name] = Number(value);
       } else if (name === "p") {
@@ -308,14 +309,15 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // Controls. Each shows what the setting is when update is called.
   const updates = [];
-  for (const [name, { label, low, high, value }] of Object.entries(data.thresholds)) {
+  for (const [name, { label, low, high, value, inverse }] of Object.entries(data.thresholds)) {
+    const said = (x) => x.toFixed(2) + (inverse ? ` to ${(1 / x).toFixed(2)}` : "");
     const input = element("input", { type: "range", id: `question-${name}`, min: low, max: high, step: 0.01 });
     const shown = element("span");
     input.addEventListener("input", () => change({ [name]: Number(input.value) }));
     updates.push(() => {
       input.value = setting[name];
-      const before = setting[name] === value ? "" : ` (published: ${value.toFixed(2)})`;
-      shown.textContent = input.ariaValueText = setting[name].toFixed(2) + before;
+      const before = setting[name] === value ? "" : ` (published: ${said(value)})`;
+      shown.textContent = input.ariaValueText = said(setting[name]) + before;
     });
     form.append(element("div", {}, element("label", { htmlFor: input.id, textContent: label }), input, shown));
   }
@@ -324,7 +326,8 @@ document.addEventListener("DOMContentLoaded", () => {
     element("option", { value: "raw", textContent: "by each test alone" }));
   select.addEventListener("change", () => change({ p: select.value }));
   updates.push(() => { select.value = setting.p; });
-  const reset = element("button", { type: "button", className: "btn btn-sm", textContent: "Back to the published setting" });
+  const reset = element("button",
+    { type: "button", className: "btn btn-sm", textContent: "Back to the published setting" });
   reset.addEventListener("click", () => change(scoreboard.published(data)));
   const count = element("p", { role: "status" });
   const moves = element("ul");
@@ -377,8 +380,9 @@ document.addEventListener("DOMContentLoaded", () => {
         moved.push(`${claim} on ${dataset}: ${signed(before.word)} → ${signed(now.word)}`);
         notes.push(`moved: published as ${signed(before.word)}`);
       } else if (weak(now) !== weak(before) || now.outside !== before.outside) noted += 1;
-      const how = setting.p === "raw" ? ` (p = ${now.p.toPrecision(2)})` : ` after Holm's correction for ${now.tests} tests`;
-      if (weak(now)) notes.push(`not significant${how}`);
+      const corrected = `after Holm's correction for ${now.tests} tests`;
+      const how = setting.p === "raw" ? `(p = ${now.p.toPrecision(2)})` : corrected;
+      if (weak(now)) notes.push(`not significant ${how}`);
       if (now.outside) notes.push("outside the paper's regime");
       cell.querySelector("a").textContent = signed(now.word);
       cell.style.borderLeftColor = data.marks[now.word][1];
@@ -388,8 +392,10 @@ document.addEventListener("DOMContentLoaded", () => {
     });
     const [all, still] = [usual.length, usual.filter(({ word }) => word === scoreboard.UNTESTABLE).length];
     const others = noted ? `; a note on significance or regime changed in ${noted} more` : "";
-    count.textContent = scoreboard.written(data, setting) ? `${moved.length} of ${all} verdicts moved${others}.`
-      : `The published setting: ${all} verdicts, of which ${still} lack a measure that today's rule asks for and cannot move.`;
+    count.textContent = scoreboard.written(data, setting)
+      ? `${moved.length} of ${all} verdicts moved${others}.`
+      : `The published setting. Of ${all} verdicts ${still} are “not testable here” and cannot move: ` +
+        "a measure that today's rule asks for, or enough data, is missing.";
     moves.replaceChildren(...moved.map((text) => element("li", { textContent: text })));
   }
 
