@@ -51,7 +51,6 @@ Seed = Annotated[
     int, typer.Option(parser=_whole(0), metavar="N", help="of the model, not of the split")
 ]
 Length = Annotated[int, typer.Option(parser=_whole(1), metavar="N", help="length of the lists")]
-Out = Annotated[Path | None, typer.Option(dir_okay=False, help="the file to write")]
 Parameters = Annotated[
     list[str] | None,
     typer.Option("-p", metavar="NAME VALUE", help="a parameter; may be given several times"),
@@ -150,7 +149,7 @@ def _execute(
     dataset: Annotated[
         str | None, typer.Argument(help="such as ml-100k, ml-100k@k=50, or a folder of your own")
     ] = None,
-    out: Out = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="the file to write")] = None,
     parameters: Parameters = None,
 ) -> None:
     """Execute one chapter on one dataset, by default into _build/executed."""

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from companion.data import pickles
 from companion.data.cleaning import RawTables, clean_text, clean_texts, joined
-from companion.data.tables import decoded, read_table
+from companion.data.tables import as_text, decoded, read_table
 from lib.core import InputError, first_line
 
 MEMBER_LIMIT = 2**28  # bytes that a member of a zip may unpack to
@@ -224,7 +224,7 @@ def _items(
             about = json.loads(line)
             key = about["parent_asin"]
             if key in wanted:
-                texts = {name: clean_text(_flat(about.get(name))) for name in PRODUCT_2023}
+                texts = {name: clean_text(as_text(about.get(name))) for name in PRODUCT_2023}
                 if any(texts.values()):
                     text = ". ".join(filter(None, (texts[name] for name in fields)))
                     rows.append((key, texts["title"], text[:LENGTH].strip()))
@@ -253,10 +253,3 @@ def _json_lines(path: Path) -> Iterator[bytes]:
             yield from (line for line in lines if line.strip())
     except (OSError, EOFError, zlib.error) as fault:
         raise InputError(f"{path.name} is damaged ({fault}): get the file again") from None
-
-
-def _flat(value: Any) -> str:
-    """Return a field as text: lists are joined, a missing value is empty."""
-    if isinstance(value, list):
-        return ", ".join(str(part) for part in value if part)
-    return "" if value is None else str(value)

@@ -124,7 +124,7 @@ def _read_parquet(path: Path) -> Table:
         kind = column.type
         try:
             if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
-                values = pd.Series(map(_joined, column.to_pylist()), dtype="str")
+                values = pd.Series(map(as_text, column.to_pylist()), dtype="str")
             else:
                 values = column.cast(pa.string()).fill_null("").to_pandas()
             table.columns[name] = values
@@ -134,12 +134,12 @@ def _read_parquet(path: Path) -> Table:
     return table
 
 
-def _joined(value: object) -> str:
-    """Return a value of a nested column as text, that of a list with commas."""
+def as_text(value: object) -> str:
+    """Return a value as text, that of a list with commas, or raise ValueError where it is none."""
     if isinstance(value, dict | tuple):
         raise ValueError("a struct or a map is no text")
     if isinstance(value, list):
-        return ", ".join(filter(None, map(_joined, value)))
+        return ", ".join(filter(None, map(as_text, value)))
     if isinstance(value, bytes):
         return value.decode()
     return "" if value is None else str(value)
