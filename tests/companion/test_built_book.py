@@ -98,6 +98,16 @@ def test_pages_open_from_disk_without_errors(visit):
         page.wait_for_load_state("networkidle")
 
 
+def test_the_scoreboard_can_be_questioned_from_disk(visit):
+    page = visit("executed/scoreboard.html#F11=none", base=HTML.as_uri())
+    if page.locator("#scoreboard-data").count() == 0:
+        pytest.skip("the scoreboard was published before it could be questioned")
+    assert "verdicts moved" in page.locator("form.question [role=status]").inner_text()
+    page.goto(f"{HTML.as_uri()}/index.html")
+    assert page.locator("table.scoreboard").is_visible()
+    assert page.locator("script[src*='scoreboard.js']").count() == 0
+
+
 def test_search_finds_a_term(visit):
     page = visit("index.html")
     page.keyboard.press("Control+k")
