@@ -43,9 +43,8 @@ HALF, WHOLE = 0.5, 1.0
 PREDICTED, COMMON = "predicted", "predicted, half of two seeds' noise common"
 TRAINED, SEEDS = "trained views", "two seeds, trained"
 PANELS = {
-    "jaccard": "mean Jaccard of two lists", "oracle": "gain of the union over the better list",
-    "fusion": "gain of the fusion over the better list",
-    "over_seeds": "gain of fusing two views over fusing two seeds",
+    "jaccard": "Jaccard of two lists", "oracle": "gain of the union",
+    "fusion": "gain of the fusion", "over_seeds": "fusion over that of seeds",
 }  # fmt: skip
 """What the figure shows of each ``Prediction`` and of ``measures_of``."""
 
