@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from companion.execute import executed, in_order, records_of
 from companion.markup import markup
@@ -37,32 +38,16 @@ MARKS = {
 DEPENDS = "depends on the data"  # a claim whose verdict differs between datasets
 SIMULATED = "simulated worlds"  # of which a claim is judged once, whatever the dataset
 COLUMNS = [
-    "claim", "dataset", "chapter", "verdict", "mean", "low", "high", "words", "beside",
-    "beside_low", "beside_high", "words_beside", "reason", "outside", "page", "p", "measures",
-    "recorded",
+    "claim", "dataset", "chapter", "verdict", "reason", "outside", "page", "p", "mean", "low",
+    "high", "words", "beside", "beside_low", "beside_high", "words_beside", "measures", "recorded",
 ]  # fmt: skip
 
 NULLS = {"F2", "F3", "F4", "F5", "F7b", "F12", "F13", "Q5"}
 """Claims whose ``beside`` is a null in the unit of the headline; others' is another quantity."""
 
-THRESHOLDS: dict[str, dict[str, Any]] = {
-    "most": {
-        "label": "“Most” and “hardly”: more, or less, than a share of", "value": 0.5,
-        "low": 0.05, "high": 0.95, "written": {"0.5": "most", "1 / 3": "(most / (2 - most))"},
-    },
-    "equal": {
-        "label": "“About equal” is a ratio from", "value": 0.8, "low": 0.5, "high": 0.95,
-        "inverse": True, "written": {"0.80": "equal", "1.25": "(1 / equal)", "0.20": "(1 - equal)"},
-    },
-    "counts": {
-        "label": "A relative gain counts from", "value": 0.1, "low": 0.0, "high": 0.5,
-        "written": {"0.10": "counts"},
-    },
-}  # fmt: skip
-"""The conventions of ``claims.yml`` that a reader can move, the bounds of each, how it is written
-in rules, and what that becomes. Two lists of equal length that share the part s of their items have
-a Jaccard of s / (2 - s): 1 / 3 for a half. Who may lose no more than "about equal" allows may lose
-0.20. A rule has no other number but 0."""
+THRESHOLDS: dict[str, dict[str, Any]] = yaml.safe_load(
+    Path(__file__).with_name("thresholds.yml").read_text(encoding="utf-8")
+)
 
 VERDICTS = ["published verdict", "verdict now"]
 COMPARED = ["dataset", "finding", *VERDICTS, "measure", "published", "now", "apart"]
@@ -126,8 +111,7 @@ def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[st
         **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),
         "words": _number(claim, claim.headline, headline),
         "words_beside": _number(claim, claim.beside, beside),
-        "measures": record["measures"],
-        "recorded": record["verdict"],
+        **{"measures": record["measures"], "recorded": record["verdict"]},
         "dataset": path.parent.name,
         "page": f"{path.parent.name}/{path.stem}",
     }
@@ -179,13 +163,12 @@ def questions(found: pd.DataFrame) -> str:
     """Return the records and rules with which ``scoreboard.js`` lets a reader question a table."""
     fields = ["claim", "dataset", "recorded", "measures", "verdict"]
     rule = ["family", "premise", "measures", "holds", "beyond", "partly"]
-    data = {
+    return markup("questions", {
         "thresholds": THRESHOLDS,
         "marks": {word: mark[1:] for word, mark in MARKS.items()},
         "claims": {c.id: {name: getattr(c, name) for name in rule} for c in claims.load().values()},
         "records": found[fields].to_dict("records"),
-    }
-    return markup("questions", data)
+    })  # fmt: skip
 
 
 def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> str:
@@ -218,8 +201,7 @@ def panels(found: pd.DataFrame) -> pd.DataFrame:
     """Return what ``figures.by_finding`` draws: a panel per claim with a number anywhere."""
     known = found.groupby("claim", observed=True)["mean"].transform("count") > 0
     titles = {c.id: f"{c.id}: {c.measures[c.headline]}" for c in claims.load().values()}
-    beside = ["beside", "beside_low", "beside_high"]
-    nulls = found[beside].where(found["claim"].isin(NULLS))  # no other quantity on the same axis
+    nulls = found.filter(regex="^beside").where(found["claim"].isin(NULLS))
     return found.assign(panel=found["claim"].astype(str).map(titles), **nulls)[known]
 
 
