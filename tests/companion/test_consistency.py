@@ -9,7 +9,7 @@ import pytest
 
 from companion import site
 from companion.consistency import INSTRUMENTS, PROTOCOL, contradictions, uncalibrated
-from companion.execute import ChapterError
+from companion.execute import ChapterError, own_code
 from companion.scoreboard import RECORD
 
 ASKED = {"dataset": "x", "split": "random", "seed": 0, "seeds": 2, "k": 20, "encoder": "minilm"}
@@ -129,3 +129,10 @@ def test_a_rule_without_a_known_rate_of_error_is_named(
 
 def test_the_published_rules_are_those_that_the_published_rates_allow() -> None:
     assert uncalibrated(site.ROOT / "executed") == []
+
+
+def test_published_pages_have_the_code_of_their_chapters() -> None:
+    pages = sorted((site.ROOT / "executed").rglob("*.ipynb"))
+    assert pages
+    for path in pages:
+        assert own_code(path) == own_code(site.ROOT / "chapters" / path.name), path
