@@ -161,7 +161,7 @@ def test_the_script_judges_as_python_does(
     )
     for setting, of_script in zip(asked, theirs, strict=True):
         ours = judged(setting, monkeypatch)
-        assert len(ours) == len(of_script) > 100
+        assert len(ours) == len(of_script) == len(found) > 40
         for where, a, b in zip(
             found[["claim", "dataset"]].to_numpy(), ours, of_script, strict=True
         ):
@@ -222,8 +222,8 @@ def test_a_threshold_moves_verdicts_says_which_and_leaves_a_link(tab, file: Path
     before = cells(tab)
     tab.get_by_label("A relative gain counts from").fill("0.25")
     tab.get_by_label("is a ratio from").fill("0.5")
-    cell = tab.locator("tr[data-claim=F1] td[data-dataset='games-2018']")
-    assert "✔ holds" in cell.inner_text()
+    cell = tab.locator("tr[data-claim=F3b] td[data-dataset='ml-100k']")
+    assert "◇ no calibrated instrument" in cell.inner_text()
     assert "moved: published as ✘ does not hold" in cell.inner_text()
     said = tab.get_by_role("status").inner_text()
     number = int(re.match(r"(\d+) of \d+ verdicts moved", said)[1])
@@ -254,12 +254,13 @@ def test_nulls_are_chosen_one_by_one(tab, file: Path) -> None:
 
 def test_significance_is_asked_for_one_test_or_for_all(tab, file: Path) -> None:
     tab.goto(file.as_uri())
-    cell = tab.locator("tr[data-claim=Q3] td[data-dataset=movietweetings]")
+    cell = tab.locator("tr[data-claim=Q4] td[data-dataset='scientific-2018']")
     assert "not significant after Holm's correction for" in cell.inner_text()
     tab.get_by_label("A finding is significant").select_option("raw")
     assert "not significant" not in cell.inner_text() and "✔" in cell.inner_text()
     said = tab.get_by_role("status").inner_text()
-    assert said.startswith("0 of") and "changed in 1 more" in said and tab.url.endswith("#p=raw")
+    assert said.startswith("0 of") and re.search(r"changed in \d+ more", said)
+    assert tab.url.endswith("#p=raw")
 
 
 def test_all_can_be_done_with_the_keyboard(tab, file: Path) -> None:

@@ -32,7 +32,7 @@ def test_the_chapter_on_the_rules_runs_to_its_end(tmp_path: Path) -> None:
     small = {"worlds": 2, "users": 60, "k": 5}
     out = execute(ROOT / "chapters" / "17-instruments.ipynb", None, small, tmp_path / "x.ipynb")
     outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
-    said = [o.data.get("text/html", "") for o in outputs if "data" in o]
+    said = [o.data.get("text/markdown", "") for o in outputs if "data" in o]
     assert any("too few to calibrate a rule" in words for words in said)
     assert any("image/png" in o.get("data", {}) for o in outputs)
 
@@ -41,7 +41,7 @@ def test_the_landscape_of_one_set_runs_to_its_end(tmp_path: Path) -> None:
     small = {"datasets": "ml-100k", "seeds": 1, "epochs": 1}
     out = execute(ROOT / "chapters" / "landscape.ipynb", None, small, tmp_path / "x.ipynb")
     outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
-    said = [o.data.get("text/html", "") for o in outputs if "data" in o]
+    said = [o.data.get("text/markdown", "") for o in outputs if "data" in o]
     assert any("Not executed: scientific-2018, toys-2014" in words for words in said)
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 3
 
