@@ -13,13 +13,13 @@ from companion.chapter import intervals
 from lib import claims
 from lib.core import Floats, InputError
 from lib.encoders.training import validation_score, validation_users
-from lib.metrics import ndcg, recall
+from lib.metrics import ndcg
 from lib.probes.scores import estimate
 from lib.stats import Estimate, holm, paired, summary
 from studies import ch08_methods, measures
 from studies.ch08_methods import ALIGNMENT, FAMILIES, FUSION, MAX_DIMENSION, NULL, SINGLE
 from studies.ch08_scores import MethodScores, score
-from studies.concatenation import best_concat
+from studies.ch14_open_questions import fused_recall
 from studies.context import Run
 
 RIVALS = ("LightGCN", "RLMRec-Con", "CARec style")  # begin the names of A4's opponents
@@ -169,11 +169,7 @@ def by_weight(run: Run) -> pd.DataFrame:
     beside = {"text": run.views("linear"), "second seed": run.views("lightgcn", second=True)}
     for weight in np.linspace(0, 1, 11).round(1).tolist():
         for name, others in beside.items():
-            fused = [
-                best_concat(run.dataset, pair, [[1 - weight, weight]])
-                for pair in zip(first, others, strict=True)
-            ]
-            found = np.stack([recall(run.lists_of(view), run.dataset.test) for view in fused])
+            found = fused_recall(run, [first, others], np.array([[1 - weight, weight]]))
             what = f"LightGCN and {name}"
             rows.append({"what": what, "weight": weight, **summary(found)._asdict()})
     return pd.DataFrame(rows)

@@ -67,14 +67,11 @@ class FirstEdition(SphinxDirective):
         path = root / "pages" / "first_edition.yml"
         self.env.note_dependency(str(path))
         earlier = yaml.safe_load(path.read_text(encoding="utf-8"))
-        now = scoreboard.records([Path(self.env.srcdir) / "executed"]).to_dict("records")
-        for row in now:
+        now: dict[str, dict[str, object]] = {name: {} for name in claims.load()}
+        for row in scoreboard.records([Path(self.env.srcdir) / "executed"]).to_dict("records"):
             self.env.note_dependency(f"{self.env.srcdir}/executed/{row['page']}.ipynb")
-        verdicts: dict[str, dict[str, object]] = {name: {} for name in earlier}
-        for row in now:
-            verdicts.setdefault(row["claim"], {})[row["dataset"]] = row
-        marks = scoreboard.MARKS
-        shown = markup("first_edition", claims.load(), earlier, verdicts, marks)
+            now[row["claim"]][row["dataset"]] = row
+        shown = markup("first_edition", claims.load(), earlier, now, scoreboard.MARKS)
         return [nodes.raw("", shown, format="html")]
 
 

@@ -1,6 +1,7 @@
 """The chapters that nbval does not compare, executed from beginning to end with small settings."""
 
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -13,6 +14,15 @@ from lib import claims
 PLAN = workflow()["test"]
 
 
+def executed(
+    folder: Path, chapter: str, settings: dict[str, Any], dataset: str | None = None
+) -> list[dict[str, Any]]:
+    """Execute a chapter and return what its cells show, a bundle of data each."""
+    page = execute(ROOT / "chapters" / f"{chapter}.ipynb", dataset, settings, folder / "x.ipynb")
+    outputs = [o for cell in nbformat.read(page, 4).cells for o in cell.get("outputs", [])]
+    return [o.data for o in outputs if "data" in o]
+
+
 def test_every_chapter_is_compared_or_executed() -> None:
     assert sorted([*PLAN["checked"], *PLAN["quick"]]) == chapters()
 
@@ -20,39 +30,35 @@ def test_every_chapter_is_compared_or_executed() -> None:
 @pytest.mark.parametrize("chapter", PLAN["quick"])
 def test_a_chapter_runs_to_its_end_and_judges_its_claims(chapter: str, tmp_path: Path) -> None:
     settings = {"seeds": 1, **PLAN["quick"][chapter]}
-    out = execute(ROOT / "chapters" / f"{chapter}.ipynb", "ml-100k", settings, tmp_path / "x.ipynb")
-    outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
-    records = [o.data[RECORD] for o in outputs if RECORD in o.get("data", {})]
+    shown = executed(tmp_path, chapter, settings, "ml-100k")
+    records = [data[RECORD] for data in shown if RECORD in data]
     assert [record["claim"] for record in records] == _claims_of(chapter)
     assert {record["verdict"] for record in records} <= set(claims.VERDICTS)
-    assert any("image/png" in o.get("data", {}) for o in outputs)
+    assert any("image/png" in data for data in shown)
 
 
 def test_the_chapter_on_the_rules_runs_to_its_end(tmp_path: Path) -> None:
     small = {"worlds": 2, "users": 60, "k": 5}
-    out = execute(ROOT / "chapters" / "17-instruments.ipynb", None, small, tmp_path / "x.ipynb")
-    outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
-    said = [o.data.get("text/markdown", "") for o in outputs if "data" in o]
+    shown = executed(tmp_path, "17-instruments", small)
+    said = [data.get("text/markdown", "") for data in shown]
     assert any("too few to calibrate a rule" in words for words in said)
-    assert any("image/png" in o.get("data", {}) for o in outputs)
+    assert any("image/png" in data for data in shown)
 
 
 def test_the_landscape_of_one_set_runs_to_its_end(tmp_path: Path) -> None:
     small = {"datasets": "ml-100k", "seeds": 1, "epochs": 1}
-    out = execute(ROOT / "chapters" / "landscape.ipynb", None, small, tmp_path / "x.ipynb")
-    outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
-    said = [o.data.get("text/markdown", "") for o in outputs if "data" in o]
+    shown = executed(tmp_path, "landscape", small)
+    said = [data.get("text/markdown", "") for data in shown]
     assert any("Not executed: scientific-2018, toys-2014" in words for words in said)
-    assert sum("image/png" in o.get("data", {}) for o in outputs) == 3
+    assert sum("image/png" in data for data in shown) == 3
 
 
 def test_the_page_of_decisions_of_one_set_runs_to_its_end(tmp_path: Path) -> None:
     small = {"datasets": "ml-100k", "seeds": 1, "epochs": 1}
-    out = execute(ROOT / "chapters" / "decide.ipynb", None, small, tmp_path / "x.ipynb")
-    outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
-    said = [o.data.get("text/html", "") for o in outputs if "data" in o]
+    shown = executed(tmp_path, "decide", small)
+    said = [data.get("text/html", "") for data in shown]
     assert any("<b>ml-100k</b>, text" in words for words in said)
-    assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
+    assert sum("image/png" in data for data in shown) == 1
 
 
 def _claims_of(chapter: str) -> list[str]:
