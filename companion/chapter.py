@@ -25,7 +25,7 @@ from companion import testable
 from companion.data import load
 from companion.execute import refuse_out_of_bounds, refuse_unknown
 from companion.markup import markup
-from companion.scoreboard import MARKS, OLDER, RECORD
+from companion.scoreboard import MARKS, OLDER, RECORD, number
 from lib import claims
 from lib.core import InputError, device_of
 from lib.dataset import Dataset
@@ -75,7 +75,7 @@ class Page:
             verdict = replace(verdict, word=claims.UNTESTABLE, reason=reason, outside="")
         # lists, not a dictionary: two measures may be described in the same words
         words = [verdict.claim.measures[name] for name in measures]
-        values = [interval(value) for value in measures.values()]
+        values = [number(verdict.claim, *named) or "–" for named in measures.items()]
         table = pd.Series(values, index=words, name=verdict.claim.unit).to_frame()
         # JSON has no NaN
         numbers = {

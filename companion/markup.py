@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from companion.rules import in_words, why
+from companion.rules import in_words, said, why
 
 
 @cache
@@ -17,7 +17,7 @@ def _macros() -> Any:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined,
     )  # fmt: skip
-    environment.globals |= {"in_words": in_words, "why": why}
+    environment.globals |= {"in_words": in_words, "said": said, "why": why}
     environment.policies["json.dumps_kwargs"] = {}  # no sorting: claims have an order
     return environment.get_template("markup.html").module
 

@@ -1,4 +1,4 @@
-"""Rules of ``claims.yml`` as sentences for people; ``lib.claims`` evaluates them."""
+"""Rules of ``claims.yml`` and verdicts in words for people; ``lib.claims`` evaluates them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,60 @@ import re
 from collections.abc import Mapping
 
 from lib import claims
+from lib.stats import Estimate
 
+_SAID = {
+    claims.HOLDS: "holds{}",
+    claims.PARTLY: "holds{} at one of two widths only",
+    claims.EXPLAINED: "holds{}, but a null explains it",
+    claims.FAILS: "does not hold{}",
+    claims.UNDECIDED: "is undecided{}",
+    claims.UNTESTABLE: "cannot be tested{}",
+    claims.NO_INSTRUMENT: "is seen{}, but no calibrated null can confirm it",
+}
 _SIDES = {
     (ast.Gt, "low"): "above", (ast.GtE, "low"): "at least",
     (ast.Lt, "high"): "below", (ast.LtE, "high"): "at most", (ast.LtE, "low"): "not above",
 }  # fmt: skip
 
 
-def in_words(rule: str, measures: Mapping[str, str]) -> str:
+def said(word: str, where: str = "") -> str:
+    """Return the predicate of a verdict: "holds on ml-100k, but a null explains it"."""
+    return _SAID[word].format(where and f" {where}")
+
+
+def telling(claim: claims.Claim, measures: Mapping[str, Estimate]) -> list[str]:
+    """Return which measures tell a verdict: the headline, and what it is compared with.
+
+    That is the measure beside it, or what failed its condition first if the headline did not.
+    """
+    for rule in filter(None, (claim.holds, claim.beyond)):
+        body = ast.parse(rule, mode="eval").body
+        parts = body.values if isinstance(body, ast.BoolOp) else [body]
+        unmet = [part for part in parts if not claims.evaluate(ast.unparse(part), measures)]
+        asked = [[n.id for n in ast.walk(part) if isinstance(n, ast.Name)] for part in unmet]
+        if asked and claim.headline not in sum(asked, []):
+            return list(dict.fromkeys([claim.headline, *asked[0]]))
+        if asked:
+            break
+    return [claim.headline, claim.beside]
+
+
+def in_words(rule: str, measures: Mapping[str, str]) -> list[str]:
     """Return a rule in words: each measure by its description, and where its interval must lie."""
     return _words(ast.parse(rule, mode="eval").body, measures)
 
 
-def _words(node: ast.AST, measures: Mapping[str, str]) -> str:
+def _words(node: ast.AST, measures: Mapping[str, str]) -> list[str]:
     if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
-        return "; or ".join(_words(part, measures) for part in node.values)
+        return ["; or ".join("; ".join(_words(part, measures)) for part in node.values)]
     asked: dict[str, list[str]] = {}
     for part in node.values if isinstance(node, ast.BoolOp) else [node]:
         assert isinstance(part, ast.Compare) and isinstance(part.left, ast.Attribute)
         side = _SIDES[type(part.ops[0]), part.left.attr]
         place = f"{side} {_side(part.comparators[0], measures)}"
         asked.setdefault(_side(part.left, measures), []).append(place)
-    return "; ".join(f"{what}: {' and '.join(places)}" for what, places in asked.items())
+    return [f"{what}: {' and '.join(places)}" for what, places in asked.items()]
 
 
 def _side(node: ast.AST, measures: Mapping[str, str]) -> str:
@@ -42,13 +74,15 @@ def _side(node: ast.AST, measures: Mapping[str, str]) -> str:
 def why(verdict: claims.Verdict) -> str:
     """Return in words which part of the rule decided; the reason as it is where it is no rule."""
     claim, unmet = verdict.claim, re.fullmatch(r"(.*) is not met(.*)", verdict.reason)
+
+    def words(rule: str) -> str:
+        return "; ".join(in_words(rule, claim.measures))
+
     if unmet:
-        parts = "; ".join(in_words(part, claim.measures) for part in unmet[1].split("; "))
-        return f"Not met: {parts}{unmet[2]}."
+        return f"Not met: {'; '.join(map(words, unmet[1].split('; ')))}{unmet[2]}."
     if verdict.word == claims.NO_INSTRUMENT:
         told = "no null with a known, small rate of error shows more"
-        return f"Met: {in_words(claim.holds, claim.measures)}; {told}."
+        return f"Met: {words(claim.holds)}; {told}."
     if verdict.word == claims.HOLDS:
-        rules = (in_words(rule, claim.measures) for rule in (claim.holds, claim.beyond))
-        return f"Met: {'; beyond the null, '.join(rules)}."
+        return f"Met: {words(claim.holds)}; beyond the null, {words(claim.beyond)}."
     return f"{verdict.reason}."

@@ -17,6 +17,7 @@ import yaml
 
 from companion.execute import executed, in_order, records_of
 from companion.markup import markup
+from companion.rules import telling
 from lib import claims
 from lib.core import InputError
 from lib.stats import Estimate, holm
@@ -109,20 +110,20 @@ def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[st
         **{"verdict": word, "reason": reason, "outside": outside, "p": p},
         **dict(zip(("mean", "low", "high"), headline, strict=True)),
         **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),
-        "words": _number(claim, claim.headline, headline),
-        "words_beside": _number(claim, claim.beside, beside),
+        "words": number(claim, claim.headline, headline),
+        "words_beside": number(claim, claim.beside, beside),
         **{"measures": record["measures"], "recorded": record["verdict"]},
         "dataset": path.parent.name,
         "page": f"{path.parent.name}/{path.stem}",
     }
 
 
-def _number(claim: claims.Claim, name: str, value: Sequence[float]) -> str:
+def number(claim: claims.Claim, name: str, value: Sequence[float]) -> str:
     """Return a measure and its interval in words, a relative gain in percent; "" for none."""
     if math.isnan(value[0]):
         return ""
     gain = re.search(r"\bgain|minus one", f"{claim.unit} {claim.measures[name]}")
-    mean, low, high = (100 * x if gain else x for x in value)
+    mean, low, high = (100 * x if gain else x for x in value[:3])
     digits = int(abs(mean) < 100) if gain else 3 - int(abs(mean) >= 1)
     start = f"{mean:+.{digits}f}\u00a0%" if gain else f"{mean:.{digits}f}"
     return f"{start} [{low:.{digits}f},\u00a0{high:.{digits}f}]".replace("-", "−")
@@ -182,6 +183,23 @@ def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> s
     named = [name for name, word in words.items() if word == verdict]
     rows = [(claims.load()[name], groups.get_group(name).to_dict("records")) for name in named]
     return markup("sentences", rows, NULLS, link)
+
+
+def opening(found: pd.DataFrame, k: int) -> str:
+    """Return as HTML what a chapter's page opens with: each of its verdicts in a sentence.
+
+    A sentence has the finding, the numbers that tell the verdict, and a link to the rule. ``k`` is
+    the length of the chapter's lists.
+    """
+    rows = []
+    for row in found.to_dict("records"):
+        claim, numbers = claims.load()[row["claim"]], _numbers(row)
+        what = claim.measures | {claim.headline: claim.unit}
+        names = [] if row["verdict"] == claims.UNTESTABLE else telling(claim, numbers)
+        told = [f"{what[name]}: {number(claim, name, numbers[name])}" for name in names]
+        told = [re.sub(r"@K\b", f"@{k}", words.replace(", minus one", "")) for words in told]
+        rows.append((row, claim, told))
+    return markup("opening", rows, MARKS)
 
 
 def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") -> str:

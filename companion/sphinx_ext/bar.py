@@ -1,6 +1,7 @@
-"""Sphinx extension: the bar under the title of every executed chapter, and fixes to the pages.
+"""Sphinx extension: what stands under the title of every executed chapter, and fixes to the pages.
 
-The bar links to the same chapter on other datasets, and has the command that runs it again.
+First its verdicts in a sentence each; then a bar, which links to the same chapter on other datasets
+and has the command that runs it again.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import re
 import shlex
 import sys
 import zlib
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pandas as pd
 import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from companion import scoreboard
 from companion.execute import own_code, values_of
 from companion.markup import markup
 from companion.sphinx_ext.tables import clone_of
@@ -44,7 +48,27 @@ def add_bar(app: Sphinx, document: nodes.document) -> None:
     bar = nodes.container("", classes=["companion-bar"])
     bar += nodes.raw("", said, format="html")
     bar += nodes.literal_block(command, command, language="bash")
-    title.parent.insert(title.parent.index(title) + 1, bar)
+    box = nodes.container("", classes=["companion-opening"])
+    box += nodes.raw("", _opening(app, notebook), format="html")
+    under = [box, bar] if box.astext() else [bar]
+    title.parent.insert(title.parent.index(title) + 1, under)
+    for output in document.findall(nodes.raw):  # the box of each claim, for links to its rule
+        rule = r'<div (class="admonition note"><p class="admonition-title">(\w+) — )'
+        output[:] = [nodes.Text(re.sub(rule, r'<div id="\2" \1', output.astext()))]
+
+
+def _opening(app: Sphinx, notebook: Path) -> str:
+    """Return the verdicts of a chapter's page, and note that they depend on that of F1."""
+    found = _records(notebook.parents[1])
+    app.env.note_dependency(str(notebook.with_name("02-views.ipynb")))
+    here = found[found["page"] == f"{notebook.parent.name}/{notebook.stem}"]
+    k: int = ast.literal_eval(values_of(notebook).get("k", "20"))
+    return scoreboard.opening(here, k)
+
+
+@cache
+def _records(folder: Path) -> pd.DataFrame:
+    return scoreboard.records([folder])
 
 
 def _titles(app: Sphinx) -> dict[str, str]:

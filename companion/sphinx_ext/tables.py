@@ -8,6 +8,7 @@ hardening tests, each with where its numbers are from; ``{known-datasets}`` the 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -71,6 +72,13 @@ class FirstEdition(SphinxDirective):
         for row in scoreboard.records([Path(self.env.srcdir) / "executed"]).to_dict("records"):
             self.env.note_dependency(f"{self.env.srcdir}/executed/{row['page']}.ipynb")
             now[row["claim"]][row["dataset"]] = row
+        for name, then in earlier.items():
+            claim = claims.load()[name]
+            claim = replace(claim, unit=then.get("unit", claim.unit))
+            for of in then["published"].values():
+                of["words"] = of["measure"] and scoreboard.number(
+                    claim, claim.headline, of["measure"]
+                )
         shown = markup("first_edition", claims.load(), earlier, now, scoreboard.MARKS)
         return [nodes.raw("", shown, format="html")]
 

@@ -194,6 +194,15 @@ def test_every_chapter_offers_the_data_of_its_figures(visit):
         assert "," in head and rows, chapter
 
 
+def test_the_first_edition_is_in_the_units_of_this_one(visit):
+    rows = visit("pages/first-edition.html").locator("table.scoreboard tbody tr")
+    then = {
+        row.locator("th").inner_text().split()[0]: row.locator("td").first for row in rows.all()
+    }
+    assert "−2.2\u00a0% [−3.3,\u00a0−1.1]" in then["F8"].inner_text()
+    assert "0.817 [0.697,\u00a00.951]" in then["F11"].inner_text()  # a ratio at the time
+
+
 def test_a_figure_opens_in_full_size(visit):
     page = visit("executed/ml-100k/03-agreement.html", width=390)
     picture = page.locator("div.cell_output img").first

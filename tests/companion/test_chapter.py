@@ -66,6 +66,7 @@ def test_fields_are_a_parameter_that_older_pages_lack_and_newer_ones_state() -> 
     page = chapter.begin("03-agreement", GIVEN | {"dataset": "ml-100k", "fields": "title,year"})
     assert page.dataset.items["text"][0] == "Toy Story (1995)"
     assert "The text of an item is its title, year." in chapter.stands_for(page).data
+    assert "2 training seeds, lists" in chapter.stands_for(page).data
     assert "<th>fields</th><td>title,year</td>" in chapter.colophon(page).data
     with pytest.raises(InputError, match="fields = 'brand' was given for ml-100k"):
         chapter.begin("03-agreement", GIVEN | {"dataset": "ml-100k", "fields": "brand"})
@@ -167,7 +168,7 @@ def test_judge_shows_measures_that_are_described_in_the_same_words(
     monkeypatch.setattr(chapter, "display", lambda bundle, **_: shown.append(bundle))
     names = claims.load()["F7b"].measures
     page.judge("F7b", {name: Estimate(i, i, i, 9) for i, name in enumerate(names)})
-    values = [f"{i:.4f} [{i:.4f}, {i:.4f}]" for i in range(len(names))]
+    values = [f"{i}.00 [{i}.00,\u00a0{i}.00]" for i in range(1, len(names))]
     assert all(value in shown[0]["text/html"] for value in values)
 
 
@@ -321,12 +322,29 @@ def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
     found = scoreboard.records([tmp_path / "run"])
     assert "None." in scoreboard.sentences(found, claims.FAILS)
     both = " ".join(scoreboard.sentences(found, scoreboard.DEPENDS).split())
-    assert "it <i>does not hold</i>" in both and "it <i>is not testable here</i>: null" in both
+    assert "it <i>does not hold</i>" in both and "it <i>cannot be tested</i>: null" in both
     assert "nan" not in both and "&lt;b&gt;" in both
     said = scoreboard.tally(found)
     assert "does not hold" in said and '<th scope="row">ml-100k</th><td>1</td>' in said
     assert 'data-dataset="ml-100k"' in scoreboard.table(found)
     assert "<td>" not in scoreboard.tally(scoreboard.records([]))
+
+
+def test_a_chapter_opens_with_its_verdicts(tmp_path: Path) -> None:
+    def opening(dataset: str, word: str, mean: float | None) -> str:
+        notebook(tmp_path / f"run/{dataset}/03-agreement.ipynb", word, mean)
+        found = scoreboard.records([tmp_path / "run"])
+        shown = scoreboard.opening(found[found["dataset"] == dataset], 10)
+        return " ".join(re.sub("<[^>]*>", "", shown).replace("\u00a0", " ").split())
+
+    assert opening("ml-100k", claims.FAILS, 0.4) == (
+        "✘ F2 does not hold on ml-100k: “The lists of the two views hardly overlap.” Mean "
+        "Jaccard@10 of the semantic and the collaborative list: 0.400 [0.400, 0.400]. Beside it, "
+        "collaborative list against that of another seed: 0.250 [0.200, 0.300]."
+    )
+    untested = opening("&lt;b", claims.UNTESTABLE, None)
+    assert "F2 cannot be tested on &amp;lt;b: “The lists" in untested and "Why: " in untested
+    assert scoreboard.opening(scoreboard.records([]), 10) == ""
 
 
 def test_a_panel_a_claim_with_datasets_in_the_order_given(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import bs4
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from companion import execute, site
+from companion import execute, scoreboard, site
+from companion.markup import markup
+from lib import claims
 
 OWN = 'dataset = "ml-100k"\nk = 20\nseeds = 3'
 PARTS = {
@@ -19,8 +21,16 @@ PARTS = {
 }
 
 
+UNJUDGED = ("my-films-k-50", "03-agreement")
+
+
 def write_page(folder: Path, part: str, chapter: str) -> None:
     dataset, _, given = PARTS[part]
+    claim = next(c for c in claims.load().values() if c.chapter == chapter)
+    record = {"claim": claim.id, "chapter": chapter, "verdict": claims.FAILS, "reason": "so"}
+    record["measures"] = dict.fromkeys(claim.measures, [0.9, 0.8, 1.0, 60])
+    shown = [{scoreboard.RECORD: record}, {"text/html": markup("claim_boxes", [claim])}]
+    outputs = [new_output("display_data", {"text/plain": "0"} | data) for data in shown]
     cells = [
         new_markdown_cell(f"# {chapter} · {part}"),
         new_code_cell(OWN, metadata={"tags": ["parameters"]}),
@@ -28,6 +38,7 @@ def write_page(folder: Path, part: str, chapter: str) -> None:
             f"# Parameters\ndataset = {dataset!r}\n{given}\n",
             metadata={"tags": ["injected-parameters"]},
         ),
+        new_code_cell("1", outputs=outputs if (part, chapter) != UNJUDGED else []),
     ]
     path = folder / site.EXECUTED / part / f"{chapter}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +63,9 @@ def html(tmp_path_factory):
     (book.parent / "lib" / "__init__.py").touch()
     (book.parent / "chapters").mkdir()
     cells = [new_code_cell(OWN, metadata={"tags": ["parameters"]})]
-    for chapter, more in {"03-agreement": [], "04-complementarity": [new_code_cell("1")]}.items():
-        nbformat.write(new_notebook(cells=cells + more), book.parent / f"chapters/{chapter}.ipynb")
+    for chapter, more in {"03-agreement": ["1"], "04-complementarity": ["2"]}.items():
+        source = new_notebook(cells=[*cells, *map(new_code_cell, more)])
+        nbformat.write(source, book.parent / f"chapters/{chapter}.ipynb")
     site.write_toc(book)
     build = [Path(sys.executable).with_name("jupyter-book"), "build", book]
     built = subprocess.run(
@@ -69,6 +81,19 @@ def bar(html: Path, page: str) -> bs4.Tag:
     found = bs4.BeautifulSoup(text, "html.parser").select_one(".companion-bar")
     assert found
     return found
+
+
+def test_a_chapter_opens_with_its_verdict_which_leads_to_the_rule(html):
+    text = (html / site.EXECUTED / "ml-100k/03-agreement.html").read_text(encoding="utf-8")
+    page = bs4.BeautifulSoup(text, "html.parser")
+    opening = page.select_one("h1 + .companion-opening")
+    assert opening.find_next_sibling("div")["class"][0] == "companion-bar"
+    assert "F2 does not hold on ml-100k: “The lists" in " ".join(opening.get_text().split())
+    assert "Mean Jaccard@20 of" in opening.get_text()
+    [box] = page.select(opening.a["href"])
+    assert "hardly overlap" in box.select_one(".admonition-title").text
+    without = (html / site.EXECUTED / "/".join(UNJUDGED)).with_suffix(".html").read_text()
+    assert "companion-opening" not in without
 
 
 def test_a_chapter_leads_to_itself_in_the_other_parts(html):
