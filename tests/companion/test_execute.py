@@ -439,7 +439,7 @@ def test_chapter_is_stored_bare_and_with_parameters(path):
 def test_a_chapter_is_short_and_its_figures_have_words(path):
     cells = nbformat.read(path, 4).cells
     prose = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    assert len(prose.split()) < 1500
+    assert len(prose.split()) < 800
     for cell in cells:
         if cell.cell_type == "code" and re.search(r"^(plots\.\w+\(|figure$)", cell.source, re.M):
             assert len(cell.metadata["mystnb"]["image"]["alt"]) > 40, cell.source
