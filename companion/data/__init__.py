@@ -57,12 +57,12 @@ def load(
 
     ``name`` is one of ``names()``, or a directory with two tables, ``interactions`` and ``items``
     (``companion.data.folder``), whose name becomes the dataset's. A pair that occurs several times
-    is kept once, at its earliest; then users and items with fewer than ``k_core`` interactions are
-    removed until none is left (0 keeps all; "synthetic" always does); then each user's interactions
-    are split 8:1:1, at random by ``seed`` or, with ``split="temporal"``, the latest for test. Ids
-    are numbered in the order of the original keys. ``fields`` are what makes an item's text,
-    "all" or names with commas between them, such as "title,brand"; they change no interaction.
-    The cleaned form is cached.
+    is kept once, at its earliest time; then users and items with fewer than ``k_core`` interactions
+    are removed until none is left (0 keeps all; "synthetic" always does); then each user's
+    interactions are split 8:1:1, at random by ``seed`` or, with ``split="temporal"``, the latest
+    for test. Ids are numbered in the order of the original keys. ``fields`` are what makes an
+    item's text, "all" or names with commas between them, such as "title,brand"; they change no
+    interaction. The cleaned form is cached.
     """
     check_split(split, seed)  # before anything is downloaded
     if not isinstance(k_core, int) or isinstance(k_core, bool) or k_core < 0:
