@@ -43,7 +43,7 @@ _INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # Unicode's controls, marks without
 _BLANK = "\ufeff" + "".join(
     c for c in map(chr, range(0x3001)) if unicodedata.category(c) in _INVISIBLE
 )
-_ROUNDED = re.compile(r"[-+]?\d\.\d{5}E\+[1-9]\d")  # as spreadsheets write 12 digits and more
+_SHORT = re.compile(r"[-+]?\d\.(\d+)[eE]\+(\d+)")  # fewer digits than a whole number has
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE]\+\d+)?")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _NO_WORDS = re.compile(
@@ -204,7 +204,8 @@ def _ids(table: Table, name: str, said: _Sentences) -> pd.Series:
         equal = len(words) - whole.count("") - len({*whole} - {""})
         same = f"; {_number_of(equal, 'id')} then the same as another" if equal else ""
         said.notes.append(f"{table.path.name}, {name}: {', '.join(told)}{same}")
-    if any(_ROUNDED.fullmatch(word) or abs(value) >= 2**53 for word, value in floats.items()):
+    short = (m for m in map(_SHORT.fullmatch, floats) if m and len(m[1]) < int(m[2]))
+    if name in table.rounded or any(short) or any(abs(of) >= 2**53 for of in floats.values()):
         said.fatal.append(
             f"{table.path} has numbers in {name} that were saved as floats and are too long for "
             "them, so that different ids became equal: save them as whole numbers or text"

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -21,25 +22,31 @@ from pyarrow import parquet
 from lib.core import InputError, first_line
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_WORD = r"""(?:'[^'\\]*'|"[^"\\]*")"""
+_LIST = re.compile(rf"\[{_WORD}(?:(?:,\s*|\s+){_WORD})*\]")
 _SPANNING = ("over several lines; see that quotation marks are closed", re.compile(r"[^\n]*\n"))
 _OPEN = (
     "that keep a quotation mark which is not closed",
     re.compile(r'"(?!(?:[^"]|"")*"\Z)'),
 )
+# up to which short floats tell whole numbers apart
+_WHOLE = {"halffloat": 2**11, "float": 2**24}
 
 
 class Table(NamedTuple):
     """The columns of a file, as text, and what could not be read.
 
     ``broken`` maps the number of a data row (from 1) to what is wrong with it, ``unread`` the name
-    of a column to its type, which is none of text; both are left out. ``notes`` are sentences on
-    these, and on quotation marks that may not mean what they do here.
+    of a column to its type, which is none of text; both are left out. ``rounded`` are columns of
+    short floats with numbers that these cannot tell apart. ``notes`` are sentences on what is left
+    out, on lists, and on quotation marks that may not mean what they do here.
     """
 
     path: Path
     columns: pd.DataFrame
     broken: dict[int, str]
     unread: dict[str, str]
+    rounded: set[str]
     notes: list[str]
 
     def row(self, position: int) -> int:
@@ -75,12 +82,15 @@ def decoded(path: Path) -> str:
 def _read_text(path: Path) -> Table:
     text = decoded(path).lstrip("\r\n")  # an empty first line is no header
     commas = path.suffix == ".csv"
-    first = text.partition("\n")[0].rstrip("\r")
+    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     header = next(csv.reader([first]), []) if commas else map(_unquoted, first.split("\t"))
     # RecBole appends a column's type to its name
     plain = path.suffix in (".csv", ".tsv")
-    names = _names(path, (name if plain else name.partition(":")[0] for name in header))
-    table = Table(path, pd.DataFrame(), {}, {}, [])
+    names = _names(path, (name if plain else name.rpartition(":")[0] or name for name in header))
+    if len(names) == 1 and re.search(r"[,;|\t]", first):
+        between = "commas" if commas else "tabs"
+        raise InputError(f"{path} has one column, {first!r}: put {between} between its columns")
+    table = Table(path, pd.DataFrame(), {}, {}, set(), [])
     swallowed: list[str] = []
 
     def skip(row: Any) -> str:
@@ -110,6 +120,11 @@ def _read_text(path: Path) -> Table:
             number = table.row(int(found.argmax()))
             table.notes.append(f"rows {what}: {found.sum():,}, first data row {number}")
         columns = columns if commas else columns.map(_unquoted)
+    if "[" in text:
+        lists = columns.map(lambda field: bool(_LIST.fullmatch(field)))
+        if number := int(lists.to_numpy().sum()):
+            table.notes.append(f"lists in {number:,} fields: read as words with commas")
+            columns = columns.mask(lists, columns.map(_joined))
     return table._replace(columns=columns)
 
 
@@ -117,9 +132,14 @@ def _unquoted(field: str) -> str:
     return field[1:-1].replace('""', '"') if _QUOTED.fullmatch(field) else field
 
 
+def _joined(field: str) -> str:
+    """Return a list, as Python, NumPy or JSON writes it, as ``as_text`` does."""
+    return ", ".join(filter(None, (word[1:-1] for word in re.findall(_WORD, field))))
+
+
 def _read_parquet(path: Path) -> Table:
     whole = parquet.read_table(path)
-    table = Table(path, pd.DataFrame(index=range(whole.num_rows)), {}, {}, [])
+    table = Table(path, pd.DataFrame(index=range(whole.num_rows)), {}, {}, set(), [])
     for name, column in zip(_names(path, whole.column_names), whole.columns, strict=True):
         kind = column.type
         try:
@@ -128,6 +148,9 @@ def _read_parquet(path: Path) -> Table:
             else:
                 values = column.cast(pa.string()).fill_null("").to_pandas()
             table.columns[name] = values
+            if most := _WHOLE.get(str(kind)):
+                if np.fmax.reduce(np.abs(column.to_numpy()), initial=0) >= most:
+                    table.rounded.add(name)
         except (ValueError, NotImplementedError):  # pyarrow's too: bytes, structs, maps
             table.unread[name] = str(kind)
             table.notes.append(f"column {name} of type {kind}, which is no text: left out")

@@ -1,5 +1,6 @@
 """A directory of one's own: every format gives the same dataset, and every fault is named."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,21 @@ def test_lists_of_text_in_parquet_are_joined(tmp_path: Path) -> None:
     assert dataset.items["text"][0] == "Film 0 & more. a, b"
 
 
+def test_lists_are_the_same_text_in_every_form(tmp_path: Path) -> None:
+    """CSV had the brackets and quotation marks of Python, NumPy and JSON, Parquet the words."""
+    items = ITEMS[["item_id", "title"]].assign(tags=[["a b", "it's"], ["c"], []] * 3)
+    expected = loaded(tmp_path / "parquet", items=items, form="parquet").digest
+    written = {"python": str, "numpy": lambda of: str(np.array(of)), "json": json.dumps}
+    for name, as_words in written.items():
+        for form in ("csv", "tsv", "atomic"):
+            place = tmp_path / name / form
+            table = items.assign(tags=items["tags"].map(as_words))
+            assert loaded(place, items=table, form=form).digest == expected
+            assert "lists in 6 fields: read as words" in " ".join(folder.validate(place))
+    plain = ITEMS[["item_id"]].assign(title="[Rec] 'one', ['two']")
+    assert loaded(tmp_path / "plain", items=plain).items["text"][0] == plain["title"][0]
+
+
 def test_without_times_only_a_random_split(tmp_path: Path) -> None:
     place = write(tmp_path / "a", INTERACTIONS.drop(columns="timestamp"))
     assert data.load(str(place)).times is None
@@ -252,6 +268,34 @@ def test_empty_lines_before_the_header_change_nothing(tmp_path: Path, form: str)
     for path in place.iterdir():
         path.write_bytes(b"\r\n\n" + path.read_bytes())
     assert data.load(str(place)).digest == expected
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "atomic"])
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_ends_of_lines_of_other_systems_change_nothing(tmp_path: Path, form: str, end: str) -> None:
+    place = write(tmp_path / "a", form=form)
+    expected = data.load(str(place)).digest
+    for path in place.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\n", end.encode()))
+    assert data.load(str(place)).digest == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "between"), [("csv", "commas"), ("tsv", "tabs"), ("atomic", "tabs")]
+)
+@pytest.mark.parametrize("comma", [",", ";", "|", "\t"])
+def test_columns_put_together_by_other_marks_are_named(
+    tmp_path: Path, form: str, between: str, comma: str
+) -> None:
+    """An .item of RecBole's with commas was told that no item had a row."""
+    place = write(tmp_path / "a", form=form)
+    for path in place.iterdir():
+        path.write_text(path.read_text().replace("," if form == "csv" else "\t", comma))
+    told = folder.validate(place)
+    if comma == ("," if form == "csv" else "\t"):
+        assert told == [LEFT_OUT.replace("items.csv", next(place.glob("items.*")).name)]
+    else:
+        assert len(told) == 2 and all(f"put {between} between its columns" in of for of in told)
 
 
 def test_another_content_is_another_dataset(tmp_path: Path) -> None:
@@ -420,6 +464,20 @@ def test_long_ids_that_were_floats_are_refused(tmp_path: Path) -> None:
     rounded = INTERACTIONS.assign(item_id="9.78014E+12", user_id=INTERACTIONS["user_id"])
     with pytest.raises(InputError, match="item_id that were saved as floats"):
         loaded(tmp_path / "spreadsheet", rounded)
+    # six digits by printf and MATLAB, three by a spreadsheet; Parquet's short floats
+    for number, users in enumerate(("1.23457e+06", "1.23E+05", "1.23456789012E+015")):
+        with pytest.raises(InputError, match="user_id that were saved as floats"):
+            loaded(tmp_path / str(number), INTERACTIONS.assign(user_id=users))
+    for kind, most in ((np.float16, 2**11), (np.float32, 2**24)):
+        fits, longer = (
+            INTERACTIONS.assign(user_id=(INTERACTIONS["user_id"] % 12 + first).astype(kind))
+            for first in (most - 12, most)
+        )
+        assert loaded(tmp_path / f"{kind}", fits, form="parquet").n_users == N_USERS
+        with pytest.raises(InputError, match="user_id that were saved as floats"):
+            loaded(tmp_path / f"{kind}", longer, form="parquet")
+    hundred = INTERACTIONS["user_id"].astype(str).where(INTERACTIONS["user_id"] > 1, "1e+05")
+    assert loaded(tmp_path / "R", INTERACTIONS.assign(user_id=hundred)).n_users == N_USERS
     whole = INTERACTIONS.assign(user_id=INTERACTIONS["user_id"] + 10**17)
     assert loaded(tmp_path / "whole", whole).n_users == N_USERS
 
@@ -498,6 +556,12 @@ def test_a_colon_is_part_of_a_name_but_in_recboles_files(tmp_path: Path) -> None
     items = pd.DataFrame({"item_id": ITEMS["item_id"], "title:en": "hello", "title:fr": "salut"})
     for form in ("csv", "tsv", "parquet"):
         assert loaded(tmp_path / form, items=items, form=form).items["text"][0] == "hello. salut"
+    typed = items.rename(columns={name: f"{name}:token_seq" for name in items if ":" in name})
+    place = write(tmp_path / "atomic", form="atomic", items=items)
+    typed.rename(columns={"item_id": "item_id:token"}).to_csv(
+        place / "items.item", sep="\t", index=False
+    )
+    assert data.load(place).items["text"][0] == "hello. salut"
 
 
 PARQUET = {
