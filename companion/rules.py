@@ -48,12 +48,10 @@ def telling(claim: claims.Claim, measures: Mapping[str, Estimate]) -> list[str]:
 
 def in_words(rule: str, measures: Mapping[str, str]) -> list[str]:
     """Return a rule in words: each measure by its description, and where its interval must lie."""
-    return _words(ast.parse(rule, mode="eval").body, measures)
-
-
-def _words(node: ast.AST, measures: Mapping[str, str]) -> list[str]:
+    node = ast.parse(rule, mode="eval").body
     if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
-        return ["; or ".join("; ".join(_words(part, measures)) for part in node.values)]
+        either = (in_words(ast.unparse(part), measures) for part in node.values)
+        return ["; or ".join(map("; ".join, either))]
     asked: dict[str, list[str]] = {}
     for part in node.values if isinstance(node, ast.BoolOp) else [node]:
         assert isinstance(part, ast.Compare) and isinstance(part.left, ast.Attribute)

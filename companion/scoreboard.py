@@ -196,9 +196,9 @@ def opening(found: pd.DataFrame, k: int) -> str:
         claim, numbers = claims.load()[row["claim"]], _numbers(row)
         what = claim.measures | {claim.headline: claim.unit}
         names = [] if row["verdict"] == claims.UNTESTABLE else telling(claim, numbers)
-        told = [f"{what[name]}: {number(claim, name, numbers[name])}" for name in names]
-        told = [re.sub(r"@K\b", f"@{k}", words.replace(", minus one", "")) for words in told]
-        rows.append((row, claim, told))
+        known = [(what[n], of) for n in names if (of := number(claim, n, numbers[n]))]
+        told = [f"{words.replace(', minus one', '')}: {of}" for words, of in known]
+        rows.append((row, claim, [re.sub(r"@K\b", f"@{k}", words) for words in told]))
     return markup("opening", rows, MARKS)
 
 

@@ -342,6 +342,13 @@ def test_a_chapter_opens_with_its_verdicts(tmp_path: Path) -> None:
         "Jaccard@10 of the semantic and the collaborative list: 0.400 [0.400, 0.400]. Beside it, "
         "collaborative list against that of another seed: 0.250 [0.200, 0.300]."
     )
+    found = scoreboard.records([tmp_path / "run"])
+    found["measures"] = [of | {"seeds": [None] * 4} for of in found["measures"]]
+    assert "Beside it" not in scoreboard.opening(found, 10)
+    assert opening("ml-100k", claims.FAILS, None).endswith(
+        "“The lists of the two views hardly overlap.” Why: no value for semantic list against "
+        "collaborative list."
+    )
     untested = opening("&lt;b", claims.UNTESTABLE, None)
     assert "F2 cannot be tested on &amp;lt;b: “The lists" in untested and "Why: " in untested
     assert scoreboard.opening(scoreboard.records([]), 10) == ""
