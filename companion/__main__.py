@@ -117,6 +117,7 @@ def _validate(
     if execute.slug(directory) in data.names():
         raise InputError(f"{directory} has a known dataset's name, which would be read: rename it")
     dataset = data.load(directory)
+    testable.refuse_long_lists(dataset, k)
     notes = [f"removed: {rows:,} {why}" for why, rows in dataset.card["removed"].items() if rows]
     notes += [f"times from {dataset.card['times']}"] if "times" in dataset.card else []
     notes += filter(None, [testable.cut_texts(dataset)])

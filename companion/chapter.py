@@ -35,7 +35,6 @@ STANDARD: dict[str, type] = {
     "dataset": str, "split": str, "seed": int, "seeds": int, "k": int, "encoder": str,
     "fields": str, "device": str,
 }  # fmt: skip
-USUAL_K = 20  # of workflow.yml
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "sentence-transformers")
 
 
@@ -113,12 +112,7 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
     device_of(p["device"])
     refuse_out_of_bounds(p)
     page = Page(chapter, p)
-    # the usual k is accepted on any data: what it is too long for is not testable there
-    if not 1 <= p["k"] <= max(page.dataset.n_items, USUAL_K):
-        raise InputError(
-            f"k = {p['k']} was given; dataset {page.dataset.name!r} accepts 1 to "
-            f"{page.dataset.n_items} (its number of items)"
-        )
+    testable.refuse_long_lists(page.dataset, p["k"])
     wanted = testable.findings(chapter)
     if wanted and all(map(page.untestable, wanted)):
         _end(page, wanted)

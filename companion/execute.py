@@ -274,8 +274,13 @@ def normalise(notebook: NotebookNode, name: str) -> None:
     """Remove from an executed notebook, in place, all that differs between two equal runs.
 
     Timings, random ids, versions of the interpreter and progress bars go; ``{dataset}`` in markdown
-    becomes ``name``; the injected parameters are folded like other code.
+    becomes ``name``; the injected parameters are folded like other code. Of a chapter that ended
+    itself, which has no finding that can be judged, the words on its figures go.
     """
+    cells = notebook.cells
+    names = [{of.get("ename") for of in cell.get("outputs", [])} for cell in cells]
+    end = next((n for n, of in enumerate(names) if "SystemExit" in of), len(cells))
+    notebook.cells = cells[:end] + [cell for cell in cells[end:] if cell.cell_type == "code"]
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
@@ -289,8 +294,7 @@ def normalise(notebook: NotebookNode, name: str) -> None:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"] = ["injected-parameters", "hide-input"]
         if cell.cell_type == "code":
-            # Progress bars and their seconds were shown while the chapter ran; a chapter without a
-            # finding that can be judged ends itself.
+            # Progress bars and their seconds were shown while the chapter ran.
             cell.outputs = [
                 output for output in cell.outputs
                 if output.get("name") != "stderr" and output.get("ename") != "SystemExit"

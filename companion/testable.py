@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import claims
+from lib.core import InputError
 from lib.dataset import Dataset
 from lib.metrics import by_count
 
@@ -20,6 +21,7 @@ LEAST = math.ceil(math.log2(2 * len(claims.load()) / 0.05))
 Were n users all of one sign, a sign test's p would be 2 · 2⁻ⁿ; Holm's first step over the book's
 findings asks for 0.05 divided by their number.
 """
+USUAL_K = 20  # of workflow.yml
 SELECTION_K = 20  # of the validation Recall by which training stops, for every model
 OF_MAPS = ("F6", "F7", "F7b")
 OF_VECTORS = (*OF_MAPS, "F13")
@@ -37,6 +39,15 @@ def findings(chapter: str) -> list[str]:
 def few(what: str, number: int) -> str:
     """Return why a number of users or items that is below ``LEAST`` is too small."""
     return f"{number} {what}: with fewer than {LEAST} no difference is significant"
+
+
+def refuse_long_lists(dataset: Dataset, k: int) -> None:
+    """Refuse lists longer than the catalogue; where the usual ones are, they are not testable."""
+    if not 1 <= k <= max(dataset.n_items, USUAL_K):
+        raise InputError(
+            f"k = {k} was given; dataset {dataset.name!r} accepts 1 to {dataset.n_items} (its "
+            "number of items)"
+        )
 
 
 def untestable(dataset: Dataset, k: int, finding: str, encoder: str = "minilm") -> str | None:

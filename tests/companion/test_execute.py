@@ -64,6 +64,20 @@ def test_normalised_notebook_has_nothing_of_its_run(done):
     assert notebook.cells[2].metadata.tags == ["injected-parameters", "hide-input"]
 
 
+def test_a_chapter_that_ended_itself_speaks_of_no_figure():
+    """Below "nothing can be computed here" stood words on coloured rows that were not there."""
+    ended = {"output_type": "error", "ename": "SystemExit", "evalue": "0", "traceback": []}
+    cells = [
+        new_markdown_cell("# Agreement"), new_code_cell("begin()", outputs=[ended]),
+        new_markdown_cell("The coloured row is"), new_code_cell("plots.dots()"),
+    ]  # fmt: skip
+    notebook = new_notebook(cells=cells)
+    for _ in range(2):
+        execution.normalise(notebook, "small")
+        assert [c.source for c in notebook.cells] == ["# Agreement", "begin()", "plots.dots()"]
+        assert notebook.cells[1].outputs == []
+
+
 def test_second_run_is_no_difference(done):
     chapter, out, dataset = done
     before = out.read_bytes()

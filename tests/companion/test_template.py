@@ -6,7 +6,7 @@ import make_template
 import pandas as pd
 import pytest
 
-from companion import chapter, data, testable
+from companion import data, testable
 from companion.__main__ import main
 from companion.data import folder
 from lib.core import InputError
@@ -22,7 +22,7 @@ def test_the_example_passes_the_check_and_loses_nothing(tmp_path: Path, cache_fo
     assert loaded.train.nnz + loaded.valid.nnz + loaded.test.nnz == len(rows)
     assert loaded.card["text_coverage"] == 1
     assert loaded.items["text"].is_unique
-    assert [*testable.reasons(loaded, chapter.USUAL_K).values()] == [["F11b"]]
+    assert [*testable.reasons(loaded, testable.USUAL_K).values()] == [["F11b"]]
 
 
 def test_the_committed_files_are_those_of_the_script() -> None:
