@@ -21,7 +21,9 @@ DATASETS = sorted({page.split("/")[1] for page in CHAPTERS})
 # One page of every kind beside the chapters.
 KINDS = [
     "index.html", "executed/scoreboard.html", "pages/howto/own-data.html", "pages/glossary.html",
-    "pages/notation.html", "pages/api.html", "pages/bibliography.html",
+    "pages/notation.html", "pages/api.html", "pages/bibliography.html", "pages/trust.html",
+    "pages/first-edition.html", "pages/datasets.html", "pages/howto/rerun.html",
+    "executed/decide.html", "executed/17-instruments.html",
     "search.html?q=jaccard", "genindex.html",
 ]  # fmt: skip
 
