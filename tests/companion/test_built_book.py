@@ -5,9 +5,12 @@ import http.server
 import threading
 from pathlib import Path
 
+import bs4
 import pandas as pd
 import pytest
 
+from companion.execute import records_of
+from companion.scoreboard import RECORD
 from companion.site import BUILD, ROOT
 from companion.slider import slider
 
@@ -181,6 +184,15 @@ def test_chapter_tells_how_to_run_it_again_and_offers_its_notebook(visit):
         page.get_by_role("link", name="executed notebook").click()
     source = (ROOT / BUILD / "site" / CHAPTERS[0]).with_suffix(".ipynb")
     assert Path(download.value.path()).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("path", CHAPTERS)
+def test_a_chapter_that_judges_opens_with_its_verdicts_and_leads_to_their_rules(path):
+    page = bs4.BeautifulSoup((HTML / path).read_text(encoding="utf-8"), "html.parser")
+    links = [a["href"] for a in page.select(".companion-opening p b a")]
+    records = records_of((ROOT / BUILD / "site" / path).with_suffix(".ipynb"), RECORD)
+    assert sorted(links) == sorted(f"#{record['claim']}" for record in records)
+    assert all(len(page.select(link)) == 1 for link in links)
 
 
 def test_every_chapter_offers_the_data_of_its_figures(visit):
