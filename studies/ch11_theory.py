@@ -3,34 +3,24 @@
 The world is that of ``companion.data.synthetic``: an item has factors s (shared), a (semantic) and
 b (collaborative), and the variance of a user's utility is split into ``shared`` and twice
 (1 − shared) / 2. An ideal view knows s and its own private factors. A *noisy ideal view* is a
-user's own factors beside item factors with normal noise added.
-
-For one user all scores, and the utility, are linear in normal item vectors. Over the items they
-are therefore exactly jointly normal, with variances that depend on the user's factors through
-three sums of squares alone. For many items a list is the best fraction K / n_items, and what two
-lists have in common is an orthant probability. Interactions are integrated over the utility, and
-users averaged over a fixed Sobol sequence. Nothing is fitted.
-
-Shapes: m users of the sequence, g points of the grid of utilities.
+user's own factors beside item factors with normal noise added: what these show is predicted for
+trained views, and measured in the same worlds by the same functions. Nothing is fitted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
-from scipy.stats import chi2, poisson, qmc, sem, t
+from scipy.stats import sem, t
 
-from lib.core import Floats
-from lib.dataset import part_sizes
+from companion.data import synthetic
+from lib.core import generator
 from lib.stats import Estimate
-from studies.ch11_worlds import measures_of
+from studies import ch11_worlds
+from studies.concatenation import Vectors
 from studies.context import check_bounds
 from studies.measures import percent
 
@@ -46,160 +36,36 @@ PANELS = {
     "jaccard": "Jaccard of two lists", "oracle": "gain of the union",
     "fusion": "gain of the fusion", "over_seeds": "fusion over that of seeds",
 }  # fmt: skip
-"""What the figure shows of each ``Prediction`` and of ``measures_of``."""
+"""What the figure shows of ``ch11_worlds.measures_of``."""
 
-# the defaults of synthetic.world
-FACTORS, STRENGTH, N_ITEMS, INTERACTIONS = 8, 3.0, 400, 20.0
-USERS = 64  # of the Sobol sequence, a power of two: 1,024 move no prediction by 0.002
-GRID = np.linspace(-6, 6, 121)  # standard utilities; the trapezoid rule is exact to many digits
-WEIGHTS = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
+WORLDS = 5  # of each shared fraction, in which noisy ideal views are measured
+MOST = 199  # items in a list: of more than half of a world's 400, any two have many in common
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A world and two noisy ideal views of it, each with a list of ``k`` items.
+def noisy_table(shared: float, index: int, k: int, common: float = 0.0) -> pd.DataFrame:
+    """Return the table of ``ch11_worlds`` for noisy ideal views of the world of seed ``index``.
 
-    ``noise`` is the standard deviation of the noise in an item's factor, in units of the root mean
-    square of the view's factors: reliability 1 / (1 + noise²). ``common`` is the fraction of the
-    collaborative noise (variance) that a replicate repeats, as two seeds on the same interactions
-    do; the rest is drawn anew. All else is as in ``companion.data.synthetic.world`` by default.
+    The noise has the variance of the view's factors: a reliability of one half. ``common`` is the
+    fraction of the collaborative noise (variance) that a replicate repeats, as two seeds on the
+    same interactions do; the rest is drawn anew.
     """
-
-    shared: float = 0.5
-    noise: float = 0.5
-    common: float = 0.0
-    k: int = 20
-
-    def __post_init__(self) -> None:
-        check_bounds("k", self.k, 1, N_ITEMS // 2 - 1)
-
-
-class Prediction(NamedTuple):
-    """What two views should show.
-
-    Jaccard of their lists; recall of the union over that of the better, minus one (``oracle``);
-    recall of the sum of their standard scores over that of the better, minus one (``fusion``), and
-    over that of the sum of two replicates of the collaborative view, minus one (``over_seeds``).
-    """
-
-    jaccard: float
-    oracle: float
-    fusion: float
-    over_seeds: float
+    world = synthetic.world(shared=shared, seed=index)
+    text, data = world.ideal("semantic"), world.ideal("collaborative")
+    rng = generator(index, "noisy views")
+    noises = data.items.std() * rng.standard_normal((4, *data.items.shape))
+    known = data.items + np.sqrt(common) * noises[1]
+    vectors = {
+        "semantic": (text.users, text.items + noises[0]),
+        "collaborative": (data.users, known + np.sqrt(1 - common) * noises[2]),
+        "replicate": (data.users, known + np.sqrt(1 - common) * noises[3]),
+    }
+    return ch11_worlds.world_table(world.dataset, vectors, k, sum_of_standard_scores)
 
 
-def variances(shared: float) -> tuple[float, float]:
-    """Return the variance of a shared and of a private factor of an item.
-
-    A product of two factors has its square, and their sum over d the d-fold of that.
-    """
-    return float(np.sqrt(shared / FACTORS)), float(np.sqrt((1 - shared) / 2 / FACTORS))
-
-
-def both_above(first: Floats, second: Floats, rho: Floats) -> Floats:
-    """Return P(X > first and Y > second) of standard normals with correlation ``rho``.
-
-    Φ(−h) Φ(−k) + 1/2π ∫ exp(−(h² + k² − 2 h k sin θ) / 2 cos² θ) dθ from 0 to asin ρ (Drezner and
-    Wesolowsky, 1990), by 32 Gauss-Legendre points: six digits for |ρ| up to 0.99. Shapes broadcast.
-    """
-    half, total = np.arcsin(rho) / 2, np.zeros(np.broadcast(first, second, rho).shape)
-    for node, weight in zip(*np.polynomial.legendre.leggauss(32), strict=True):
-        sine = np.sin(half * (1 + node))
-        square = first**2 + second**2 - 2 * first * second * sine
-        total += weight * np.exp(-square / (2 * (1 - sine**2)))
-    return np.asarray(ndtr(-first) * ndtr(-second) + half * total / (2 * np.pi))
-
-
-@cache
-def predict(setting: Setting) -> Prediction:
-    """Return what the world predicts of two views and of two replicates."""
-    spread, semantic, collaborative, between, replicates = _correlations(setting)
-    seen, drawn = _interactions(spread)
-
-    def listed(rho: Floats) -> tuple[Floats, float]:
-        """Return the edge of a score's list at each utility (m × g), and the list's mean recall.
-
-        The edge is in standard units of what is left of the score, given the utility.
-        """
-
-        def at(edge: Floats) -> Floats:
-            left: Floats = (edge[:, None] - rho[:, None] * GRID) / np.sqrt(1 - rho**2)[:, None]
-            return left
-
-        share = setting.k / N_ITEMS
-        edge = at(_root(lambda x: ((1 - seen) * ndtr(-at(x))) @ WEIGHTS - share, 8))
-        return edge, float(found_of(ndtr(-edge)).mean())
-
-    def found_of(chance: Floats) -> Floats:
-        """Return recall (m) of lists that hold an item with this chance, by utility (m × g)."""
-        return np.asarray((drawn * chance) @ WEIGHTS / (drawn @ WEIGHTS))
-
-    def summed(one: Floats, other: Floats, rho: Floats) -> float:
-        """Return recall of the sum of two standard scores that correlate by ``rho``."""
-        return listed((one + other) / np.sqrt(2 + 2 * rho))[1]
-
-    (first, text), (second, data) = listed(semantic), listed(collaborative)
-    # the correlation that is left given the utility
-    left = np.sqrt(1 - semantic**2) * np.sqrt(1 - collaborative**2)
-    partial = np.clip((between - semantic * collaborative) / left, -0.999, 0.999)
-    both = both_above(first, second, partial[:, None])
-    overlap = ((1 - seen) * both) @ WEIGHTS * N_ITEMS / setting.k
-    union = text + data - float(found_of(both).mean())
-    fused, better = summed(semantic, collaborative, between), max(text, data)
-    over = fused / summed(collaborative, collaborative, replicates)
-    jaccard = float(np.mean(overlap / (2 - overlap)))
-    return Prediction(jaccard, union / better - 1, fused / better - 1, over - 1)
-
-
-def _correlations(setting: Setting) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Return what the distribution of each user's scores over the items depends on (m each).
-
-    The standard deviation of the utility; its correlation with the semantic and the collaborative
-    score; and that of the two scores, and of the collaborative score with its replicate's.
-    """
-    common, own = variances(setting.shared)
-    points = qmc.Sobol(3, scramble=False).random(USERS) + 0.5 / USERS  # never 0
-    per_item = np.array([[common], [own], [own]])
-    squares = chi2.ppf(points, FACTORS).T * per_item  # of a user's factors, 3 × m
-    s, a, b = squares * per_item  # variances of the three parts of their utility
-    per_factor = setting.noise**2 * (common + own) / 2
-    noise_a, noise_b = (per_factor * (squares[0] + private) for private in squares[1:])
-    whole, known_a, known_b = s + a + b, s + a, s + b
-    var_a, var_b = known_a + noise_a, known_b + noise_b
-    return (
-        STRENGTH * np.sqrt(whole),
-        known_a / np.sqrt(var_a * whole),
-        known_b / np.sqrt(var_b * whole),
-        s / np.sqrt(var_a * var_b),
-        (known_b + setting.common * noise_b) / var_b,
-    )
-
-
-def _interactions(spread: Floats) -> tuple[Floats, Floats]:
-    """Return, by utility (m × g), P(training or validation item) and P(any interaction).
-
-    For many items, drawing n by utility plus Gumbel noise takes all above an edge:
-    P = 1 − exp(−exp(utility − edge)), the edge being where the mean over items is n / n_items.
-    """
-    counts = np.arange(5, N_ITEMS + 1)
-    chance = poisson.pmf(counts - 5, INTERACTIONS - 5)
-    tests = part_sizes(counts)[:, 2] @ chance / (counts @ chance)  # share of the interactions
-
-    def chosen(edge: Floats) -> Floats:
-        return np.asarray(-np.expm1(-np.exp(spread[:, None] * GRID - edge[:, None])))
-
-    wanted = INTERACTIONS / N_ITEMS
-    drawn = chosen(_root(lambda x: chosen(x) @ WEIGHTS - wanted, 60))
-    return drawn * (1 - tests), drawn
-
-
-def _root(function: Callable[[Floats], Floats], bound: float) -> Floats:
-    """Return each user's root of a falling function within ± ``bound``, by bisection (m)."""
-    low, width = np.full(USERS, -bound), 2 * bound
-    for _ in range(45):
-        width /= 2
-        low = np.where(function(low + width) > 0, low + width, low)
-    return low + width / 2
+def sum_of_standard_scores(vectors: Sequence[Vectors]) -> Vectors:
+    """Return vectors whose scores sum each user's, in units of their standard deviation."""
+    users = [u / (u @ i.T).std(axis=1, keepdims=True) for u, i in vectors]
+    return np.hstack(users), np.hstack([items for _, items in vectors])
 
 
 def worlds_per_level(worlds: int) -> dict[float, int]:
@@ -209,28 +75,32 @@ def worlds_per_level(worlds: int) -> dict[float, int]:
     return {level: count for level, count in counts.items() if count}
 
 
+def predicted(k: int, common: float = 0.0) -> dict[float, dict[str, Estimate]]:
+    """Return the measures of noisy ideal views by shared fraction (``noisy_table``)."""
+    check_bounds("k", k, 1, MOST)
+    tables = {of: [noisy_table(of, n, k, common) for n in range(WORLDS)] for of in LEVELS}
+    return {level: ch11_worlds.pooled(of_worlds) for level, of_worlds in tables.items()}
+
+
 def points(found: Mapping[float, Mapping[str, Estimate]], k: int) -> pd.DataFrame:
     """Return what is predicted and what is found by shared fraction, for a figure.
 
-    Columns what, panel, shared, mean, low, high. Predicted are views with as much noise as signal.
+    Columns what, panel, shared, mean, low, high, n. ``found`` has the measures of trained views.
     """
-    rows: list[dict[str, Any]] = []
-    for level in LEVELS:
-        for what, common in ((PREDICTED, 0.0), (COMMON, 0.5)):
-            of = predict(Setting(level, 1.0, common, k))._asdict()
-            names = PANELS if what == PREDICTED else ["over_seeds"]
-            rows += [{"what": what, "panel": n, "shared": level, "mean": of[n]} for n in names]
-    for what, names in (
-        (TRAINED, {name: name for name in PANELS}),
-        (SEEDS, {name: f"{name}_seeds" for name in ("jaccard", "oracle", "fusion")}),
-    ):
-        rows += [
-            {"what": what, "panel": panel, "shared": level, **of[name]._asdict()}
-            for level, of in found.items()
-            for panel, name in names.items()
-        ]
-    table = pd.DataFrame(rows)
-    return table.assign(panel=table["panel"].map(PANELS))
+    names = {panel: panel for panel in PANELS}
+    of_seeds = {panel: f"{panel}_seeds" for panel in ("jaccard", "oracle", "fusion")}
+    series = [
+        (PREDICTED, predicted(k), names),
+        (COMMON, predicted(k, common=0.5), {"over_seeds": "over_seeds"}),
+        (TRAINED, found, names),
+        (SEEDS, found, of_seeds),
+    ]
+    return pd.DataFrame(
+        {"what": what, "panel": PANELS[panel], "shared": level, **of[name]._asdict()}
+        for what, levels, shown in series
+        for level, of in levels.items()
+        for panel, name in shown.items()
+    )
 
 
 def over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
@@ -238,7 +108,7 @@ def over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
 
     It covers the differences between worlds too, which an interval over pooled users leaves out.
     """
-    values = [measures_of(table)[measure].value for table in tables]
+    values = [ch11_worlds.measures_of(table)[measure].value for table in tables]
     mean, half = float(np.mean(values)), float(t.ppf(0.975, len(values) - 1) * sem(values))
     return Estimate(mean, mean - half, mean + half, len(values))
 

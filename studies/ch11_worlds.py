@@ -61,8 +61,9 @@ def world_table(
 def measures_of(table: pd.DataFrame) -> dict[str, Totals]:
     """Return what two views and two replicates show, as functions of totals over a table's users.
 
-    They are those of ``ch11_theory.Prediction``, and by how much the views differ from the
-    replicates: in Jaccard (``overlap``), oracle (``gain``) and fusion (``benefit``).
+    They are Jaccard, the gain of the union (``oracle``) and of the fusion over the better list, and
+    by how much the views differ from the replicates: in Jaccard (``overlap``), oracle (``gain``)
+    and fusion (``benefit``).
     """
     of = {str(name): table[name].to_numpy() for name in table}
 

@@ -1,104 +1,70 @@
-"""Predictions meet closed forms, scipy and simulation."""
-
-from collections.abc import Sequence
-from inspect import signature
+"""Worlds by hand, and predictions that move as the model says."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import multivariate_normal, norm
 
 from companion.data import synthetic
 from lib import cache
-from lib.core import InputError, generator
+from lib.core import InputError
 from lib.stats import Estimate
 from studies import ch11_theory, ch11_worlds
-from studies.ch11_theory import Setting
 from studies.concatenation import Vectors
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.floats(-3, 3), st.floats(-3, 3), st.floats(-0.99, 0.99))
-def test_both_above_is_scipys_orthant(h: float, k: float, rho: float) -> None:
-    plain = multivariate_normal([0, 0], [[1, rho], [rho, 1]]).cdf([-h, -k])
-    assert float(ch11_theory.both_above(h, k, rho)) == pytest.approx(plain, abs=2e-5)
+def test_a_sum_of_standard_scores_by_hand() -> None:
+    # the user's scores are 1 and 3, of standard deviation 1, and 0 and 8, of 4: 1 + 0 and 3 + 2
+    views = [(np.array([[1.0]]), np.array([[1.0], [3.0]])),
+             (np.array([[2.0]]), np.array([[0.0], [4.0]]))]  # fmt: skip
+    users, items = ch11_theory.sum_of_standard_scores(views)
+    assert (users @ items.T).tolist() == [[1.0, 5.0]]
 
 
-def test_both_above_by_hand() -> None:
-    # a quarter, and asin(1/2) / 2π = 1/12 more
-    assert float(ch11_theory.both_above(0, 0, 0.5)) == pytest.approx(1 / 3)
-    edge = norm.isf(0.05)
-    assert float(ch11_theory.both_above(edge, edge, 0)) == pytest.approx(0.0025)
+@pytest.fixture(scope="module")
+def predicted() -> dict[float, dict[str, Estimate]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ch11_theory, "LEVELS", (0.1, 0.5, 0.9, 1.0))
+        patch.setattr(ch11_theory, "WORLDS", 3)
+        return ch11_theory.predicted(20)
 
 
-def test_variances_of_the_half_shared_world_by_hand() -> None:
-    # with σ = 1/2 and d = 8 factors of each kind: v_s = √(1/16) = 1/4, v_a = √(1/32)
-    common, own = ch11_theory.variances(0.5)
-    assert (common, own) == (0.25, pytest.approx(0.1767767))
-
-
-def test_the_theory_speaks_of_the_worlds_that_are_drawn() -> None:
-    world = {name: of.default for name, of in signature(synthetic.world).parameters.items()}
-    assert (
-        world["d_shared"] == world["d_semantic"] == world["d_collaborative"] == ch11_theory.FACTORS
-    )
-    assert world["n_items"] == ch11_theory.N_ITEMS
-    assert world["strength"] == ch11_theory.STRENGTH
-    assert world["interactions"] == ch11_theory.INTERACTIONS
-
-
-def sum_of_standard_scores(vectors: Sequence[Vectors]) -> Vectors:
-    """Return vectors that rank by the sum of each user's scores over their standard deviation."""
-    users = [u / (u @ i.T).std(axis=1, keepdims=True) for u, i in vectors]
-    return np.hstack(users), np.hstack([items for _, items in vectors])
-
-
-def noisy_table(setting: Setting, seed: int) -> pd.DataFrame:
-    """Return the table of simulated noisy ideal views of one world."""
-    world = synthetic.world(n_users=500, shared=setting.shared, seed=seed)
-    semantic, collaborative = world.ideal("semantic"), world.ideal("collaborative")
-    rng = generator(seed, "noisy views")
-    scale = setting.noise * np.sqrt(np.mean(ch11_theory.variances(setting.shared)))
-    text, data, first, second = scale * rng.standard_normal((4, *semantic.items.shape))
-    fresh = np.sqrt(1 - setting.common)
-    users, items = collaborative.users, collaborative.items + np.sqrt(setting.common) * data
-    vectors = {
-        "semantic": (semantic.users, semantic.items + text),
-        "collaborative": (users, items + fresh * first),
-        "replicate": (users, items + fresh * second),
-    }
-    return ch11_worlds.world_table(world.dataset, vectors, setting.k, sum_of_standard_scores)
-
-
-@pytest.mark.parametrize("setting", [Setting(0.5), Setting(0.5, 1.0, 0.5), Setting(1.0, 1.0)])
-def test_predictions_meet_simulated_views(setting: Setting) -> None:
-    predicted = ch11_theory.predict(setting)._asdict()
-    found = ch11_worlds.pooled([noisy_table(setting, seed) for seed in range(5)])
-    for name, tolerance in {
-        "jaccard": 0.012, "oracle": 0.1, "fusion": 0.1, "over_seeds": 0.08,
-    }.items():  # fmt: skip
-        assert found[name].mean == pytest.approx(predicted[name], abs=tolerance), name
-
-
-def test_predictions_move_as_the_model_says() -> None:
-    by_level = [ch11_theory.predict(Setting(level, 1.0)) for level in (0.1, 0.5, 0.9, 1.0)]
+def test_predictions_move_as_the_model_says(predicted: dict[float, dict[str, Estimate]]) -> None:
     for name in ("jaccard", "oracle", "fusion", "over_seeds"):
-        values = [getattr(one, name) for one in by_level]
+        values = [of[name].mean for of in predicted.values()]
         assert values == sorted(values, reverse=name != "jaccard"), name
     # nothing private, and as noisy: two views are two replicates
-    alike = by_level[-1]
-    assert alike.over_seeds == pytest.approx(0, abs=1e-6)
-    # noise that replicates have in common makes them alike and their fusion worth less
-    common = ch11_theory.predict(Setting(1.0, 1.0, 0.5))
-    assert common.over_seeds > 0.05
+    alike = predicted[1.0]["over_seeds"]
+    assert alike.low < 0 < alike.high and abs(alike.mean) < 0.05
+
+
+def test_noise_that_replicates_have_in_common_makes_their_fusion_worth_less(
+    monkeypatch: pytest.MonkeyPatch, predicted: dict[float, dict[str, Estimate]]
+) -> None:
+    monkeypatch.setattr(ch11_theory, "LEVELS", (1.0,))
+    monkeypatch.setattr(ch11_theory, "WORLDS", 3)
+    common = ch11_theory.predicted(20, common=0.5)[1.0]
+    assert common["jaccard_seeds"].low > predicted[1.0]["jaccard_seeds"].high
+    assert common["over_seeds"].low > 0.03
+
+
+def test_a_noisy_view_has_half_of_its_variance_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Vectors] = {}
+    monkeypatch.setattr(
+        ch11_theory.ch11_worlds, "world_table", lambda _, vectors, *more: seen.update(vectors)
+    )
+    ch11_theory.noisy_table(0.5, 0, 20, common=0.25)
+    ideal = synthetic.world(shared=0.5, seed=0).ideal("collaborative")
+    noise = {name: seen[name][1] - ideal.items for name in ("collaborative", "replicate")}
+    for of in noise.values():
+        assert of.var() == pytest.approx(ideal.items.var(), rel=0.1)
+    correlation = np.corrcoef(*(of.ravel() for of in noise.values()))[0, 1]
+    assert correlation == pytest.approx(0.25, abs=0.05)
 
 
 @pytest.mark.parametrize("k", [0, 200])
 def test_lists_out_of_bounds_are_one_sentence(k: int) -> None:
     with pytest.raises(InputError, match=f"k = {k} was given; give 1 to 199"):
-        Setting(k=k)
+        ch11_theory.predicted(k)
 
 
 def test_pooled_measures_by_hand() -> None:
@@ -126,7 +92,7 @@ NAMES = [f"{name}{mark}" for name in ("jaccard", "better", "union", "fused")
 
 
 def test_a_union_is_never_below_its_better_list() -> None:
-    table = noisy_table(Setting(0.5), 0)
+    table = ch11_theory.noisy_table(0.5, 0, 20)
     for mark in ("", "_seeds"):
         assert (table[f"union{mark}"].dropna() >= table[f"better{mark}"].dropna()).all()
 
@@ -160,7 +126,10 @@ def test_the_answer_says_from_which_shared_fraction_on_nothing_is_gained() -> No
     assert "pays also where all is shared" in said((0.5, not_yet), (1.0, pays))
 
 
-def test_the_figure_has_what_is_predicted_beside_what_is_found() -> None:
+def test_the_figure_has_what_is_predicted_beside_what_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ch11_theory, "WORLDS", 1)
     names = [*ch11_theory.PANELS, "jaccard_seeds", "oracle_seeds", "fusion_seeds"]
     of = dict.fromkeys(names, Estimate(0.2, 0.1, 0.3, 9))
     table = ch11_theory.points({0.5: of, 1.0: of}, 20).groupby(["panel", "what"]).size()
