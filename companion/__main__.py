@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,27 +30,13 @@ app = typer.Typer(
 )
 
 
-def _whole(least: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers, which takes 1e4 as parameters do."""
-
-    def parse(text: str) -> int:
-        value = execute.literal(text)
-        if type(value) is not int or value < least:
-            raise typer.BadParameter(f"{text} was given; give a whole number of at least {least}")
-        return value
-
-    return parse
-
-
 Name = Annotated[str, typer.Argument(help="a known dataset, or a folder with your own data")]
 Names = Annotated[list[str] | None, typer.Argument(help="datasets; by default all there are")]
 Model = Annotated[str, typer.Argument(help="such as lightgcn")]
 Split = Annotated[str, typer.Option(help="random or temporal")]
 Fields = Annotated[str, typer.Option(help="what makes an item's text: all, or title,brand")]
-Seed = Annotated[
-    int, typer.Option(parser=_whole(0), metavar="N", help="of the model, not of the split")
-]
-Length = Annotated[int, typer.Option(parser=_whole(1), metavar="N", help="length of the lists")]
+Seed = Annotated[int, typer.Option(min=0, help="of the model, not of the split")]
+Length = Annotated[int, typer.Option(min=1, help="length of the lists")]
 Parameters = Annotated[
     list[str] | None,
     typer.Option("-p", metavar="NAME VALUE", help="a parameter; may be given several times"),
@@ -125,23 +111,6 @@ def _validate(
         notes.append(f"not testable here: {', '.join(findings)}: {why}")
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
     print(f"{directory} can be used: make book DATASETS={shlex.quote(directory)}")
-
-
-@app.command("template")
-def _template(directory: Annotated[Path, typer.Argument(help="a new or empty folder")]) -> None:
-    """Write two example tables into a folder, to be replaced with your own data."""
-    from companion.data import folder
-
-    try:
-        print(*folder.write_template(directory), sep="\n")
-    except OSError as fault:
-        raise _unwritable(directory, fault, "another folder") from None
-    quoted = shlex.quote(str(directory))
-    print(f"Put your own rows there, then: python -m companion validate {quoted}")
-
-
-def _unwritable(path: Path, fault: Exception, other: str) -> InputError:
-    return InputError(f"{path} cannot be written ({first_line(fault)}): give {other}")
 
 
 @app.command("execute")
@@ -244,7 +213,8 @@ def _check_writable(*paths: Path) -> None:
             with tempfile.TemporaryFile(dir=path.parent):
                 pass
         except (OSError, ValueError) as fault:
-            raise _unwritable(path, fault, "another --out") from None
+            why = first_line(fault)
+            raise InputError(f"{path} cannot be written ({why}): give another --out") from None
 
 
 def _write(files: Sequence[Path], *texts: str) -> None:

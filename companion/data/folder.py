@@ -10,7 +10,6 @@ than it is written, or left out, is counted in a note.
 from __future__ import annotations
 
 import re
-import shutil
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -97,19 +96,6 @@ def validate(directory: str | Path) -> list[str]:
                 "interactions are removed: give more data"
             )
     return problems + [f"note: {note}" for note in said.notes]
-
-
-def write_template(directory: Path) -> list[Path]:
-    """Copy an example, ``interactions.csv`` and ``items.csv``, into a new or empty folder."""
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise InputError(
-            f"{directory} exists and is not an empty folder, and nothing is overwritten: give a "
-            "new folder, such as my-data"
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    example = Path(__file__).with_name("template")
-    names = ("interactions.csv", "items.csv")
-    return [shutil.copyfile(example / name, directory / name) for name in names]
 
 
 def _inspect(

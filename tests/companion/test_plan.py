@@ -2,12 +2,14 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
 
+import make_template
 import numpy as np
 import pytest
 
@@ -205,6 +207,6 @@ def test_a_plan_takes_what_ran_here_and_says_what_is_unknown(
 def test_a_plan_scales_the_costs_of_the_set_nearest_in_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["template", str(tmp_path / "shop")]) == 0
+    shutil.copytree(make_template.FOLDER, tmp_path / "shop")
     monkeypatch.setattr(plan, "calibrate", lambda: 0.031)
     assert planned("shop").endswith("the rest as ml-100k by interactions")

@@ -1,8 +1,6 @@
 """TREC files by hand, and read back by ranx with the metrics that we compute."""
 
 import gzip
-import shlex
-import shutil
 import tempfile
 from pathlib import Path
 from urllib.parse import unquote
@@ -213,11 +211,6 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(
         if (verb[0], out.lower()) != ("fit", "a.qrels"):
             assert main([*verb, "--out", out]) == 2
             assert "Traceback" not in capsys.readouterr().err
-    assert main(["template", "file/example"]) == 2
-    assert "give another folder" in capsys.readouterr().err
-    assert main(["template", "a $(touch made) 'b"]) == 0
-    assert shlex.split(capsys.readouterr().out.splitlines()[-1])[-1] == "a $(touch made) 'b"
-    shutil.rmtree("a $(touch made) 'b")
     assert Path("file").read_text() == "kept"
 
 
@@ -231,7 +224,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(
         (["lightgcn", "-p", "temperature", "nan"], "temperature = 'nan'"),
         (["lightgcn", "-p", "seed", "3"], "no parameter 'seed'"),
         (["lightgcn", "--seed", "-1"], "--seed"),
-        (["lightgcn", "--seed", "1.5"], "1.5 was given; give a whole number of at least 0"),
+        (["lightgcn", "--seed", "1.5"], "'1.5' is not a valid int"),
         (["bert4rec"], "model 'bert4rec' is not known"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Write the example dataset of ``companion template``: python tests/helpers/make_template.py.
+"""Write the example dataset of ``pages/howto/own-data.md``: python tests/helpers/make_template.py.
 
 A hundred and twenty users choose among a hundred films, four of each kind and mood, some of which
 are better known. A user likes two kinds and one mood, so that both the interactions and the texts

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import make_template
 import numpy as np
 import pytest
 import runs
@@ -13,7 +14,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.data import folder, load
+from companion.data import load
 from lib import views
 from lib.dataset import Dataset
 from lib.encoders import text
@@ -28,9 +29,8 @@ NOISES = [("minilm with noise", f"noise × {level:g}") for level in strength.NOI
 run_of = partial(runs.run_of, epochs=1)
 
 
-def test_a_text_is_a_rung_once_and_what_is_lacking_is_said(tmp_path: Path) -> None:
-    folder.write_template(tmp_path / "films")
-    name = str(tmp_path / "films")
+def test_a_text_is_a_rung_once_and_what_is_lacking_is_said() -> None:
+    name = str(make_template.FOLDER)
     run = run_of(load(name), dataset=name, encoder="tfidf")
     texts, lacking = strength.texts(run, "tfidf, genres")
     noises = [("tfidf with noise", what) for _, what in NOISES]
