@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import importlib.metadata
 import math
 import os
@@ -134,24 +135,19 @@ def _end(page: Page, wanted: Sequence[str]) -> None:
 
 
 def _assigned(namespace: Mapping[str, Any]) -> set[str]:
-    """Return the names that the parameter cells assign.
+    """Return the names that the cell right before this one assigns, in a kernel; elsewhere all.
 
-    In a kernel they are the cells run right before this one that hold nothing but assignments, so
-    that results of an earlier run in the same kernel are no parameters. Elsewhere all names are.
+    There papermill puts the parameters of a run. A cell with anything but assignments is no cell of
+    parameters, so that results of an earlier run in the same kernel are none.
     """
     if "In" not in namespace:
         return set(namespace)
-    names: set[str] = set()
-    for source in reversed(namespace["In"][:-1]):
-        try:
-            statements = ast.parse(source).body
-        except SyntaxError:
-            break
+    with contextlib.suppress(SyntaxError):
+        statements = ast.parse(namespace["In"][-2]).body
         assignments = [s for s in statements if isinstance(s, ast.Assign)]
-        if len(assignments) < len(statements):
-            break
-        names |= {ast.unparse(target) for s in assignments for target in s.targets}
-    return names
+        if len(assignments) == len(statements):
+            return {ast.unparse(target) for s in assignments for target in s.targets}
+    return set()
 
 
 def interval(value: Estimate) -> str:

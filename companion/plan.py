@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import resource
 import shutil
 import sys
 import time
@@ -18,7 +16,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from companion import data
-from companion.execute import slug, variant
+from companion.execute import variant
 from companion.site import BUILD
 from lib import cache, views
 from lib.core import InputError, first_line
@@ -27,21 +25,6 @@ from lib.dataset import Dataset
 PUBLISHED = Path(__file__).with_name("costs.csv")
 """Of each dataset that was measured: the mean seconds of a fit and of a chapter, the peak MiB of a
 job, and what ``calibrate`` returned on that machine."""
-
-
-def recorded(part: str) -> dict[str, tuple[float, float]]:
-    """Return the seconds and the peak MiB of each fit and chapter of a part that ran here.
-
-    A file that is being written, or was left by a killed job, counts as none.
-    """
-    costs = {}
-    for path in Path(BUILD, "costs", part).rglob("*.tsv"):
-        with contextlib.suppress(OSError, ValueError, LookupError):
-            row = pd.read_csv(path, sep="\t").iloc[0]
-            seconds, peak = float(row["s"]), float(row["max_rss"])
-            if math.isfinite(seconds + peak):
-                costs[path.stem] = seconds, peak
-    return costs
 
 
 def calibrate() -> float:
@@ -83,7 +66,7 @@ def _expected(name: str, seconds: float) -> tuple[dict[Any, float], str]:
 
 
 def report(jobs: Mapping[str, Mapping[str, Any]], workers: int) -> str:
-    """Return what each part of the book will take, from what ran here and from ``costs.csv``.
+    """Return what each part of the book will take, by the published costs (``costs.csv``).
 
     ``jobs`` has of each part its ``dataset``, ``fits`` and ``chapters``; ``workers`` run at a time.
     """
@@ -97,34 +80,28 @@ def report(jobs: Mapping[str, Mapping[str, Any]], workers: int) -> str:
 
 
 def _row(part: str, of: Mapping[str, Any], workers: int, seconds: float) -> dict[str, object]:
-    """Return a part's line; unknown is what neither ran here nor can be expected."""
-    ran = recorded(slug(of["dataset"])) | recorded(part)
+    """Return a part's line; unknown is what cannot be expected."""
     costs, source = _expected(of["dataset"], seconds)
-    kinds = dict.fromkeys(of["fits"], "fit_s") | dict.fromkeys(of["chapters"], "chapter_s")
-    known = [ran[name] for name in kinds if name in ran]
-    lacking = [kind for name, kind in kinds.items() if name not in ran]
-    row = {"part": part, "fits": len(of["fits"]), "chapters": len(of["chapters"])}
+    fits, chapters = len(of["fits"]), len(of["chapters"])
+    row: dict[str, object] = {"part": part, "fits": fits, "chapters": chapters}
     row |= dict.fromkeys(["minutes", "GiB a job", "GiB of disk"], "unknown")
-    if costs or not lacking:
-        took = sum(s for s, _ in known) + sum(costs[kind] for kind in lacking)
-        peaks = [mib for _, mib in known] + [costs["MiB"] for _ in lacking[:1]]
-        row["minutes"], row["GiB a job"] = f"{took / 60 / workers:.0f}", f"{max(peaks) / 1024:.1f}"
-    if costs:  # vectors of 64 dimensions twice: as they are and what is made of them
-        vectors = 512 * len(of["fits"]) * (costs["users"] + costs["items"])
-        row["GiB of disk"] = f"{vectors / 2**30 + 0.02 * len(of['chapters']):.1f}"
-    return row | {"from": f"{len(known)} of {len(kinds)} recorded here; the rest {source}"}
+    if costs:
+        minutes = (fits * costs["fit_s"] + chapters * costs["chapter_s"]) / 60 / workers
+        # vectors of 64 dimensions twice: as they are and what is made of them
+        vectors = 512 * fits * (costs["users"] + costs["items"])
+        row["minutes"], row["GiB a job"] = f"{minutes:.0f}", f"{costs['MiB'] / 1024:.1f}"
+        row["GiB of disk"] = f"{vectors / 2**30 + 0.02 * chapters:.1f}"
+    return row | {"costs": source}
 
 
 def share(dataset: Dataset, fits: Sequence[str], settings: Mapping[str, Any]) -> None:
     """Make all fits, ``MODEL@seed=0,NAME=VALUE`` each, but for those that another process makes.
 
     A process claims a fit by a lock, and at the end waits for what others hold; the operating
-    system frees the locks of a killed one, whose fits another then makes. The longest come first:
-    those that took longest here, after those that never ran. A fit that fails stops no other: one
-    InputError at the end names all that failed, and why.
+    system frees the locks of a killed one, whose fits another then makes. A fit that fails stops no
+    other: one InputError at the end names all that failed, and why.
     """
-    took = recorded(slug(dataset.name))
-    waiting = sorted(fits, key=lambda fit: -took.get(fit, (math.inf, 0))[0])
+    waiting = list(fits)
     folder = Path(BUILD, "fits")
     folder.mkdir(parents=True, exist_ok=True)
     failed: dict[str, list[str]] = {}  # by the reason
@@ -150,20 +127,10 @@ def share(dataset: Dataset, fits: Sequence[str], settings: Mapping[str, Any]) ->
 
 
 def _make(dataset: Dataset, fit: str, settings: Mapping[str, Any]) -> None:
-    """Make one fit, and record its seconds and peak MiB unless it was cached."""
+    """Make one fit, and say how long it took unless it was cached."""
     model, own = variant(fit)
-    with contextlib.suppress(OSError):  # only Linux forgets an earlier peak
-        Path("/proc/self/clear_refs").write_text("5")
     started = time.perf_counter()
     view = views.fit(dataset, model, **{**settings, **own})
     seconds = time.perf_counter() - started
-    if seconds < view.info.get("seconds", math.inf):
-        return  # it was read in less time than its training took
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    path = Path(BUILD, "costs", slug(dataset.name), "fits", f"{fit.replace('/', '-')}.tsv")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")  # one at a time: the fit is claimed
-    part.write_text(f"s\tmax_rss\n{seconds:.2f}\t{peak:.0f}\n", encoding="utf-8")
-    part.replace(path)
-    print(f"{dataset.name}: {fit}, {seconds:.0f} s", file=sys.stderr)
+    if seconds >= view.info.get("seconds", math.inf):  # else it was read in less than it trained
+        print(f"{dataset.name}: {fit}, {seconds:.0f} s", file=sys.stderr)
