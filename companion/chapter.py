@@ -77,11 +77,6 @@ class Page:
         words = [verdict.claim.measures[name] for name in measures]
         values = [number(verdict.claim, *named) or "–" for named in measures.items()]
         table = pd.Series(values, index=words, name=verdict.claim.unit).to_frame()
-        # JSON has no NaN
-        numbers = {
-            name: [None if math.isnan(x) else float(x) for x in value]
-            for name, value in measures.items()
-        }
         record = {
             "claim": claim_id,
             "chapter": self.chapter,
@@ -90,7 +85,7 @@ class Page:
             "verdict": verdict.word,
             "reason": verdict.reason,
             "outside": verdict.outside,
-            "measures": numbers,
+            "measures": numbers(measures),
         }
         bundle = {"text/plain": table.to_string(), "text/html": table.to_html(), RECORD: record}
         display(bundle, raw=True)  # type: ignore[no-untyped-call]
@@ -148,6 +143,11 @@ def _assigned(namespace: Mapping[str, Any]) -> set[str]:
         if len(assignments) == len(statements):
             return {ast.unparse(target) for s in assignments for target in s.targets}
     return set()
+
+
+def numbers(measures: Mapping[str, Estimate]) -> dict[str, list[float | None]]:
+    """Return measures for machines to read, as JSON, which has no NaN: null stands for it."""
+    return {n: [None if math.isnan(x) else float(x) for x in of] for n, of in measures.items()}
 
 
 def interval(value: Estimate) -> str:

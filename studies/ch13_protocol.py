@@ -19,7 +19,7 @@ import scipy.sparse as sp
 import torch
 import yaml
 
-from companion.chapter import intervals
+from companion.chapter import intervals, numbers
 from companion.consistency import PROTOCOL
 from lib import claims, metrics
 from lib.core import Floats, Lists, matrix
@@ -52,7 +52,7 @@ SEEDS = "one seed"
 """The choice by which the others are judged: how far another seed alone is from the mean."""
 
 FARTHEST = "another seed, the farthest from the mean"
-ENDS = {"mean": "", "low": "_low", "high": "_high"}
+ENDS = ("", "_low", "_high")  # of the columns of a value and its interval
 
 JOINT = {"dimension": 128, "negatives": 512, "hardest": 256}
 """The reference's budget for the jointly trained fusion; batch, rate and temperature are ours."""
@@ -111,18 +111,8 @@ class Protocol(NamedTuple):
         return Side(found, cast(Score, found[headline(finding)]))
 
 
-class Effect(NamedTuple):
-    """A finding by our choice and by the reference's: values, reference minus ours, verdicts."""
-
-    ours: Estimate
-    reference: Estimate
-    difference: Estimate
-    word: str
-    reference_word: str
-
-
-Effects = dict[str, Effect]
-"""Effects by finding."""
+Effects = list[dict[str, Any]]
+"""Rows of ``effects`` without their choice and seeds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,16 +242,20 @@ def difference(ours: Score, other: Score) -> Estimate:
     return estimate(ours, other, combine=lambda a, b: b - a)
 
 
-def effect(finding: str, ours: Side, reference: Side) -> Effect:
-    """Return what a choice does to a finding."""
+def effect(finding: str, ours: Side, reference: Side) -> dict[str, Any]:
+    """Return what a choice does to a finding: values, reference minus ours, and verdicts."""
     found, other = measures.estimates(ours.measures), measures.estimates(reference.measures)
     name, apart = headline(finding), difference(ours.headline, reference.headline)
-    return Effect(found[name], other[name], apart, word(finding, found), word(finding, other))
+    sides = {"ours": found[name], "reference": other[name], "difference": apart}
+    words = {"word": word(finding, found), "reference_word": word(finding, other)}
+    values = {f"{side}{end}": value for side, of in sides.items()
+              for end, value in zip(ENDS, of[:3], strict=True)}  # fmt: skip
+    return {"finding": finding, **words, **values, "n": apart.n}
 
 
 def compare(choice: Choice, ours: Protocol, reference: Protocol) -> Effects:
     """Return what a choice does to each finding that it touches."""
-    return {name: effect(name, ours.side(name), reference.side(name)) for name in choice.findings}
+    return [effect(name, ours.side(name), reference.side(name)) for name in choice.findings]
 
 
 def masking(audit: Audit, choice: Choice) -> Effects:
@@ -338,13 +332,13 @@ def without_validation(audit: Audit, choice: Choice) -> Effects:
 
 def farthest_seed(audit: Audit, choice: Choice) -> Effects:
     """Compare the mean over seeds with the seed farthest from it; nothing where there is one."""
-    found = {}
+    rows = []
     for name in choice.findings if len(audit.by_seed) > 1 else ():
         ours, each = audit.ours.side(name), [one.side(name) for one in audit.by_seed]
         middle = ours.headline.value
         far = max(each, key=lambda side: abs(side.headline.value - middle))
-        found[name] = effect(name, ours, far)
-    return found
+        rows.append(effect(name, ours, far))
+    return rows
 
 
 EFFECTS: dict[str, Callable[[Audit, Choice], Effects]] = {
@@ -361,20 +355,15 @@ other lists: where they are measured says ``ch13_choices.yml``."""
 def effects(audit: Audit, *, retrain: bool = True) -> pd.DataFrame:
     """Return a row per choice and finding that it touches; ``retrain``: of choices that do as well.
 
-    Columns choice, finding; ours, reference and difference, reference minus ours, with ``_low`` and
-    ``_high``; n, users or items; seeds; and the verdicts ``word`` and ``reference_word``.
+    Columns choice, finding; the verdicts ``word`` and ``reference_word``; ours, reference and
+    difference, reference minus ours, with ``_low`` and ``_high``; n, users or items; and seeds.
     """
-    rows = []
+    rows: Effects = []
     for choice in CHOICES:
-        if choice.name not in EFFECTS or (choice.retrains and not retrain):
-            continue
-        seeds = 1 if choice.retrains else len(audit.run.seeds)
-        for finding, found in EFFECTS[choice.name](audit, choice).items():
-            row = {"choice": choice.name, "finding": finding, **found._asdict()}
-            for side in ("ours", "reference", "difference"):
-                value = row.pop(side)
-                row |= {f"{side}{of}": getattr(value, end) for end, of in ENDS.items()}
-            rows.append(row | {"n": found.difference.n, "seeds": seeds})
+        if choice.name in EFFECTS and (retrain or not choice.retrains):
+            seeds = 1 if choice.retrains else len(audit.run.seeds)
+            found = EFFECTS[choice.name](audit, choice)
+            rows += [{"choice": choice.name} | row | {"seeds": seeds} for row in found]
     return pd.DataFrame(rows)
 
 
@@ -394,7 +383,9 @@ def drawn(table: pd.DataFrame) -> pd.DataFrame:
         what=pd.Categorical(table["choice"], EFFECTS),
         panel=[f"{name}: {FINDINGS[name]}" for name in table["finding"]],
         group=np.select(list(kinds.values()), list(kinds), "verdict stays"),
-        **{end: table[f"difference{of}"] for end, of in ENDS.items()},
+        mean=table["difference"],
+        low=table["difference_low"],
+        high=table["difference_high"],
     ).sort_values("finding", key=lambda of: of.map(list(FINDINGS).index), kind="stable")
 
 
@@ -440,11 +431,7 @@ def bundle(audit: Audit, table: pd.DataFrame) -> dict[str, Any]:
         "the reference's verdict": list(table["reference_word"]),
     }  # fmt: skip
     words = pd.DataFrame(columns, index=pd.MultiIndex.from_frame(table[["choice", "finding"]]))
-    measured = {
-        finding: {name: [None if np.isnan(x) else float(x) for x in value]
-                  for name, value in found.items()}
-        for finding, found in audit.record().items()
-    }  # fmt: skip
+    measured = {finding: numbers(found) for finding, found in audit.record().items()}
     run = audit.run
     record = {"dataset": run.dataset.name, "parameters": {**run.parameters}, "measures": measured}
     return {"text/plain": words.to_string(), "text/html": words.to_html(), PROTOCOL: record}
