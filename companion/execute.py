@@ -6,10 +6,11 @@ import ast
 import json
 import math
 import os
-import platform
 import re
 import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,32 +218,21 @@ def execute(chapter: Path, dataset: str | None, given: Mapping[str, Any], out: P
         values = {"dataset": plain, **more, **given}
     values = checked(chapter, values)
     out.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(out)
-    running = out.with_name(f".{out.stem}.{platform.node()}.{os.getpid()}.running.ipynb")
-    failed = out.with_suffix(".failed.ipynb")
-    try:
-        _run(chapter, running, values)
-        notebook = nbformat.read(running, 4)
-        normalise(notebook, slug(dataset) if dataset else "")
-        nbformat.write(notebook, running)
-        running.replace(out)
-        failed.unlink(missing_ok=True)
-    except ChapterError as error:
-        running.replace(failed)
-        name = f"{chapter.stem} on {dataset}" if dataset else chapter.stem
-        raise ChapterError(f"{name} {error}. As far as it ran it is in {failed}.") from None
-    finally:
-        running.unlink(missing_ok=True)
-    return out
-
-
-def _sweep(out: Path) -> None:
-    """Remove the unfinished notebooks of killed runs of this chapter on this machine."""
-    for path in out.parent.glob(f".{out.stem}.{platform.node()}.*.running.ipynb"):
+    failed, draft = out.with_suffix(".failed.ipynb"), out.with_suffix(".part")
+    with tempfile.TemporaryDirectory() as folder:
+        running = Path(folder, chapter.name)
         try:
-            os.kill(int(path.name.split(".")[-3]), 0)
-        except ProcessLookupError:
-            path.unlink(missing_ok=True)
+            _run(chapter, running, values)
+        except ChapterError as error:
+            shutil.copyfile(running, failed)
+            name = f"{chapter.stem} on {dataset}" if dataset else chapter.stem
+            raise ChapterError(f"{name} {error}. As far as it ran it is in {failed}.") from None
+        notebook = nbformat.read(running, 4)
+    normalise(notebook, slug(dataset) if dataset else "")
+    nbformat.write(notebook, draft)
+    draft.replace(out)
+    failed.unlink(missing_ok=True)
+    return out
 
 
 def _run(chapter: Path, out: Path, values: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ cached by what decides it, so that chapters share it and a killed run resumes wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,11 +58,18 @@ class ProbeVectors(NamedTuple):
     users: Floats  # n_users × t, of the collaborative view
 
 
-def vectors(run: Run, seed: int) -> ProbeVectors:
-    """Return the vectors of a training seed of a run."""
+def vectors(
+    run: Run, seed: int, model: str = "lightgcn", of_text: Mapping[str, Any] = {},
+    of_model: Mapping[str, Any] = {},
+) -> ProbeVectors:  # fmt: skip
+    """Return the vectors of a training seed of a run.
+
+    ``of_text`` and ``of_model`` are settings of the semantic view and of ``model``.
+    """
     raw = normalize(text.encode(run.dataset, run.encoder), dim=1)
-    view, second = run.view("lightgcn", seed), run.view("lightgcn", run.second(seed))
-    every = (run.view("linear", seed).items, raw, view.items, second.items, view.users)
+    view, second = (run.view(model, s, **of_model) for s in (seed, run.second(seed)))
+    source = run.view("linear", seed, **of_text)
+    every = (source.items, raw, view.items, second.items, view.users)
     projected, raw_text, target, other, users = (matrix(one.numpy()) for one in every)
     return ProbeVectors(seed, {PROJECTED: projected, RAW: raw_text}, target, other, users)
 

@@ -22,7 +22,7 @@ import yaml
 from companion.chapter import intervals, numbers
 from companion.consistency import PROTOCOL
 from lib import claims, metrics
-from lib.core import Floats, Lists, matrix
+from lib.core import Floats, Lists
 from lib.metrics import Ints
 from lib.probes import networks, share_reached
 from lib.probes import splits as item_splits
@@ -31,7 +31,7 @@ from lib.stats import Estimate
 from lib.topk import topk
 from lib.views import View
 from studies import ch06_probes, measures
-from studies.ch06_probes import PROJECTED, SPLIT_SEED, ProbeVectors
+from studies.ch06_probes import PROJECTED, SPLIT_SEED
 from studies.ch09_long_tail import beside_lightgcn
 from studies.concatenation import best_concat, even_concat
 from studies.context import Run
@@ -147,30 +147,24 @@ class Audit:
         self, seeds: Sequence[int], choice: Choice | None = None, mask: sp.csr_matrix | None = None
     ) -> Rankings:
         """Return the lists of both views and their fusion, trained as a choice says or as ours."""
-        data, settings = self.run.dataset, (choice.linear, choice.lightgcn) if choice else ({}, {})
-        counts = data.train.getnnz(axis=0).astype(np.float64)
+        settings = (choice.linear, choice.lightgcn) if choice else ({}, {})
         views = [
             [self.run.view(model, seed, **of) for seed in seeds]
             for model, of in zip(("linear", "lightgcn"), settings, strict=True)
         ]
-        fused = [best_concat(data, pair) for pair in zip(*views, strict=True)]
+        fused = [best_concat(self.run.dataset, pair) for pair in zip(*views, strict=True)]
         lists = ([self.lists(view, mask) for view in of] for of in (*views, fused))
         semantic, collaborative, both = lists
-        strata = metrics.by_count(counts)
-        return Rankings(semantic, collaborative, data.test, counts, strata, fused=both)
+        ours = measures.rankings(self.run)
+        return replace(ours, semantic=semantic, collaborative=collaborative, fused=both)
 
     def probe(
         self, seed: int, choice: Choice | None = None, model: str = "lightgcn", fit: str = "ridge"
     ) -> Probe:
         """Return the probe of a map (``fit`` of ``lib.probes.MAPS``) from text to ``model``."""
-        linear, lightgcn = (choice.linear, choice.lightgcn) if choice else ({}, {})
-        source = self.run.view("linear", seed, **linear)
-        target, second = (
-            self.run.view(model, s, **lightgcn) for s in (seed, self.run.second(seed))
-        )
-        arrays = (source.items, target.items, second.items, target.users)
-        x, y, other, users = (matrix(one.numpy()) for one in arrays)
-        vectors = ProbeVectors(seed, {PROJECTED: x}, y, other, users)
+        settings = (choice.linear, choice.lightgcn) if choice else ({}, {})
+        vectors = ch06_probes.vectors(self.run, seed, model, *settings)
+        x, y, other = vectors.sources[PROJECTED], vectors.target, vectors.second
         split = item_splits.random(len(x), seed=SPLIT_SEED)
         epochs = {"epochs": networks.EPOCHS}  # the run's are of views
         run = replace(self.run, parameters={**self.run.parameters, **epochs})

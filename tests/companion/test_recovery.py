@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from companion import __main__ as command
-from companion import execute, site
+from companion import site
 from companion.data.downloads import RemoteFile, known_hash
 from companion.site import ROOT
 from lib.core import first_line
@@ -47,16 +47,6 @@ sys.exit(command.main(["checked"]))
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 130
     assert ended.stderr == "\nInterrupted. What was finished is kept: the command goes on.\n"
-
-
-def test_what_a_killed_run_of_a_chapter_left_is_swept(tmp_path: Path) -> None:
-    out, node = tmp_path / "03-x.ipynb", execute.platform.node()
-    gone, living = (tmp_path / f".03-x.{node}.{pid}.running.ipynb" for pid in (2**22 + 1, 1))
-    other = tmp_path / f".04-y.{node}.{2**22 + 1}.running.ipynb"
-    for path in (gone, living, other):
-        path.touch()
-    execute._sweep(out)
-    assert not gone.exists() and living.exists() and other.exists()
 
 
 def test_an_emptied_record_is_no_hash(cache_folder: Path) -> None:
