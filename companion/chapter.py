@@ -163,6 +163,13 @@ def intervals(table: pd.DataFrame, name: str = "mean") -> list[str]:
     return [interval(Estimate(mean, low, high, 0)) for mean, low, high in rows]
 
 
+def side_by_side(table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Return a tidy table as a row per ``what`` and a column per ``level``, with ``intervals``."""
+    cells = table.assign(cell=intervals(table)).pivot(index="what", columns="level", values="cell")
+    cells = cells.loc[table["what"].unique(), table["level"].unique()].fillna("–")
+    return cells.rename_axis(None).rename_axis(columns=label)
+
+
 def estimates(rows: Mapping[str, np.ndarray], k: int) -> pd.DataFrame:
     """Return a tidy table of per-user values summarised: what, k, mean, low, high, n."""
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""What chapter 8 reports: the rows that F8 and A4 compare, the answer in words, and the tables."""
+"""What chapter 8 reports: the rows that F8 and A4 compare, and the tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from companion.chapter import intervals
-from lib import claims
 from lib.core import Floats, InputError
 from lib.encoders.training import validation_score, validation_users
 from lib.metrics import ndcg
@@ -131,35 +130,6 @@ def a4_measures(
     return measures.measure("A4", *matched(*columns))
 
 
-def answer(scores: Sequence[MethodScores], f8: dict[str, Estimate], a4: dict[str, Estimate]) -> str:
-    """Say in Markdown what F8 and A4 come to, and of which rows."""
-    told = {name: measures.percent(value) for name, value in (f8 | a4).items()}
-    total, per_view = (
-        {n: f"*{m.method.name}* (seeds: {m.seeds})" for n, m in compared(scores, width).items()}
-        for width in (TOTAL, PER_VIEW)
-    )
-    widest = compared(scores, CONVENTIONS["any width"])
-    free = estimate(measures.gain(*pair(widest["fusion"], widest["alignment"])))
-    ran = not np.isnan(a4["reference"].mean)
-    return (
-        f"**Plain fusion beats alignment: {claims.judge('F8', f8).word}.**\n\n"
-        f"- {MAX_DIMENSION} dimensions in all: {total['fusion']} over {total['alignment']}: recall "
-        f"**{told['advantage']}**, NDCG {told['ndcg']}.\n"
-        f"- {MAX_DIMENSION} dimensions a view: {per_view['fusion']} over {per_view['alignment']}: "
-        f"recall **{told['per_view']}**, NDCG {told['per_view_ndcg']}.\n"
-        f"- Of any width, which no rule judges: *{widest['fusion'].method.name}* over "
-        f"*{widest['alignment'].method.name}*: recall {measures.percent(free)}.\n"
-        f"- Recall of the first over the best single view, {total['single']}: {told['single']}; "
-        f"over {total['seeds']}: {told['seeds']}.\n\n"
-        f"**{claims.load()['A4'].finding.rstrip('.')}: {claims.judge('A4', a4).word}.**"
-    ) + ran * (
-        f" Fusion over the best of LightGCN, RLMRec and CARec: **{told['reference']}** at the "
-        f"reference's settings, **{told['equal']}** at one budget (one learning rate, batch, loss, "
-        f"stopping rule, kind of negatives and width): {told['share'].replace('+', '')} of the "
-        "gain in logarithms is gone then."
-    )
-
-
 def by_weight(run: Run) -> pd.DataFrame:
     """Return recall of norm-concat by the weight of its second member: what, weight, an estimate.
 
@@ -180,7 +150,7 @@ def by_convention(scores: Sequence[MethodScores], k: int) -> pd.DataFrame:
     rows = {}
     for what, width in CONVENTIONS.items():
         of = compared(scores, width)
-        rows[what] = {name: of[name].method.name for name in ("fusion", "alignment")}
+        rows[what] = {name: one.method.name for name, one in of.items()}
         for metric, base in (("recall", "alignment"), ("ndcg", "alignment"), ("recall", "seeds")):
             found = measures.gain(*pair(of["fusion"], of[base], metric))
             rows[what][f"{metric}@{k} over {base}"] = measures.percent(estimate(found))

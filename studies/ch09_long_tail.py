@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,12 +12,12 @@ import pandas as pd
 from lib import metrics
 from lib.core import Lists
 from lib.diagnostics import best_of_union
-from lib.stats import Estimate, summary
+from lib.stats import summary
 from lib.views import View
 from studies import measures
 from studies.concatenation import best_concat, even_concat
 from studies.context import Run
-from studies.measures import Rankings, percent
+from studies.measures import Rankings
 
 Concat = Callable[[Sequence[View]], View]
 CONTROL = "two seeds over the collaborative view"
@@ -96,15 +96,3 @@ def recalls(found: Rankings, even: Sequence[Lists]) -> pd.DataFrame:
         values["oracle, best K"] = np.stack(best)
         rows += [{"what": n, "level": name, **summary(of)._asdict()} for n, of in values.items()]
     return pd.DataFrame(rows)
-
-
-def answer(found: Mapping[str, Estimate]) -> str:
-    """Return in a sentence where fusion gains, from the measures of ``measures.tail_gain``."""
-    over, text, seeds = (
-        ", ".join(f"{percent(found[name + of])} on {name} items" for name in metrics.ITEM_STRATA)
-        for of in ("", "_text", "_seeds")
-    )
-    return (
-        f"Over the collaborative view, fusion changes recall by {over}; over the text, by {text}; "
-        f"over two seeds of the collaborative view side by side, by {seeds}."
-    )

@@ -7,7 +7,7 @@ has the best validation recall on the run's first seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import claims, metrics
+from lib import metrics
 from lib.core import Floats, Lists, Relevant, relevant_pairs
 from lib.diagnostics import coverage, effective_rank, intra_list_distance, neighbours
 from lib.encoders import text
@@ -32,12 +32,6 @@ COARSE = (0, 0.01, 0.1, 1, 10)
 FINE = (0, 0.001, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 HEAVY = 1  # ten times RLMRec-Con's own weight
 
-LEADS = {
-    claims.HOLDS: "**Far stronger alignment is not better:** it costs recall, also against none.",
-    claims.EXPLAINED: "**Stronger alignment costs recall**, but not in each model against none.",
-    claims.FAILS: "**Not every model loses recall** by stronger alignment.",
-    claims.UNDECIDED: "**Whether every model loses recall** by stronger alignment is undecided.",
-}
 ALIGNED = "RLMRec-Con"
 MODELS = {"rlmrec": ALIGNED, "carec": "CARec style", "shared-private": "shared and private parts"}
 What = float | str
@@ -235,25 +229,7 @@ def details(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("")
 
 
-def answer(sweep: Sweep, found: Mapping[str, Mapping[str, Estimate]]) -> str:
-    """Return in words what the measures of F10 and A1 to A3, by claim, say."""
-    means = {f"{claim} {name}": x.mean for claim, of in found.items() for name, x in of.items()}
-    percents = {name: f"{100 * x:+.1f} %".replace("-", "−") for name, x in means.items()}
-    changes = ", ".join(
-        f"{percents['A1 ' + model.replace('-', '_')]} for {name} (from {sweep.chosen(model):g})"
-        for model, name in MODELS.items()
-    )
-    lead = LEADS.get(claims.judge("A1", found["A1"]).word, "")
-    words = f"{lead} From the weight that validation chooses to {max(sweep.weights):g}, "
-    words += f"Recall@{sweep.run.k} changes by {changes}. "
-    if not sweep.chosen():
-        return f"{words}For {ALIGNED} it chooses no alignment, so that nothing else is judged here."
-    seeds = means["A2 seeds"]
-    return (
-        f"{words}{ALIGNED} at the chosen weight, against weight 0: recall {percents['A1 best']}; "
-        f"neighbours kept {means['A2 kept'] + seeds:.2f}, by a second seed {seeds:.2f} (Jaccard); "
-        f"distance within lists of equal recall {percents['F10 chosen']}, and "
-        f"{percents['F10 fused']} against a fusion that aligns nothing. Of hits of one view alone, "
-        f"looked for with other seeds, it keeps {percents['A3 apart'].replace('%', 'points')} "
-        "against a fusion as wide."
-    )
+def chosen_weights(sweep: Sweep) -> str:
+    """Return in a sentence the weight that validation chooses for each model."""
+    of = ", ".join(f"{sweep.chosen(model):g} for {name}" for model, name in MODELS.items())
+    return f"The weight that validation chooses is {of}."

@@ -10,7 +10,6 @@ trained views, and measured in the same worlds by the same functions. Nothing is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,6 @@ from lib.stats import Estimate
 from studies import ch11_worlds
 from studies.concatenation import Vectors
 from studies.context import check_bounds
-from studies.measures import percent
 
 LEVELS = tuple(round(0.1 * step, 1) for step in range(11))
 """The shared fractions of the simulated worlds."""
@@ -111,23 +109,3 @@ def over_worlds(tables: Sequence[pd.DataFrame], measure: str) -> Estimate:
     values = [ch11_worlds.measures_of(table)[measure].value for table in tables]
     mean, half = float(np.mean(values)), float(t.ppf(0.975, len(values) - 1) * sem(values))
     return Estimate(mean, mean - half, mean + half, len(values))
-
-
-def answer(found: Mapping[float, Mapping[str, Estimate]]) -> str:
-    """Return in words what views gain beyond two seeds, and from what shared fraction on nothing.
-
-    ``found`` has the measures of the worlds by shared fraction.
-    """
-    gains = {level: of["over_seeds"] for level, of in found.items()}
-    idle = takewhile(lambda level: not gains[level].low > 0, sorted(gains, reverse=True))
-    stop = min(idle, default=np.nan)
-    half, whole = (found[level] for level in (HALF, WHOLE))
-    told = "pays also where all is shared"
-    if not np.isnan(stop):
-        told = f"no longer pays from a shared fraction of {stop:g} on"
-    return (
-        f"Where half is shared, the union of two views gains {percent(half['gain'])} more than "
-        f"that of two seeds, and fusion {percent(half['benefit'])}; where nothing is private, "
-        f"{percent(whole['gain'])} and {percent(whole['benefit'])}. Against fusing two seeds, "
-        f"fusing two views {told}."
-    )

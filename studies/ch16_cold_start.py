@@ -9,7 +9,7 @@ that nobody has in training is no negative there. Each seed draws its own users 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,12 +21,10 @@ from lib.core import Floats, generator
 from lib.dataset import Dataset, only
 from lib.encoders.training import validation_score, validation_users
 from lib.metrics import Ints, recall, restricted, users_of
-from lib.stats import Estimate
 from lib.topk import topk
 from lib.views import View
 from studies.concatenation import even_concat
 from studies.context import Run
-from studies.measures import percent
 from studies.subsets import altered, order_within_users
 
 COUNTS = (1, 2, 3, 5)
@@ -207,15 +205,3 @@ def by_seed(values: Sequence[Floats]) -> Floats:
     every = np.stack(values)
     there = ~np.isnan(every)
     return np.where(there.any(axis=0), np.stack([np.nan_to_num(every), there]), np.nan)
-
-
-def answer(users: Mapping[str, Estimate], items: Mapping[str, Estimate]) -> str:
-    """Return in words what fusion does for cold users and items, from the measures of F11, F11b."""
-    return (
-        f"With one training item, fusion changes a user's recall by {percent(users['one'])} over "
-        f"the collaborative view, {percent(users['seeds'])} over two seeds of it and "
-        f"{percent(users['popular'])} over the most popular items. Of items that nobody has in "
-        f"training, it finds {percent(items['shown'])} more than chance among all items, and "
-        f"{percent(items['ordered'])} more among themselves. Over the text alone that is "
-        f"{percent(items['text_shown'])} and {percent(items['text'])}."
-    )

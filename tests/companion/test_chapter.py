@@ -227,6 +227,15 @@ def test_intervals_are_words() -> None:
     assert chapter.interval(Estimate(*[float("nan")] * 3, 0)) == "–"
 
 
+def test_a_tidy_table_is_set_side_by_side_in_its_own_order() -> None:
+    rows = [("b", "2", 0.5), ("b", "1", 0.25), ("a", "2", 0.75)]
+    table = pd.DataFrame(rows, columns=["what", "level", "mean"]).assign(low=0.0, high=1.0)
+    shown = chapter.side_by_side(table, "level of what")
+    assert list(shown.index) == ["b", "a"] and list(shown.columns) == ["2", "1"]
+    assert shown.loc["b", "1"] == "0.2500 [0.0000, 1.0000]" and shown.loc["a", "1"] == "–"
+    assert shown.columns.name == "level of what"
+
+
 def notebook(path: Path, verdict: str, mean: float | None) -> None:
     record = {
         "claim": "F2", "chapter": "03-agreement", "dataset": "x", "verdict": verdict,

@@ -67,12 +67,3 @@ def test_recalls_are_those_of_the_lists_and_none_is_above_the_oracle(
     views = means.loc[["semantic", "collaborative"]]
     assert (views <= means.loc["oracle, best K"] + 1e-12).all(axis=None)
     assert isinstance(means, pd.DataFrame)
-
-
-def test_the_answer_names_every_stratum_for_every_base(
-    ranked: tuple[Rankings, list[Lists], list[float]],
-) -> None:
-    found = measures.estimates(measures.tail_gain(ranked[0]))
-    said = ch09_long_tail.answer(found)
-    assert [said.count(f" on {name} items") for name in metrics.ITEM_STRATA] == [3, 3, 3]
-    assert said.count(measures.percent(found["cold_seeds"])) >= 1

@@ -113,19 +113,6 @@ def test_an_interval_over_worlds_is_students() -> None:
     assert found == pytest.approx((0.3, 0.3 - half, 0.3 + half, 3))
 
 
-def test_the_answer_says_from_which_shared_fraction_on_nothing_is_gained() -> None:
-    pays, not_yet = Estimate(0.1, 0.05, 0.2, 9), Estimate(0.0, -0.1, 0.1, 9)
-
-    def said(*over: tuple[float, Estimate]) -> str:
-        return ch11_theory.answer(
-            {level: {"over_seeds": of, "gain": pays, "benefit": not_yet} for level, of in over}
-        )
-
-    some = said((0.0, not_yet), (0.5, pays), (0.9, not_yet), (1.0, not_yet))
-    assert "no longer pays from a shared fraction of 0.9 on" in some and "+10.0 %" in some
-    assert "pays also where all is shared" in said((0.5, not_yet), (1.0, pays))
-
-
 def test_the_figure_has_what_is_predicted_beside_what_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -13,7 +13,7 @@ from runs import run_of
 from companion.data import synthetic
 from lib.dataset import Dataset
 from lib.metrics import recall
-from lib.stats import Estimate, ratio
+from lib.stats import ratio
 from lib.views import View
 from studies import ch16_cold_start as cold
 from studies.concatenation import even_concat
@@ -289,10 +289,3 @@ def test_the_weights_are_the_best_on_validation_and_do_not_look_at_the_test(
     monkeypatch.setattr(cold, "validation_score", score)
     assert cold.by_count(data, *views, 0).info["weights"] == cold.GRID[7]
     assert len(tried) == len(cold.GRID) == 25
-
-
-def test_the_answer_says_a_dash_where_there_is_no_number() -> None:
-    gain, none = Estimate(0.123, 0.04, 0.2, 9), Estimate(np.nan, np.nan, np.nan, 0)
-    users = {"one": gain, "seeds": gain, "popular": none}
-    said = cold.answer(users, dict.fromkeys(["shown", "ordered", "text", "text_shown"], gain))
-    assert said.count("+12.3 % [4.0, 20.0]") == 6 and "– over the most popular items" in said
