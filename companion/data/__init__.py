@@ -110,6 +110,6 @@ def _own(directory: Path, fields: str) -> _Source:
         "text": "the text columns of its items",
         "fields": fields,
         "stand_in": False,
-        "sha256": {path.name: downloads.file_hash(path) for path in folder.tables(directory)},
+        "sha256": {path.name: cache.file_digest(path) for path in folder.tables(directory)},
     }
     return facts, lambda: folder.read(directory, fields)

@@ -14,7 +14,6 @@ place and moved there when it is complete and verified. What fails is an ``Input
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
 import os
 import shutil
@@ -86,19 +85,13 @@ def fetch(file: RemoteFile) -> Path:
         ) from fault
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 def _record(file: RemoteFile) -> Path:
     return Path(f"{file.target}.sha256")
 
 
 def _verified(file: RemoteFile, path: Path, origin: str = "") -> Path:
     """Return the path if its file is the known one; record its hash where none is known."""
-    found, known = file_hash(path), known_hash(file)
+    found, known = cache.file_digest(path), known_hash(file)
     if known is None:
         draft = _record(file).with_suffix(".draft")  # one name: the caller holds the lock
         draft.write_text(f"{found}  {file.url}\n")
