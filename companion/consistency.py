@@ -19,7 +19,7 @@ PROTOCOL = "application/vnd.companion.protocol+json"
 """The output of chapter 13 that has its own side: dataset, parameters, and by finding measures."""
 
 INSTRUMENTS = "application/vnd.companion.instruments+json"
-"""The output of chapter 17: by finding, the rules whose rates of error let them judge data."""
+"""The output of chapter 17: by finding, the null and rule whose error rates let it judge data."""
 
 AUDIT, CALIBRATION = "13-protocol", "17-instruments"
 ASKED = ("dataset", "split", "seed", "seeds", "k", "encoder", "fields")
@@ -57,8 +57,8 @@ def contradictions(executed: Path, chapters: Path) -> list[str]:
 def uncalibrated(executed: Path) -> list[str]:
     """Return a sentence for each rule on what only text has that chapter 17 does not bear out.
 
-    A finding with a null needs one whose rates of error are known and small; one without must have
-    none that could be used. A chapter of too few worlds has no rates, and bears out no null.
+    A finding has the null and the margin that the chapter chose of those whose rates of error are
+    small, or none where there is none. A chapter of too few worlds has no rates, and allows none.
     """
     page = executed / f"{CALIBRATION}.ipynb"
     if not page.is_file():
@@ -70,9 +70,11 @@ def uncalibrated(executed: Path) -> list[str]:
             continue
         if rates is not None and claim.id not in rates:
             found.append(f"claims.yml has {claim.id}, for which {page.stem} gives no rate of error")
-        elif bool((rates or {}).get(claim.id)) != bool(claim.beyond):
-            known = "no null that can be used" if claim.beyond else "a null that can be used"
-            found.append(f"{page.stem} has {known} for {claim.id}: change its rule in claims.yml")
+            continue
+        rule = (rates or {}).get(claim.id) or {"null": "", "beyond": ""}
+        if (rule["null"], rule["beyond"]) != (claim.instrument, claim.beyond):
+            known = f"“{rule['beyond']}” beside “{rule['null']}”" if rule["null"] else "no null"
+            found.append(f"{page.stem} allows {claim.id} {known}: change its rule in claims.yml")
     return found
 
 

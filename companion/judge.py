@@ -22,7 +22,7 @@ from companion.data import trec
 from companion.markup import markup
 from lib import claims
 from lib.core import InputError, Lists
-from lib.diagnostics import complementary, composition, jaccard, oracle
+from lib.diagnostics import complementary, composition, cut_to_union, jaccard, oracle
 from lib.metrics import ndcg, recall
 from lib.stats import Estimate, of_totals, ratio, relative_gain, summary
 
@@ -63,13 +63,13 @@ def judge(
         beside |= {"other": (second, names[2])} if len(runs) > 2 else {}
         found = {name: pairs.get(frozenset(of), {}) for name, of in beside.items()}
         values = {name: of[claim.headline] for name, of in found.items() if of}
-        if finding == "F3" and (null := twin[second]):
-            values["excess"] = _excess(short[first], short[null], short[second], relevant)
+        if null := twin[second]:
+            values |= _excess(finding, short[first], short[null], short[second], relevant)
         if finding == "F5" and (lists[better][:, k:] >= 0).any():
             both = [short[first], short[second]]
-            longer = recall(_as_long_as(lists[better], both), relevant)
+            longer = recall(cut_to_union(lists[better], both), relevant)
             values["longer"] = relative_gain(longer, recalls[better])
-            values["excess"] = relative_gain(oracle(both, relevant), longer)
+            values["over_longer"] = relative_gain(oracle(both, relevant), longer)
         verdict = claims.judge(finding, {name: values.get(name, _NONE) for name in claim.measures})
         if relevant.shape[0] < testable.LEAST:
             reason = testable.few("users in the qrels", relevant.shape[0])
@@ -95,20 +95,20 @@ def _of_pair(a: Lists, b: Lists, relevant: sp.csr_matrix) -> dict[str, Estimate]
     } | {name: ratio(found[part], hits) for part, name in shares.items()}
 
 
-def _excess(a: Lists, null: Lists, b: Lists, relevant: sp.csr_matrix) -> Estimate:
-    """Return the share of hits that only ``a`` finds beside ``b``, minus that of a null."""
+def _excess(
+    finding: str, a: Lists, null: Lists, b: Lists, relevant: sp.csr_matrix
+) -> dict[str, Estimate]:
+    """Return by how much ``a`` exceeds a second run of ``b`` (F3, F5); F2's null needs vectors."""
+    if finding == "F5":
+        return {"excess": relative_gain(*(oracle([one, b], relevant) for one in (a, null)))}
+    if finding != "F3":
+        return {}
     columns: list[pd.Series] = []
     for one in (a, null):
         found = composition(one, b, relevant)
         columns += [found["a_only"], found[["both", "a_only", "b_only"]].sum(axis=1)]
-    return of_totals(lambda own, all_, other, all_too: own / all_ - other / all_too, *columns)
-
-
-def _as_long_as(lists: Lists, others: Sequence[Lists]) -> Lists:
-    """Return each user's list cut to as many items as the others have between them."""
-    items = np.sort(np.concatenate(others, axis=1), axis=1)  # missing places, -1, come first
-    lengths = (np.diff(items, axis=1, prepend=-1) > 0).sum(axis=1, keepdims=True)
-    return np.where(np.arange(lists.shape[1]) < lengths, lists, -1)
+    share = of_totals(lambda own, all_, other, all_too: own / all_ - other / all_too, *columns)
+    return {"excess": share}
 
 
 def _arrays(qrels: Path, names: Sequence[str], k: int) -> tuple[dict[str, Lists], sp.csr_matrix]:

@@ -29,10 +29,10 @@ VERDICTS = (HOLDS, PARTLY, EXPLAINED, FAILS, UNDECIDED, UNTESTABLE, NO_INSTRUMEN
 class Claim:
     """One finding: the paper's number, our measures by name, and the two parts of its rule.
 
-    A finding without ``beyond`` is described and not tested: no null with a known rate of error
-    shows that it comes from text alone. ``partly`` is what may be met where ``holds`` is not: at
-    one of two widths. Where the rule of the claim ``premise`` is not met, the data are outside the
-    regime that the finding speaks of.
+    A finding about what only text has must exceed its null ``instrument`` by a margin of known
+    rates of error, ``beyond``. Without one, or where data lack it, it is described, not tested.
+    ``partly`` is what may be met where ``holds`` is not: at one of two widths. Where the rule of
+    the claim ``premise`` is not met, the data are outside the regime that the finding speaks of.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Claim:
     holds: str
     control: str
     beyond: str = ""
+    instrument: str = ""
     partly: str = ""
     premise: str = ""
 
@@ -81,34 +82,38 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
         raise InputError(f"{told}; its rule needs {sorted(claim.measures)}")
     if other := [name for name, value in measures.items() if not isinstance(value, Estimate)]:
         raise InputError(f"{other[0]} of claim {claim_id} is no Estimate; give one of lib.summary")
-    used = {
-        n.id
-        for n in ast.walk(ast.parse(f"({claim.holds}), ({claim.beyond or 0})"))
-        if isinstance(n, ast.Name)
-    }
-    empty = [
-        claim.measures[name]
-        for name in measures
-        if name in used and math.isnan(measures[name].mean)
-    ]
+    beyond = claim.beyond
+    if claim.instrument and _without_value(beyond, measures):  # lists alone have no matched null
+        beyond = ""
+    empty = _without_value(f"({claim.holds}) and ({beyond or claim.holds})", measures)
     if empty:
-        word, reason = UNTESTABLE, f"no value for {', '.join(empty)}"
+        told = ", ".join(claim.measures[name] for name in empty)
+        word, reason = UNTESTABLE, f"no value for {told}"
     elif not evaluate(claim.holds, measures):
         word, reason = FAILS, f"{claim.holds} is not met"
         if claim.partly and evaluate(claim.partly, measures):
             word, reason = PARTLY, _unmet(claim.holds, measures)
         elif evaluate(claim.holds, _turned(measures)):
             word, reason = UNDECIDED, f"{_unmet(claim.holds, measures)}, and not excluded"
-    elif not claim.beyond:
+    elif not beyond:
         word, reason = (
             NO_INSTRUMENT,
             f"{claim.holds} is met; no null with a known, small rate of error shows more",
         )
-    elif not evaluate(claim.beyond, measures):
-        word, reason = EXPLAINED, _unmet(claim.beyond, measures)
+    elif claim.instrument and not evaluate(beyond, measures):
+        told = "few worlds with a part private to text meet it either (chapter 17)"
+        word, reason = UNDECIDED, f"{_unmet(beyond, measures)}; {told}"
+    elif not evaluate(beyond, measures):
+        word, reason = EXPLAINED, _unmet(beyond, measures)
     else:
-        word, reason = HOLDS, f"{claim.holds} and {claim.beyond}"
+        word, reason = HOLDS, f"{claim.holds} and {beyond}"
     return Verdict(claim, word, reason, dict(measures))
+
+
+def _without_value(rule: str, measures: Mapping[str, Estimate]) -> list[str]:
+    """Return the measures of a rule that are NaN, in the order of ``measures``."""
+    used = {node.id for node in ast.walk(ast.parse(rule)) if isinstance(node, ast.Name)}
+    return [name for name, of in measures.items() if name in used and math.isnan(of.mean)]
 
 
 def outside(claim: Claim, premise: Mapping[str, Estimate]) -> str:

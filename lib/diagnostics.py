@@ -89,19 +89,9 @@ def complementary(a: ArrayLike, b: ArrayLike, relevant: Relevant) -> tuple[Float
 
     For ``lib.stats.ratio``: the complementary hit ratio pools hits over users.
     """
-    _, one, both = hits_by_count([a, b], relevant).T.astype(np.float64)
-    return one, one + both
-
-
-def hits_by_count(lists: Sequence[ArrayLike], relevant: Relevant) -> Ints:
-    """Return how many of each user's relevant items exactly 0, 1, … N of the N lists hold.
-
-    n_users × N + 1; rows add up to |relevant|.
-    """
-    pairs, users, found = _found(lists, relevant)
-    n_counts = len(found) + 1
-    cells = users * n_counts + np.sum(found, axis=0)
-    return np.bincount(cells, minlength=pairs.shape[0] * n_counts).reshape(-1, n_counts)
+    found = composition(a, b, relevant)
+    one = (found["a_only"] + found["b_only"]).to_numpy(np.float64)
+    return one, one + found["both"].to_numpy()
 
 
 def hit_popularity(
@@ -140,10 +130,21 @@ def _found(
 def oracle(lists: Sequence[ArrayLike], relevant: Relevant) -> Floats:
     """Return each user's recall of the union of N lists (n_users), NaN where nothing is relevant.
 
-    The union may hold up to N · k items against a single list's k; see ``best_of_union``.
+    The union may hold up to N · k items against a single list's k; see ``cut_to_union``.
     """
     pairs, users, found = _found(lists, relevant)
     return share(count(np.logical_or.reduce(found), users, pairs), pairs)
+
+
+def cut_to_union(longer: ArrayLike, lists: Sequence[ArrayLike]) -> Lists:
+    """Return each user's list of ``longer`` cut to as many items as the union of N lists has.
+
+    What the union finds beyond such a list is owed to other items, not to more of them.
+    """
+    cut, *others = metrics.same_users([longer, *lists])
+    items = np.sort(np.concatenate(others, axis=1), axis=1)  # missing places, -1, come first
+    lengths = (np.diff(items, axis=1, prepend=-1) > 0).sum(axis=1, keepdims=True)
+    return np.where(np.arange(cut.shape[1]) < lengths, cut, -1)
 
 
 def best_of_union(lists: Sequence[ArrayLike], relevant: Relevant, k: int) -> Floats:

@@ -30,7 +30,7 @@ from lib.probes.scores import Resampled, Score, Totals, estimate, r2
 from lib.stats import Estimate
 from lib.topk import topk
 from lib.views import View
-from studies import ch06_probes, measures
+from studies import ch06_probes, measures, nulls
 from studies.ch06_probes import PROJECTED, SPLIT_SEED
 from studies.ch09_long_tail import beside_lightgcn
 from studies.concatenation import best_concat, even_concat
@@ -129,8 +129,8 @@ class Audit:
     @cached_property
     def ours(self) -> Protocol:
         """Our protocol, all seeds, with the nulls and controls of the chapters."""
-        nulls = measures.rankings(self.run, *NULLS).nulls
-        lists = beside_lightgcn(self.run, self.run, even_concat, **nulls)
+        beside = measures.rankings(self.run, *NULLS).nulls
+        lists = beside_lightgcn(self.run, self.run, even_concat, **beside)
         return Protocol(lists, [one.probes[0] for one in self.by_seed])
 
     @cached_property
@@ -178,8 +178,12 @@ class Audit:
 
     def record(self) -> dict[str, dict[str, Estimate]]:
         """Return our measures of every finding, to be compared with those of its chapter."""
-        names = [name for name in FINDINGS if name != FUSION]
-        return {name: measures.of_claim(name, self.ours.side(name).measures) for name in names}
+        return {
+            name: measures.of_claim(name, self.ours.side(name).measures)
+            | nulls.excess(self.run, name)
+            for name in FINDINGS
+            if name != FUSION
+        }
 
 
 def of_probes(probes: Sequence[Probe]) -> Side:

@@ -7,6 +7,7 @@ should hardly ever be; where there is one, often (``studies.ch17_worlds``).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -27,11 +28,14 @@ def rates(table: pd.DataFrame) -> pd.DataFrame:
     """Return how often each rule passes in the worlds that set no margin.
 
     By null, finding, private share and rule: margin, passes, n, rate, the rate's 95 % interval by
-    Clopper and Pearson, low and high, and the rate of the noise and gap where it is highest, worst.
-    The margin of the rule "above 0" is 0, that of "above the
-    margin" the largest mean excess in a world without a private part that sets it.
+    Clopper and Pearson, low and high, the rate of the noise and gap where it is highest, worst, and
+    how often lists pass that know nothing of the text, placebo. The margin of the rule "above 0" is
+    0, that of "above the margin" the largest mean excess in a world without a private part that
+    sets it.
     """
     keys = ["null", "finding", "private"]
+    of_text = table["text"] == nulls.TEXT
+    without_text, table = table[~of_text].groupby(keys[:2])["low"], table[of_text]
     sets = table["number"] % 3 == 0
     largest = table[sets & (table["private"] == 0)].groupby(keys[:2])["mean"].max().clip(lower=0)
     rows = []
@@ -43,7 +47,8 @@ def rates(table: pd.DataFrame) -> pd.DataFrame:
             low, high = binomtest(passes, n).proportion_ci(method="exact")
             found = {"null": null, "finding": finding, "private": private, "rule": rule}
             found |= {"margin": margin, "passes": passes, "n": n, "rate": passes / n}
-            rows.append(found | {"low": low, "high": high, "worst": worst})
+            placebo = (without_text.get_group((null, finding)) > margin).mean()
+            rows.append(found | {"low": low, "high": high, "worst": worst, "placebo": placebo})
     return pd.DataFrame(rows)
 
 
@@ -51,20 +56,37 @@ def usable(rates: pd.DataFrame) -> pd.DataFrame:
     """Return which rules may judge data: null, finding, rule, margin, false positives and power.
 
     Those whose false-positive rate is within ``LIMIT``, the upper end of its interval within
-    ``UPPER``, and which pass more often where half of the utility is private than that upper end.
+    ``UPPER``, which pass more often where half of the utility is private than that upper end, and
+    which no list without text passes.
     """
     keys = ["null", "finding", "rule", "margin"]
     nothing, half = (rates[rates["private"] == share].set_index(keys) for share in (0.0, 0.5))
-    found = nothing[["rate", "high"]].rename(columns={"rate": "false positives"})
+    found = nothing[["rate", "high", "placebo"]].rename(columns={"rate": "false positives"})
     found = found.assign(power=half["rate"], least=half["low"])
     told = (found["false positives"] <= LIMIT) & (found["high"] <= UPPER)
-    return found[told & (found["least"] > found["high"])].drop(columns=["high", "least"])
+    told &= (found["least"] > found["high"]) & (found["placebo"] == 0)
+    return found.loc[told, ["false positives", "power"]]
+
+
+def chosen(rates: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return by finding the usable rule of largest power, of equal ones that of the first null.
+
+    ``beyond`` is what ``claims.yml`` asks for: the margin, rounded up to three digits.
+    """
+    found = usable(rates).reset_index()
+    order = found["null"].map([*nulls.KINDS, nulls.LONGER].index)
+    found = found.assign(order=order).sort_values(["power", "order"], ascending=[False, True])
+    best = found.drop_duplicates("finding").drop(columns="order").set_index("finding")
+    return {
+        name: row | {"beyond": f"excess.low > {math.ceil(1000 * row['margin']) / 1000:g}"}
+        for name, row in best.reindex(FINDINGS).dropna().to_dict("index").items()
+    }
 
 
 def answer(rates: pd.DataFrame) -> str:
     """Return what the rates say, in words."""
-    chosen = usable(rates).reset_index()
-    none = sorted(set(rates["finding"]) - set(chosen["finding"]), key=FINDINGS.index)
+    rules = chosen(rates)
+    none = [name for name in FINDINGS if name in set(rates["finding"]) - set(rules)]
     n = int(rates.loc[rates["private"] == 0, "n"].max())
     words = f"Counted in {n} worlds without a part private to text. "
     if n < LEAST:
@@ -74,9 +96,12 @@ def answer(rates: pd.DataFrame) -> str:
             "No null that was tried distinguishes information private to text from shared "
             f"information measured with error, for {', '.join(none)}. "
         )
-    for finding, rules in chosen.groupby("finding"):
-        nulls_of = " or ".join(f"{row.null}, {row.rule}" for row in rules.itertuples())
-        words += f"{finding} can be judged by: {nulls_of}. "
+    for finding, rule in rules.items():
+        words += (
+            f"{finding} can be judged beside the null “{rule['null']}”: an excess above "
+            f"{rule['margin']:.3f} comes up in {rule['false positives']:.0%} of the worlds without "
+            f"a private part and in {rule['power']:.0%} of those that are half private. "
+        )
     return words.strip()
 
 
@@ -102,19 +127,19 @@ def shown(rates: pd.DataFrame) -> pd.DataFrame:
     words = [f"{r.rate:.2f} [{r.low:.2f}, {r.high:.2f}]" for r in rates.itertuples()]
     keys = ["null", "rule", "finding", "margin"]
     table = rates.assign(rate=words).pivot(index=keys, columns="private", values="rate")
-    nothing = rates[rates["private"] == 0].set_index(keys)["worst"].round(2)
-    table.insert(1, "0.0, worst cell", nothing)
+    nothing = rates[rates["private"] == 0].set_index(keys)[["worst", "placebo"]].round(2)
+    table.insert(1, "0.0, worst cell", nothing["worst"])
+    table.insert(0, "without text", nothing["placebo"])
     return table.rename_axis(columns="private to text").reset_index(level="margin").round(3)
 
 
 def record(rates: pd.DataFrame) -> dict[str, Any]:
-    """Return, as an output for machines, which findings have a rule that may judge data.
+    """Return, as an output for machines, the rule of each finding that may judge data, if any.
 
     Nothing where there are too few worlds to say.
     """
     if rates.loc[rates["private"] == 0, "n"].max() < LEAST:
         return {"text/plain": "too few worlds"}
-    chosen = usable(rates).reset_index()
-    found = {name: chosen[chosen["finding"] == name].to_dict("records") for name in FINDINGS}
-    found["F3b"] = found["F3"]  # both are about hits that only the text finds
-    return {INSTRUMENTS: found, "text/plain": chosen.to_string()}
+    rules = chosen(rates)
+    found = {name: rules.get(nulls.SAME.get(name, name), {}) for name in (*FINDINGS, *nulls.SAME)}
+    return {INSTRUMENTS: found, "text/plain": pd.DataFrame(rules).T.to_string()}

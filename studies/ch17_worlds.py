@@ -86,14 +86,19 @@ def plan(n: int) -> list[tuple[Setting, int]]:
     return made
 
 
-def tested(setting: Setting, number: int, users: int, k: int) -> pd.DataFrame:
-    """Return every rule's excess in one world: null, finding, mean, low, high."""
+def tested(
+    setting: Setting, number: int, users: int, k: int, text: str = nulls.TEXT
+) -> pd.DataFrame:
+    """Return every rule's excess in one world: null, finding, mean, low, high.
+
+    ``text`` is the model of the text, or of the list that takes its place.
+    """
 
     def make() -> cache.Value:
         seed = setting.seed(number)
         parameters = {"k": k, "seed": seed, "seeds": 1, "encoder": "", "device": "cpu"}
         run = Run(setting.world(number, users).dataset, parameters)
-        made = {null: nulls.views(run, null, **SETTINGS) for null in nulls.KINDS}
+        made = {null: nulls.views(run, null, text=text, **SETTINGS) for null in nulls.KINDS}
         found = {null: nulls.excesses(run, views) for null, views in made.items()}
         found[nulls.LONGER] = {"F5": nulls.over_longer_list(run, made["second seed"])}
         rows = [
@@ -103,20 +108,26 @@ def tested(setting: Setting, number: int, users: int, k: int) -> pd.DataFrame:
         ]
         return {"table": pd.DataFrame(rows)}
 
-    key = {"setting": asdict(setting), "number": number, "users": users, "k": k}
+    key = {"setting": asdict(setting), "number": number, "users": users, "k": k, "text": text}
     key |= {"code": cache.code_version(tested)}
     return pd.DataFrame(cache.cached("instruments", key, make)["table"])
 
 
 def excesses(n: int, users: int, k: int) -> pd.DataFrame:
-    """Return ``tested`` of the worlds of ``plan``, with the columns of ``Setting`` and ``number``.
+    """Return ``tested`` of the worlds of ``plan``, with the columns of ``Setting``, number, text.
 
-    Neighbours by popularity alone are the order of the ids, so F13 has no popularity null.
+    In those of the first round without a private part also of ``nulls.PLACEBOS`` in its place.
+    Neighbours by popularity alone are the order of the ids, so F13 has none.
     """
     check_bounds("worlds", n, 2)  # the first round sets the margins
+    asked = [(*world, nulls.TEXT) for world in plan(n)]
+    asked += [
+        (s, 0, text) for s, number in plan(1) if not s.private for text in nulls.PLACEBOS.values()
+    ]
     made = [
-        tested(setting, number, users, k).assign(**asdict(setting), number=number)
-        for setting, number in tqdm(plan(n), desc="worlds", unit="world", disable=None)
+        tested(setting, number, users, k, text).assign(**asdict(setting), number=number, text=text)
+        for setting, number, text in tqdm(asked, desc="worlds", unit="world", disable=None)
     ]
     table = pd.concat(made, ignore_index=True)
-    return table[(table["finding"] != "F13") | (table["null"] != "popularity")]
+    popular = (table["null"] == "popularity") | (table["text"] == "popularity")
+    return table[(table["finding"] != "F13") | ~popular]

@@ -22,7 +22,14 @@ from scipy.optimize import isotonic_regression
 
 from lib import claims, metrics
 from lib.core import Floats, Lists
-from lib.diagnostics import complementary, composition, hit_popularity, jaccard, oracle
+from lib.diagnostics import (
+    complementary,
+    composition,
+    cut_to_union,
+    hit_popularity,
+    jaccard,
+    oracle,
+)
 from lib.metrics import Ints, recall
 from lib.probes.scores import Score, Totals, estimate, mean
 from lib.stats import Estimate
@@ -191,13 +198,8 @@ def longer_recall(
     ``longer`` has one array a group, n_users × 2K; the recall is by seed and user.
     """
 
-    def cut(lists: Lists, group: Group) -> Lists:
-        items = np.sort(np.concatenate(group, axis=1), axis=1)  # missing places, -1, come first
-        lengths = (np.diff(items, axis=1, prepend=-1) > 0).sum(axis=1, keepdims=True)
-        return np.where(np.arange(lists.shape[1]) < lengths, lists, -1)
-
-    lists = (cut(one, group) for one, group in zip(longer, groups, strict=True))
-    return np.stack([recall(one, relevant) for one in lists])
+    cut = (cut_to_union(one, group) for one, group in zip(longer, groups, strict=True))
+    return np.stack([recall(one, relevant) for one in cut])
 
 
 def ratio(found: Rankings) -> Measures:
@@ -216,17 +218,9 @@ def agreement(found: Rankings) -> Measures:
 
 
 def complementarity(found: Rankings) -> Measures:
-    """Return F3: the share of hits that one view alone finds, and that with the nulls.
-
-    ``excess`` is the share that only the text finds, minus that of the null "seeds".
-    """
+    """Return F3: the share of hits that one view alone finds, and that with the nulls."""
     share = partial(one_list_only, relevant=found.relevant)
-    measures = {"complementary": share(found.pairs)} | _of_nulls(found, share)
-    if "seeds" in found.nulls:
-        text, seeds = (finders(of, found.relevant) for of in (found.pairs, found.beside("seeds")))
-        columns = (text[2], text.sum(axis=0), seeds[2], seeds.sum(axis=0))
-        measures["excess"] = Totals(columns, lambda a, m, b, n: a / m - b / n)
-    return measures
+    return {"complementary": share(found.pairs)} | _of_nulls(found, share)
 
 
 def balance(found: Rankings) -> Measures:
@@ -248,11 +242,12 @@ def oracle_gain(found: Rankings) -> Measures:
     """Return F5: the gain of the union over the better view by test recall, and of the nulls.
 
     The nulls "seeds" and "longer" are of the view that is better over all seeds: its union with its
-    other seed, and its list of as many items as the union has. ``excess`` is the union over the
-    latter.
+    other seed, and its list of as many items as the union has. ``over_longer`` is the union
+    over the latter.
     """
     relevant, nulls, name = found.relevant, found.nulls, found.prefix
-    measures = {"gain": union_gain(found.pairs, relevant)}
+    both, better = union_recall(found.pairs, relevant), better_recall(found.pairs, relevant)
+    measures = {"gain": gain(both, better)}
     if "seeds" in nulls:
         leader = found.semantic if name else found.collaborative
         twins = list(zip(nulls[f"{name}seeds"], leader, strict=True))
@@ -261,8 +256,7 @@ def oracle_gain(found: Rankings) -> Measures:
         measures["other"] = union_gain(found.beside("other"), relevant)
     if "longer" in nulls:
         longer = longer_recall(found.pairs, nulls[f"{name}longer"], relevant)
-        measures["longer"] = gain(longer, better_recall(found.pairs, relevant))
-        measures["excess"] = gain(union_recall(found.pairs, relevant), longer)
+        measures |= {"longer": gain(longer, better), "over_longer": gain(both, longer)}
     return measures
 
 

@@ -178,18 +178,6 @@ def comb_sum(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) ->
     return _fuse(*_with_scores(lists, scores), k, np.add.reduceat)
 
 
-def comb_mnz(lists: Sequence[ArrayLike], scores: Sequence[ArrayLike], k: int) -> Lists:
-    """Return the best ``k`` items by CombMNZ: CombSUM × the number of lists that hold the item.
-
-    Meant for scores of 0 and above: more lists would push an item with a negative sum down.
-    """
-
-    def combine(values: Floats, starts: NDArray[np.intp]) -> Floats:
-        return np.add.reduceat(values, starts) * np.diff(starts, append=len(values))
-
-    return _fuse(*_with_scores(lists, scores), k, combine)
-
-
 def rrf(lists: Sequence[ArrayLike], k: int, c: float = 60) -> Lists:
     """Return the best ``k`` items by reciprocal rank fusion, Σ 1 / (c + rank), rank from 1.
 

@@ -115,20 +115,40 @@ def test_a_rule_that_is_refused_says_what_of_it(rule: str, why: str) -> None:
         claims.evaluate(rule, {"a": at(0.2)})
 
 
-@pytest.mark.parametrize(("jaccard", "word"), [(0.1, claims.NO_INSTRUMENT), (0.4, claims.FAILS)])
-def test_without_a_null_a_pattern_is_described_and_not_ticked(jaccard: float, word: str) -> None:
-    found = claims.judge("F2", {"jaccard": at(jaccard), "seeds": at(0.5), "other": at(0.5)})
-    assert found.word == word and found.reason.startswith(found.claim.holds)
+@pytest.mark.parametrize(
+    ("jaccard", "excess", "word", "reason"),
+    [
+        (0.1, 0.5, claims.HOLDS, "{holds} and {beyond}"),
+        (0.1, 0.2, claims.UNDECIDED, "{beyond} is not met; few worlds with a part private to text"),
+        # lists from elsewhere have no vectors to match in strength
+        (0.1, math.nan, claims.NO_INSTRUMENT, "{holds} is met; no null"),
+        (0.4, math.nan, claims.FAILS, "{holds} is not met"),
+        (math.nan, 0.5, claims.UNTESTABLE, "no value for {jaccard}"),
+    ],
+)
+def test_what_only_text_has_must_exceed_a_calibrated_null(
+    jaccard: float, excess: float, word: str, reason: str
+) -> None:
+    measures = {"jaccard": jaccard, "seeds": 0.5, "other": 0.5, "excess": excess}
+    found = claims.judge("F2", {name: at(value) for name, value in measures.items()})
+    words = {"holds": found.claim.holds, "beyond": found.claim.beyond, **found.claim.measures}
+    assert found.word == word and found.reason.startswith(reason.format(**words))
 
 
-def test_what_only_text_has_is_judged_by_no_null_that_is_not_calibrated() -> None:
+def test_without_a_null_a_pattern_is_described_and_not_ticked() -> None:
+    found = claims.judge("F4", {"gap": at(-0.1), "seeds": at(0.5), "other": at(0.5)})
+    assert found.word == claims.NO_INSTRUMENT and found.reason.startswith(found.claim.holds)
+
+
+def test_only_what_only_text_has_is_judged_by_a_calibrated_null_or_by_none() -> None:
     every = claims.load().values()
     assert {claim.family for claim in every} == {
         "description", "identification", "decision", "theory",
     }  # fmt: skip
-    assert {c.id for c in every if not c.beyond} == {
-        c.id for c in every if c.family == "identification"
-    }
+    of_text = {claim.id for claim in every if claim.family == "identification"}
+    assert {claim.id for claim in every if claim.instrument or not claim.beyond} == of_text
+    for claim in filter(lambda claim: claim.instrument, every):
+        assert claim.beyond.startswith("excess.low > 0.") and "excess" in claim.measures
 
 
 def test_unknown_claims_and_measures_are_refused() -> None:
@@ -177,6 +197,5 @@ def test_p_is_below_a_twentieth_where_the_rule_is_met(mean: float) -> None:
 
 def test_a_measure_that_no_rule_reads_may_be_missing() -> None:
     none = Estimate(math.nan, math.nan, math.nan, 0)
-    assert (
-        claims.judge("F2", {"jaccard": at(0.4), "seeds": none, "other": none}).word == claims.FAILS
-    )
+    measures = {"jaccard": at(0.4), "seeds": none, "other": none, "excess": none}
+    assert claims.judge("F2", measures).word == claims.FAILS

@@ -36,6 +36,13 @@ def test_three_users_by_hand() -> None:
     same(diagnostics.best_of_union([A, B], RELEVANT, 2), [2 / 4, 1, 0])
 
 
+def test_a_list_is_cut_to_the_length_of_the_union_by_hand() -> None:
+    longer = [[0, 1, 2, 3], [4, 5, 2, 0], [1, 2, 3, -1]]
+    pair = [[0, 3], [2, 4], [1, -1]], [[0, 1], [4, 2], [1, -1]]  # unions of 3, 2 and 1 items
+    cut = diagnostics.cut_to_union(longer, pair)
+    assert cut.tolist() == [[0, 1, 2, -1], [4, 5, -1, -1], [1, -1, -1, -1]]
+
+
 def test_popularity_of_hits_by_hand() -> None:
     table = diagnostics.hit_popularity(A, B, RELEVANT, [1, 3, 7, 15, 31])
     assert table.columns.tolist() == ["part", "user", "log_popularity", "n"]
@@ -64,12 +71,14 @@ def test_against_plain_python(world: Tiny) -> None:
         part: rows.to_numpy()[:, 2:] for part, rows in popularity.groupby("part", observed=True)
     }
     bounded = diagnostics.best_of_union([a, b, c], world.relevant, 2)
+    cut = diagnostics.cut_to_union(c, [a, b])
     for user in range(world.n_users):
         in_a, in_b, in_c = (set(world.items(which, user)) for which in range(3))
         liked = world.liked(user)
         union = in_a | in_b
         expected = len(in_a & in_b) / len(union) if union else math.nan
         assert jaccard[user] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+        assert [i for i in cut[user] if i >= 0] == [i for i in c[user] if i >= 0][: len(union)]
         of_parts = [in_a & in_b & liked, (in_a - in_b) & liked, (in_b - in_a) & liked]
         assert table.to_numpy()[user].tolist() == [*map(len, of_parts), len(liked)]
         found = len((union | in_c) & liked)
@@ -156,34 +165,8 @@ def test_a_relevant_pair_stored_twice_counts_once() -> None:
     assert diagnostics.composition(*lists, twice).to_numpy().tolist() == [[0, 1, 0, 2]]
     same(diagnostics.oracle(lists, twice), [0.5])
     same(diagnostics.best_of_union(lists, twice, 2), [0.5])
-    assert diagnostics.hits_by_count(lists, twice).tolist() == [[1, 1, 0]]
+    assert [n.tolist() for n in diagnostics.complementary(*lists, twice)] == [[1], [1]]
     assert diagnostics.hit_popularity(*lists, twice, np.arange(5))["n"].tolist() == [0, 1, 0]
-
-
-def test_how_many_lists_find_a_hit_by_hand() -> None:
-    # user 0: item 0 by all three, 1 by one, 2 by none; user 1: item 3 by two
-    relevant = sp.csr_matrix(np.array([[1, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]))
-    lists = [
-        np.array([[0, 1], [3, 0], [0, 1]]),
-        np.array([[3, 0], [0, 3], [0, -1]]),
-        np.array([[0, 3], [1, 2], [-1, -1]]),
-    ]
-    found = diagnostics.hits_by_count(lists, relevant)
-    assert found.tolist() == [[1, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
-
-
-@settings(deadline=None, max_examples=30)
-@given(worlds())
-def test_how_many_lists_find_a_hit_in_plain_python(world: Tiny) -> None:
-    expected = np.zeros((world.n_users, 4), dtype=int)
-    for user in range(world.n_users):
-        for item in world.liked(user):
-            expected[user, sum(item in world.items(w, user) for w in range(3))] += 1
-    np.testing.assert_array_equal(diagnostics.hits_by_count(world.lists, world.relevant), expected)
-    both = diagnostics.composition(*world.lists[:2], world.relevant)
-    two = diagnostics.hits_by_count(world.lists[:2], world.relevant)
-    np.testing.assert_array_equal(two[:, 1], both["a_only"] + both["b_only"])
-    np.testing.assert_array_equal(two[:, 2], both["both"])
 
 
 def test_expected_jaccard() -> None:
@@ -252,7 +235,6 @@ def test_neighbourhood_preservation() -> None:
         (lambda: diagnostics.composition(A, B[:2], RELEVANT), "3, 2 users"),
         (lambda: diagnostics.oracle([A + 9, B], RELEVANT), "ids 0 to 4"),
         (lambda: diagnostics.oracle([], RELEVANT), "at least one"),
-        (lambda: diagnostics.hits_by_count([], RELEVANT), "at least one"),
         (lambda: diagnostics.best_of_union([A], RELEVANT, 0), "k = 0"),
         (lambda: diagnostics.hit_popularity(A, B, RELEVANT, [1, 2]), "2, 5 items"),
         (lambda: diagnostics.expected_jaccard(0, 4), "k = 0"),

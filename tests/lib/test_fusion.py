@@ -159,13 +159,11 @@ def test_a_user_with_small_scores_is_not_flat_beside_one_with_large_ones() -> No
 
 def test_scores_by_hand() -> None:
     lists, scores = [ABC, CDA], [np.array([[3.0, 2, 1]]), np.array([[2.5, 2, 0.5]])]
-    # sums: 0 has 3.5, 1 has 2, 2 has 3.5, 3 has 2; 0 and 2 stand in both lists
+    # sums: 0 has 3.5, 1 has 2, 2 has 3.5, 3 has 2
     assert fusion.comb_sum(lists, scores, 4).tolist() == [[0, 2, 1, 3]]
-    assert fusion.comb_mnz(lists, scores, 4).tolist() == [[0, 2, 1, 3]]
     low = [np.array([[1.0, 0.9, 0.1]]), np.array([[0.4, 0.3, 0.0]])]
-    # sums 1, 0.9, 0.5, 0.3; times the lists: 2, 0.9, 1, 0.3
+    # sums 1, 0.9, 0.5, 0.3
     assert fusion.comb_sum(lists, low, 3).tolist() == [[0, 1, 2]]
-    assert fusion.comb_mnz(lists, low, 3).tolist() == [[0, 2, 1]]
     assert fusion.weighted(lists, scores, [1, 3], 2).tolist() == [[2, 3]]
     assert fusion.weighted(lists, scores, [0, 1], 4).tolist() == [[2, 3, 0, -1]]
 
@@ -175,21 +173,17 @@ def test_scores_by_hand() -> None:
 def test_scores_against_dictionaries(world: Tiny, k: int) -> None:
     scores, weights = scores_for(world.lists), [1, 2, 0.25]
     summed = fusion.comb_sum(world.lists, scores, k)
-    mnz = fusion.comb_mnz(world.lists, scores, k)
     weighted = fusion.weighted(world.lists, scores, weights, k)
     assert summed.dtype == np.int32 and summed.shape == (world.n_users, k)
     for user in range(world.n_users):
         total: dict[int, float] = {}
         heavy: dict[int, float] = {}
-        lists_with: dict[int, int] = {}
         for view, weight in enumerate(weights):
             for position, item in enumerate(world.items(view, user)):
                 value = scores[view][user, position]
                 total[item] = total.get(item, 0) + value
                 heavy[item] = heavy.get(item, 0) + weight * value
-                lists_with[item] = lists_with.get(item, 0) + 1
         assert summed[user].tolist() == best(total, k)
-        assert mnz[user].tolist() == best({i: s * lists_with[i] for i, s in total.items()}, k)
         # weights brought to a sum of 1 round: compare the worth of what was chosen
         chosen = [item for item in weighted[user].tolist() if item >= 0]
         expected = [heavy[i] for i in best(heavy, k) if i >= 0]
@@ -219,7 +213,6 @@ def test_ids_of_64_bits_stay_what_they_are() -> None:
     for fused in (
         *(fuse(large, 3) for fuse in BY_RANK.values()),
         fusion.comb_sum(large, halves, 3),
-        fusion.comb_mnz(large, halves, 3),
         fusion.weighted(large, halves, [1, 1], 3),
     ):
         assert fused.tolist() == [[3_000_000_000, 5, 7]] and fused.dtype == np.int64
@@ -271,7 +264,7 @@ def test_laws(world: Tiny, k: int) -> None:
     scores = [fusion.minmax(one) for one in scores_for(world.lists)]
     swapped, swapped_scores = world.lists[::-1], scores[::-1]
     assert (
-        fusion.comb_mnz(world.lists, scores, k) == fusion.comb_mnz(swapped, swapped_scores, k)
+        fusion.comb_sum(world.lists, scores, k) == fusion.comb_sum(swapped, swapped_scores, k)
     ).all()
     for name, fuse in BY_RANK.items():
         fused = fuse(world.lists, k)
@@ -294,7 +287,7 @@ def test_blocks_of_users_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         np.testing.assert_array_equal(fuse(world.lists, 8), whole[name])
 
 
-@pytest.mark.parametrize("method", ["rrf", "bordafuse", "sum", "mnz"])
+@pytest.mark.parametrize("method", ["rrf", "bordafuse", "sum"])
 def test_agrees_with_ranx(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ranx = plain_ranx(monkeypatch)
     world = tiny(8, 25, 20, (8, 8, 8))
@@ -317,7 +310,6 @@ def test_agrees_with_ranx(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "rrf": lambda: fusion.rrf(world.lists, 20),
         "bordafuse": lambda: fusion.borda(world.lists, 20),
         "sum": lambda: fusion.comb_sum(world.lists, normalised, 20),
-        "mnz": lambda: fusion.comb_mnz(world.lists, normalised, 20),
     }[method]()
     for user in users:
         worth = {int(item): score for item, score in theirs[str(user)].items()}

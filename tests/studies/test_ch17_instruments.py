@@ -1,13 +1,17 @@
 """Nulls that learn from other interactions, and the error rates of the rules."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import beta
 
+from companion.consistency import INSTRUMENTS
 from companion.data import synthetic
+from lib import claims
+from lib.diagnostics import composition
 from studies import ch17_instruments as instruments
 from studies import ch17_worlds, nulls
 from studies.context import Run
@@ -67,9 +71,33 @@ def test_excesses_are_positive_where_the_text_shows_more_than_the_null(run: Run)
     assert mirrored["F2"].mean == -found["F2"].mean
 
 
-def table(lows: Sequence[float], private: float, seeds: Sequence[int]) -> pd.DataFrame:
+def test_the_placebos_of_a_page_are_random_and_popular_lists_beside_the_claims_nulls(
+    run: Run,
+) -> None:
+    found = nulls.placebos(replace(run, epochs=1)).set_index(["finding", "list"])
+    asked = {claim.id for claim in claims.load().values() if claim.instrument} - {"F3b"}
+    assert set(found.index) == {(a, b) for a in asked for b in ("text", *nulls.PLACEBOS)}
+    assert not found["passes"].xs("random items", level="list").any()
+    row = found.loc[("F3", "text")]
+    # by hand: hits that only the text's list finds, and those that only another seed's does
+    base, text, seed = (
+        replace(run, epochs=1).lists(model, s)
+        for model, s in (("lightgcn", 0), ("linear", 0), ("lightgcn", 1))
+    )
+    shares = []
+    for one in (text, seed):
+        hits = composition(one, base, run.dataset.test)[["both", "a_only", "b_only"]].sum()
+        shares.append(hits["a_only"] / hits.sum())
+    assert row["mean"] == pytest.approx(shares[0] - shares[1])
+    assert nulls.excess(run, "F4") == {}
+
+
+def table(
+    lows: Sequence[float], private: float, seeds: Sequence[int], text: str = "linear"
+) -> pd.DataFrame:
     return pd.DataFrame(
         {"null": "second seed", "finding": "F3", "private": private, "number": seeds, "low": lows,
+         "text": text,
          "noise": 1.0, "gap": [0.0, *[0.5] * (len(lows) - 1)],
          "mean": np.array(lows) + 0.01}
     )  # fmt: skip
@@ -78,12 +106,16 @@ def table(lows: Sequence[float], private: float, seeds: Sequence[int]) -> pd.Dat
 def test_rates_by_hand() -> None:
     nothing = table([0.04, 0.01, 0.06, -0.02, -0.01], 0.0, [0, 1, 2, 3, 4])
     half = table([0.04, 0.2], 0.5, [0, 3])
-    found = instruments.rates(pd.concat([nothing, half])).set_index(["private", "rule"])
+    without_text = table([0.03, -0.1, 0.04, 0.02], 0.0, [0] * 4, "random")
+    made = pd.concat([nothing, half, without_text])
+    found = instruments.rates(made).set_index(["private", "rule"])
     # seeds 0 and 3 set the margin, 0.05; worlds 1, 2 and 4 are counted
     assert found.loc[(0.0, "above 0"), ["passes", "n"]].tolist() == [2, 3]
     assert found.loc[(0.0, "above the margin"), ["passes", "n"]].tolist() == [1, 3]
     assert found.loc[(0.5, "above the margin"), ["passes", "n"]].tolist() == [1, 2]
     assert found.loc[(0.0, "above the margin"), "margin"] == pytest.approx(0.05)
+    # three of four random lists are above 0, none above the margin
+    assert found["placebo"].tolist() == [0.75, 0, 0.75, 0]
     # Clopper and Pearson (1934) by the quantiles of a beta distribution
     assert found.loc[(0.0, "above 0"), "low"] == pytest.approx(beta.ppf(0.025, 2, 2))
     assert found.loc[(0.0, "above 0"), "high"] == pytest.approx(beta.ppf(0.975, 3, 1))
@@ -95,17 +127,36 @@ def test_a_rule_is_usable_only_if_it_seldom_errs_and_tells_the_worlds_apart() ->
     quiet = table([*margins, *[-0.1] * (len(seeds) - 4)], 0.0, seeds)
     loud = table([*margins, *[0.1] * (len(seeds) - 4)], 0.0, seeds)
     strong, blind = table([0.5] * 20, 0.5, range(20)), table([-0.5] * 20, 0.5, range(20))
+    random, fooling = (table([low], 0.0, [0], "random") for low in (-0.1, 0.1))
     usable = {
         name: len(instruments.usable(instruments.rates(pd.concat(worlds))))
         for name, worlds in {
-            "good": (quiet, strong), "wrong": (loud, strong), "blind": (quiet, blind),
+            "good": (quiet, strong, random), "wrong": (loud, strong, random),
+            "blind": (quiet, blind, random), "fooled": (quiet, strong, fooling),
         }.items()
     }  # fmt: skip
-    assert usable["good"] and not usable["wrong"] and not usable["blind"]
-    said = instruments.answer(instruments.rates(pd.concat([quiet, blind])))
+    assert [name for name, n in usable.items() if n] == ["good"]
+    said = instruments.answer(instruments.rates(pd.concat([quiet, blind, random])))
     assert "measured with error, for F3" in said
-    few = instruments.rates(pd.concat([table([0.0] * 9, 0.0, range(9)), strong]))
+    few = instruments.rates(pd.concat([table([0.0] * 9, 0.0, range(9)), strong, random]))
     assert "too few" in instruments.answer(few) and len(instruments.record(few)) == 1
+
+
+def test_of_usable_rules_the_one_of_largest_power_is_chosen_and_its_margin_rounded_up() -> None:
+    seeds = [0, 3, *(s for s in range(1, 200) if s % 3)]
+    # a mean of 0.0601 sets the margin; a fifth of the counted worlds are above 0
+    nothing = [0.0501, 0.0501, *([0.02, -0.1, -0.1, -0.1, -0.1] * 30)[: len(seeds) - 2]]
+    made = []
+    for null, n in (("second seed", 10), ("matched seed", 15), ("bootstrap", 15)):
+        half = table([0.5] * n + [-0.5] * (20 - n), 0.5, range(20))
+        random = table([-0.1], 0.0, [0], "random")
+        made += [one.assign(null=null) for one in (table(nothing, 0.0, seeds), half, random)]
+    rates = instruments.rates(pd.concat(made))
+    (rule,) = instruments.chosen(rates).values()
+    assert (rule["null"], rule["power"]) == ("matched seed", 0.75)
+    assert rule["beyond"] == "excess.low > 0.061" and rule["rule"] == "above the margin"
+    record = instruments.record(rates)[INSTRUMENTS]
+    assert record["F3"] == record["F3b"] == rule and not record["F2"]
 
 
 def test_rounds_have_every_world_once_and_private_ones_every_third() -> None:

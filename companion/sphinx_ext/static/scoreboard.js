@@ -110,16 +110,18 @@ const scoreboard = (() => {
   // ---- Verdicts and p-values, as in lib.claims and lib.stats
 
   /** Return the word of a verdict; rules are strings, an empty one is none. */
-  function judge({ holds, beyond, partly }, measures) {
-    const [rule, nulls, less] = [holds, beyond, partly].map((text) => text && parse(text));
-    const used = [...namesIn(rule), ...(nulls ? namesIn(nulls) : [])];
-    if (used.some((name) => Number.isNaN(measures[name].mean))) return UNTESTABLE;
+  function judge({ holds, beyond, partly, instrument }, measures) {
+    const lacking = (node) => namesIn(node).some((name) => Number.isNaN(measures[name].mean));
+    const [rule, less] = [holds, partly].map((text) => text && parse(text));
+    let nulls = beyond && parse(beyond);
+    if (nulls && instrument && lacking(nulls)) nulls = ""; // lists alone have no matched null
+    if (lacking(rule) || (nulls && lacking(nulls))) return UNTESTABLE;
     if (!evaluate(rule, measures)) {
       if (less && evaluate(less, measures)) return PARTLY;
       return evaluate(rule, each(measures, turned)) ? UNDECIDED : FAILS;
     }
     if (!nulls) return NO_INSTRUMENT;
-    return evaluate(nulls, measures) ? HOLDS : EXPLAINED;
+    return evaluate(nulls, measures) ? HOLDS : instrument ? UNDECIDED : EXPLAINED;
   }
 
   const each = (measures, change) =>
