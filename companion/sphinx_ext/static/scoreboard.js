@@ -210,11 +210,11 @@ const scoreboard = (() => {
   /** Return by record: word, p, Holm's p and for how many tests, outside, and whether it stands. */
   function verdicts({ claims, records, thresholds }, setting) {
     const rules = {};
-    for (const [id, { holds, beyond, partly, nulls }] of Object.entries(claims)) {
+    for (const [id, { holds, beyond, partly, nulls, instrument }] of Object.entries(claims)) {
       const kept = nulls.filter(({ key }) => setting.nulls[id].includes(key));
       const all = kept.length === nulls.length;
       const asked = { holds, partly, beyond: all ? beyond : kept.map((of) => of.source).join(" and ") };
-      rules[id] = each(asked, (rule) => adapted(rule, setting, thresholds));
+      rules[id] = { ...each(asked, (rule) => adapted(rule, setting, thresholds)), instrument };
     }
     const found = records.map(({ claim, dataset, recorded, measures }) => {
       const [names, rule] = [Object.keys(claims[claim].measures), rules[claim]];
