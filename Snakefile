@@ -192,8 +192,6 @@ rule fit:
         LIBRARY,
     output:
         touch("_build/fits/{dataset}/{worker}"),
-    benchmark:
-        f"{COSTS}/{{dataset}}/fits-{{worker}}.tsv"
     params:
         name=lambda wildcards: variant(DATASETS[wildcards.dataset])[0],
         split=lambda wildcards: parameters(wildcards.dataset)["split"],
