@@ -145,14 +145,16 @@ def _resampled_totals(columns: list[Floats], draws: int, seed: int) -> list[Floa
 
 
 def _seed_weights(n_seeds: int, draws: int, seed: int) -> Floats:
-    """Return how often each training seed is drawn (n_seeds × draws), 1 on average.
+    """Return what each training seed counts (n_seeds × draws), 1 on average and never negative.
 
-    Counts are stretched about 1 by √(S / (S − 1)): a resample of S has S − 1 of S parts of the
-    variance (Davison and Hinkley 1997, 2.3).
+    Resamples of S − 1 seeds, each counted S / (S − 1) times: those of S have too small a variance
+    (Rao and Wu 1988). With one seed there is nothing to draw.
     """
+    if n_seeds == 1:
+        return np.ones((1, draws))
     rng = generator(seed, "bootstrap of seeds")
-    counts = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), draws).T
-    return 1 + (counts - 1) * np.sqrt(n_seeds / max(1, n_seeds - 1))
+    counts = rng.multinomial(n_seeds - 1, np.full(n_seeds, 1 / n_seeds), draws).T
+    return counts * (n_seeds / (n_seeds - 1))
 
 
 def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> Paired:

@@ -1,6 +1,7 @@
 """What cannot be judged on small or plain data, and how many texts an encoder cuts."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -20,7 +21,7 @@ EVERY = [name for name, claim in claims.load().items() if claim.family != "theor
 @pytest.fixture(scope="module")
 def world() -> Dataset:
     """Return a world of 80 items on which every finding can be judged, but for times."""
-    made = synthetic.world(n_users=60, n_items=80, seed=1).dataset
+    made = synthetic.world(n_users=100, n_items=80, seed=1).dataset
     texts = [f"text {n}" for n in range(80)]
     items = made.items.assign(text=texts)
     return replace(made, vectors=None, items=items, card=made.card | {"times": "2001 to 2002"})
@@ -48,6 +49,15 @@ def test_text_that_most_items_share_tells_them_not_apart(world: Dataset) -> None
             texts = [text] * alike + [f"text {n}" for n in range(80 - alike)]
             plain = replace(world, items=world.items.assign(text=texts))
             assert testable.untestable(plain, 7, "F2") == why
+
+
+def test_a_page_on_own_data_says_from_how_many_users_and_items_on() -> None:
+    page = (Path(__file__).parents[2] / "pages/howto/own-data.md").read_text("utf-8")
+    users = next(n for n in range(1000) if round(0.1 * n) >= testable.LEAST)
+    items = next(n for n in range(1000) if round(0.2 * n) >= testable.LEAST)
+    for told in (f"fewer than {testable.LEAST} users have", f"fewer than {users} users",
+                 f"fewer than {items} items, because fewer than {testable.LEAST} "):  # fmt: skip
+        assert told in page
 
 
 def test_the_thresholds_are_those_of_their_statistics(world: Dataset) -> None:
@@ -89,7 +99,8 @@ def test_items_that_are_equally_popular_are_neither_cold_nor_hot(world: Dataset)
     one = sp.csr_matrix(np.roll(np.eye(80), -1, axis=1))
     found = testable.reasons(replace(world, train=flat, valid=one, test=one), 7)
     why = "cold and hot items have equally many interactions"
-    assert found == {why: ["F4", "F7b", "F9", "F9b"]}
+    few = testable.few("users in each group that is cut, a tenth of all", 8)
+    assert found == {few: ["F11"], why: ["F4", "F7b", "F9", "F9b"]}
 
 
 def test_texts_that_are_longer_than_the_encoder_reads_are_counted(world: Dataset) -> None:

@@ -207,7 +207,15 @@ def test_seeds_and_users_by_hand() -> None:
     same = stats.summary(np.tile([0.0, 1, 2, 3], (4, 1)))
     assert same == stats.summary([0.0, 1, 2, 3])  # equal seeds add nothing
     apart = stats.summary(np.repeat([[0.0], [1.0]], 9, axis=1))  # only the seed matters
-    assert apart.mean == 0.5 and apart.high - apart.low > 1
+    assert apart[:3] == (0.5, 0, 1)
+
+
+def test_no_seed_counts_less_than_nothing() -> None:
+    """Counts stretched about 1 could be negative: a share of 0.8 had an interval to 1.05."""
+    found = stats.ratio([[5.0, 5, 5], [1, 2, 0]], [[5.0, 5, 5], [3, 3, 3]])
+    assert 0 <= found.low < found.mean < found.high <= 1
+    # two seeds of one user: either alone
+    assert stats.summary([[1.0], [3.0]]) == (2.0, 1.0, 3.0, 1)
 
 
 def test_seeds_and_users_do_not_depend_on_the_order_of_users() -> None:
