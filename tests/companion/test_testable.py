@@ -21,7 +21,7 @@ EVERY = [name for name, claim in claims.load().items() if claim.family != "theor
 @pytest.fixture(scope="module")
 def world() -> Dataset:
     """Return a world of 80 items on which every finding can be judged, but for times."""
-    made = synthetic.world(n_users=100, n_items=80, seed=1).dataset
+    made = synthetic.world(n_users=120, n_items=80, seed=1).dataset
     texts = [f"text {n}" for n in range(80)]
     items = made.items.assign(text=texts)
     return replace(made, vectors=None, items=items, card=made.card | {"times": "2001 to 2002"})
