@@ -140,8 +140,8 @@ def test_judge_leaves_a_record_and_the_box_has_no_number(
     page: chapter.Page, capsys: pytest.CaptureFixture[str]
 ) -> None:
     low, high = Estimate(0.1, 0.09, 0.11, 60), Estimate(0.5, 0.4, 0.6, 60)
-    verdict = page.judge("F2", {"jaccard": low, "seeds": high, "other": high})
-    assert verdict.word == claims.NO_INSTRUMENT
+    verdict = page.judge("F2", {"jaccard": low, "seeds": high, "other": high, "excess": low})
+    assert verdict.word == claims.UNDECIDED  # an excess of 0.1 is below the margin
     box = str(chapter.verdict_box(verdict).data)
     words = re.sub(r"<[^>]*>|F\d+", "", box.split("Why")[0])
     assert verdict.word in words and not re.search(r"\d", words)
@@ -155,7 +155,7 @@ def test_a_page_says_where_it_is_outside_the_papers_regime(
     gain = dict.fromkeys(claims.load()["F5"].measures, Estimate(0.3, 0.2, 0.4, 60))
     for mean, outside in ((0.5, True), (1.0, False)):
         verdict = page.judge("F5", gain, {"ratio": Estimate(mean, mean, mean, 60)})
-        assert verdict.word == claims.NO_INSTRUMENT
+        assert verdict.word == claims.UNDECIDED
         box = str(chapter.verdict_box(verdict).data)
         assert ("Outside the paper's regime" in box) == outside
         assert bool(shown[-1][chapter.RECORD]["outside"]) == outside
@@ -192,7 +192,7 @@ def test_a_finding_that_cannot_be_judged_says_why_whatever_its_measures(
 ) -> None:
     page.parameters["k"] = 20
     low, high = Estimate(0.1, 0.09, 0.11, 60), Estimate(0.5, 0.4, 0.6, 60)
-    verdict = page.judge("F2", {"jaccard": low, "seeds": high, "other": high})
+    verdict = page.judge("F2", {"jaccard": low, "seeds": high, "other": high, "excess": low})
     assert verdict.word == claims.UNTESTABLE and "give a smaller k" in verdict.reason
 
 
@@ -242,7 +242,7 @@ def notebook(path: Path, verdict: str, mean: float | None) -> None:
         "reason": "because",
         "measures": {
             "jaccard": [mean, mean, mean, 10], "seeds": [0.25, 0.2, 0.3, 10],
-            "other": [0.3, 0.2, 0.4, 10],
+            "other": [0.3, 0.2, 0.4, 10], "excess": [0.1, 0.05, 0.15, 10],
         },
     }  # fmt: skip
     cell = {"cell_type": "code", "outputs": [{"data": {chapter.RECORD: record}}]}
@@ -313,7 +313,7 @@ def test_the_scoreboard_says_which_datasets_are_outside_the_papers_regime(tmp_pa
     outside = found[found["outside"] != ""]
     assert [tuple(row) for row in outside[["claim", "dataset"]].to_numpy()] == [("F5", "far")]
     assert scoreboard.table(found).count("outside the paper's regime") == 1
-    said = scoreboard.sentences(found, claims.NO_INSTRUMENT)
+    said = scoreboard.sentences(found, claims.HOLDS)
     assert said.count("Outside the paper's regime") == 1
     answers = " ".join(scoreboard.answers(found, ["F5", "F8"], "executed/{page}.html").split())
     near, far = answers.index("about as well"), answers.index("Elsewhere")
