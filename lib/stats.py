@@ -154,7 +154,7 @@ def _seed_weights(n_seeds: int, draws: int, seed: int) -> Floats:
         return np.ones((1, draws))
     rng = generator(seed, "bootstrap of seeds")
     counts = rng.multinomial(n_seeds - 1, np.full(n_seeds, 1 / n_seeds), draws).T
-    return counts * (n_seeds / (n_seeds - 1))
+    return counts * np.float64(n_seeds / (n_seeds - 1))
 
 
 def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 10000) -> Paired:

@@ -23,6 +23,8 @@ LIMIT, UPPER = 0.05, 0.10
 LEAST = 36
 """Worlds from which on no false positive at all puts the upper end below ``UPPER``."""
 
+RATES = ["false positives", "power"]
+
 
 def rates(table: pd.DataFrame) -> pd.DataFrame:
     """Return how often each rule passes in the worlds that set no margin.
@@ -85,24 +87,33 @@ def chosen(rates: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 def answer(rates: pd.DataFrame) -> str:
     """Return what the rates say, in words."""
-    rules = chosen(rates)
-    none = [name for name in FINDINGS if name in set(rates["finding"]) - set(rules)]
     n = int(rates.loc[rates["private"] == 0, "n"].max())
     words = f"Counted in {n} worlds without a part private to text. "
     if n < LEAST:
         return f"{words}They are too few to calibrate a rule: {LEAST} are needed."
+    rules = chosen(rates)
+    none = [name for name in FINDINGS if name in set(rates["finding"]) - set(rules)]
     if none:
         words += (
             "No null that was tried distinguishes information private to text from shared "
             f"information measured with error, for {', '.join(none)}. "
         )
-    for finding, rule in rules.items():
+    if rules:
+        powers = [rule["power"] for rule in rules.values()]
         words += (
-            f"{finding} can be judged beside the null “{rule['null']}”: an excess above "
-            f"{rule['margin']:.3f} comes up in {rule['false positives']:.0%} of the worlds without "
-            f"a private part and in {rule['power']:.0%} of those that are half private. "
+            f"{', '.join(rules)} can be judged: by an excess over a null that is above a margin. "
+            f"Such a rule finds a private half of the utility in {min(powers):.0%} to "
+            f"{max(powers):.0%} of the worlds that have one. What passes it is not owed to noise; "
+            "what does not pass may still be private."
         )
     return words.strip()
+
+
+def used(rates: pd.DataFrame) -> pd.DataFrame:
+    """Return the rule that judges each finding: null, margin, false positives and power."""
+    table = pd.DataFrame(chosen(rates)).T.reindex(columns=["null", "margin", *RATES])
+    table[RATES] = table[RATES].map("{:.0%}".format)
+    return table.assign(margin=table["margin"].map("{:.3f}".format))
 
 
 def drawn(rates: pd.DataFrame) -> pd.DataFrame:
