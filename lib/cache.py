@@ -114,9 +114,9 @@ def _tree(source: str) -> tuple[str, list[str]]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-        match getattr(node, "body", None):
-            case [ast.Expr(ast.Constant(str())), *_]:
-                del node.body[0]  # type: ignore[attr-defined]
+        if isinstance(body := getattr(node, "body", None), list):  # constants have docstrings too
+            strings = {s for s in body if isinstance(s, ast.Expr) and type(s.value) is ast.Constant}
+            body[:] = [s for s in body if s not in strings]
     return ast.dump(tree), names
 
 

@@ -96,10 +96,8 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
         elif evaluate(claim.holds, _turned(measures)):
             word, reason = UNDECIDED, f"{_unmet(claim.holds, measures)}, and not excluded"
     elif not beyond:
-        word, reason = (
-            NO_INSTRUMENT,
-            f"{claim.holds} is met; no null with a known, small rate of error shows more",
-        )
+        told = "no null with a known, small rate of error shows more"
+        word, reason = NO_INSTRUMENT, f"{claim.holds} is met; {told}"
     elif claim.instrument and not evaluate(beyond, measures):
         told = "few worlds with a part private to text meet it either (chapter 17)"
         word, reason = UNDECIDED, f"{_unmet(beyond, measures)}; {told}"

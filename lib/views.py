@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lib import cache
-from lib.core import InputError, device_of, torch_generator, whole_number
+from lib.core import InputError, device_of, whole_number
 from lib.dataset import Dataset
 from lib.encoders import closed, text
 from lib.encoders.joint import Joint, SharedPrivate
@@ -18,7 +18,7 @@ from lib.encoders.lightgcn import LightGCN
 from lib.encoders.linear import Linear
 from lib.encoders.mapped import AlphaRec, CARec, RLMRec
 from lib.encoders.simgcl import SimGCL
-from lib.encoders.training import Recipe, train
+from lib.encoders.training import Recipe, fit_encoder
 from lib.topk import topk
 
 
@@ -78,7 +78,7 @@ def models() -> list[str]:
 def makers(model: str) -> tuple[Callable[..., Any], ...]:
     """Return the functions that make a model's vectors; its cache key has their code's version."""
     spec = (TRAINED | SOLVED)[model]
-    trained, reads = [train] * (model in TRAINED), [text.encode] * spec.text
+    trained, reads = [fit_encoder] * (model in TRAINED), [text.encode] * spec.text
     return (spec.make, *trained, *reads)
 
 
@@ -102,7 +102,7 @@ def fit(
     settings = settings_of(model, parameters)
     spec = (TRAINED | SOLVED)[model]
     whole_number("seed", seed, least=0)
-    target = device_of(device)
+    seed, target = int(seed), device_of(device)  # a NumPy seed is the same fit
     key = {
         "dataset": dataset.name,
         "data": dataset.interactions_digest,
@@ -117,10 +117,9 @@ def fit(
     def make() -> cache.Value:
         source = (text.encode(dataset, encoder),) if spec.text else ()
         if model in TRAINED:
-            recipe = Recipe(**settings)
-            rng = torch_generator(seed, "initial weights")
-            net = spec.make(dataset, recipe, rng, target, *source)
-            users, items, info = train(net, dataset, recipe, seed=seed, device=target)
+            users, items, info = fit_encoder(
+                spec.make, dataset, Recipe(**settings), *source, seed=seed, device=target
+            )
         else:
             users, items, info = spec.make(dataset, seed, *source, **settings)
         return {"users": users.numpy(), "items": items.numpy(), "info": info}
@@ -146,6 +145,7 @@ def settings_of(model: str, given: dict[str, Any]) -> dict[str, Any]:
     if model not in TRAINED:
         for name, value in given.items():
             whole_number(name, value)
+            settings[name] = int(value)
         return settings
     recipe = asdict(Recipe(**settings).checked())
     # a weight of 1 and one of 1.0 are the same fit

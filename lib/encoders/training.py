@@ -3,6 +3,7 @@
 Shapes: n_users users, n_items items, b positives a batch, m negatives, d dimensions.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Recipe:
         for name, bound in least.items():
             value, kind = getattr(self, name), type(getattr(Recipe, name))  # of the default
             accepted = isinstance(value, int | kind) and not isinstance(value, bool)
-            if not accepted or value < bound:
+            if not accepted or not bound <= value < math.inf:
                 number = "a whole number" if kind is int else "a number"
                 raise InputError(f"{name} = {value!r} was given; it must be {number} ≥ {bound:g}")
         choices: dict[str, tuple[object, ...]] = {
@@ -121,6 +122,15 @@ def validation_score(
     k = min(VALIDATION_K, dataset.n_items)
     found = topk(users[subset], items, k, exclude=dataset.train[subset])
     return float(np.nanmean(metric(found.items.numpy(), dataset.valid[subset])))
+
+
+def fit_encoder(
+    make: Callable[..., Encoder], dataset: Dataset, recipe: Recipe, *source: Tensor, seed: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor, dict[str, Any]]:  # fmt: skip
+    """Return what ``train`` does, of an encoder with the seed's initial weights."""
+    encoder = make(dataset, recipe, torch_generator(seed, "initial weights"), device, *source)
+    return train(encoder, dataset, recipe, seed=seed, device=device)
 
 
 def train(

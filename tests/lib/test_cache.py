@@ -145,6 +145,9 @@ def test_code_version_ignores_comments_and_docstrings(tmp_path: Path) -> None:
     plain = "def f(x):\n    return x + 1\n"
     same = '"""Words."""\n\n\ndef f(x):\n    """More."""\n    # why\n    return x + 1\n'
     assert version(plain) == version(same)
+    constant = "K = 1\n" + plain
+    assert version(constant) == version(constant.replace("1\n", '1\n"""Of what."""\n', 1))
+    assert version("K = 'a'\n") != version("K = 'b'\n")
     assert version(plain) != version(plain.replace("+ 1", "+ 2"))
     assert cache.code_version(views) != cache.code_version(core)
 

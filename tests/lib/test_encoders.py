@@ -203,6 +203,8 @@ def test_rows_without_interactions_stay_finite() -> None:
     [
         {"dimension": 0},
         {"temperature": 0.001},
+        {"temperature": float("nan")},
+        {"weight": float("inf")},
         {"batch": "8192"},
         {"loss": "hinge"},
         {"epochs": 0},
