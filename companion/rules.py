@@ -79,8 +79,7 @@ def why(verdict: claims.Verdict) -> str:
     if unmet:
         return f"Not met: {'; '.join(map(words, unmet[1].split('; ')))}{unmet[2]}."
     if verdict.word == claims.NO_INSTRUMENT:
-        told = "no null with a known, small rate of error shows more"
-        return f"Met: {words(claim.holds)}; {told}."
+        return f"Met: {words(claim.holds)}; {verdict.reason.partition(' is met; ')[2]}."
     if verdict.word == claims.HOLDS:
         return f"Met: {words(claim.holds)}; beyond the null, {words(claim.beyond)}."
     return f"{verdict.reason}."

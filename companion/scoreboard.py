@@ -163,7 +163,7 @@ def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
 def questions(found: pd.DataFrame) -> str:
     """Return the records and rules with which ``scoreboard.js`` lets a reader question a table."""
     fields = ["claim", "dataset", "recorded", "measures", "verdict"]
-    rule = ["family", "premise", "measures", "holds", "beyond", "instrument", "partly"]
+    rule = ["family", "premise", "measures", "holds", "beyond", "instrument", "able", "partly"]
     return markup("questions", {
         "thresholds": THRESHOLDS,
         "marks": {word: mark[1:] for word, mark in MARKS.items()},

@@ -30,7 +30,7 @@ class Claim:
     """One finding: the paper's number, our measures by name, and the two parts of its rule.
 
     A finding about what only text has must exceed its null ``instrument`` by a margin of known
-    rates of error, ``beyond``. Without one, or where data lack it, it is described, not tested.
+    rates of error, ``beyond``; where data have or reach none (``able``), it is described.
     ``partly`` is what may be met where ``holds`` is not: at one of two widths. Where the rule of
     the claim ``premise`` is not met, the data are outside the regime that the finding speaks of.
     """
@@ -48,6 +48,7 @@ class Claim:
     control: str
     beyond: str = ""
     instrument: str = ""
+    able: str = ""
     partly: str = ""
     premise: str = ""
 
@@ -82,9 +83,11 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
         raise InputError(f"{told}; its rule needs {sorted(claim.measures)}")
     if other := [name for name, value in measures.items() if not isinstance(value, Estimate)]:
         raise InputError(f"{other[0]} of claim {claim_id} is no Estimate; give one of lib.summary")
-    beyond = claim.beyond
+    beyond, told = claim.beyond, "no null with a known, small rate of error shows more"
     if claim.instrument and _without_value(beyond, measures):  # lists alone have no matched null
         beyond = ""
+    elif claim.able and not evaluate(claim.able, measures):
+        beyond, told = "", "no excess over the null could be above the margin on this data"
     empty = _without_value(f"({claim.holds}) and ({beyond or claim.holds})", measures)
     if empty:
         told = ", ".join(claim.measures[name] for name in empty)
@@ -96,7 +99,6 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
         elif evaluate(claim.holds, _turned(measures)):
             word, reason = UNDECIDED, f"{_unmet(claim.holds, measures)}, and not excluded"
     elif not beyond:
-        told = "no null with a known, small rate of error shows more"
         word, reason = NO_INSTRUMENT, f"{claim.holds} is met; {told}"
     elif claim.instrument and not evaluate(beyond, measures):
         told = "few worlds with a part private to text meet it either (chapter 17)"

@@ -103,8 +103,8 @@ def answer(rates: pd.DataFrame) -> str:
         words += (
             f"{', '.join(rules)} can be judged: by an excess over a null that is above a margin. "
             f"Such a rule finds a private half of the utility in {min(powers):.0%} to "
-            f"{max(powers):.0%} of the worlds that have one. What passes it is not owed to noise; "
-            "what does not pass may still be private."
+            f"{max(powers):.0%} of the worlds that have one, and in hardly any that has none. What "
+            "does not pass may still be private."
         )
     return words.strip()
 

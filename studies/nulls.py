@@ -28,7 +28,7 @@ import pandas as pd
 import torch
 
 from lib import claims
-from lib.core import generator
+from lib.core import Floats, generator
 from lib.dataset import Dataset
 from lib.diagnostics import neighbourhood_preservation
 from lib.probes.scores import Score, estimate, mean
@@ -160,11 +160,7 @@ def excesses(run: Run, found: Views) -> dict[str, Estimate]:
         scores = (of(groups, **given) for groups in pairs)
         return estimate(*scores, combine=lambda a, b: sign * (a - b))
 
-    near = measures.n_neighbours(run.dataset.n_items)
-    kept = [
-        np.mean([neighbourhood_preservation(a.items, b.items, near) for a, b in of], axis=0)
-        for of in (zip(views_of, found.base, strict=True) for views_of in (found.text, found.null))
-    ]
+    kept = [neighbours_kept(run, of, found.base) for of in (found.text, found.null)]
     unions = (measures.union_recall(groups, relevant) for groups in pairs)
     return {
         "F2": difference(measures.overlap, -1),
@@ -175,13 +171,36 @@ def excesses(run: Run, found: Views) -> dict[str, Estimate]:
     }
 
 
+def neighbours_kept(run: Run, views_of: list[View], base: list[View]) -> Floats:
+    """Return the mean over seeds of each item's Jaccard of neighbours in a view and in the base."""
+    near = measures.n_neighbours(run.dataset.n_items)
+    pairs = zip(views_of, base, strict=True)
+    kept = [neighbourhood_preservation(view.items, other.items, near) for view, other in pairs]
+    return np.asarray(np.mean(kept, axis=0))
+
+
+def reach(run: Run, found: Views) -> dict[str, Estimate]:
+    """Return the most that the excess of F2 and of F13 can be: what null and base share."""
+    lists = ([run.lists_of(view) for view in of] for of in (found.null, found.base))
+    return {
+        "F2": estimate(measures.overlap(zip(*lists, strict=True))),
+        "F13": estimate(mean(neighbours_kept(run, found.null, found.base))),
+    }
+
+
 def excess(run: Run, finding: str, text: str = TEXT) -> dict[str, Estimate]:
-    """Return a finding's ``excess`` over the null of its claim; nothing of a claim without one."""
-    null = claims.load()[finding].instrument
-    if not null:
+    """Return a finding's ``excess`` over its claim's null, and its ``reach`` where a rule reads it.
+
+    Nothing of a claim without a null.
+    """
+    claim = claims.load()[finding]
+    if not claim.instrument:
         return {}
-    found = run.once(("excess", null, text), lambda: excesses(run, views(run, null, text=text)))
-    return {"excess": found[SAME.get(finding, finding)]}
+    null = claim.instrument
+    made = run.once(("null", null, text), lambda: views(run, null, text=text))
+    found = run.once(("excess", null, text), lambda: excesses(run, made))
+    most = {"reach": reach(run, made)[finding]} if claim.able else {}
+    return {"excess": found[SAME.get(finding, finding)]} | most
 
 
 def placebos(run: Run) -> pd.DataFrame:

@@ -140,7 +140,9 @@ def test_judge_leaves_a_record_and_the_box_has_no_number(
     page: chapter.Page, capsys: pytest.CaptureFixture[str]
 ) -> None:
     low, high = Estimate(0.1, 0.09, 0.11, 60), Estimate(0.5, 0.4, 0.6, 60)
-    verdict = page.judge("F2", {"jaccard": low, "seeds": high, "other": high, "excess": low})
+    verdict = page.judge(
+        "F2", {"jaccard": low, "seeds": high, "other": high, "excess": low, "reach": high}
+    )
     assert verdict.word == claims.UNDECIDED  # an excess of 0.1 is below the margin
     box = str(chapter.verdict_box(verdict).data)
     words = re.sub(r"<[^>]*>|F\d+", "", box.split("Why")[0])
@@ -192,7 +194,9 @@ def test_a_finding_that_cannot_be_judged_says_why_whatever_its_measures(
 ) -> None:
     page.parameters["k"] = 20
     low, high = Estimate(0.1, 0.09, 0.11, 60), Estimate(0.5, 0.4, 0.6, 60)
-    verdict = page.judge("F2", {"jaccard": low, "seeds": high, "other": high, "excess": low})
+    verdict = page.judge(
+        "F2", {"jaccard": low, "seeds": high, "other": high, "excess": low, "reach": high}
+    )
     assert verdict.word == claims.UNTESTABLE and "give a smaller k" in verdict.reason
 
 
@@ -243,6 +247,7 @@ def notebook(path: Path, verdict: str, mean: float | None) -> None:
         "measures": {
             "jaccard": [mean, mean, mean, 10], "seeds": [0.25, 0.2, 0.3, 10],
             "other": [0.3, 0.2, 0.4, 10], "excess": [0.1, 0.05, 0.15, 10],
+            "reach": [0.5, 0.4, 0.6, 10],
         },
     }  # fmt: skip
     cell = {"cell_type": "code", "outputs": [{"data": {chapter.RECORD: record}}]}

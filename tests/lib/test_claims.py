@@ -116,20 +116,22 @@ def test_a_rule_that_is_refused_says_what_of_it(rule: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("jaccard", "excess", "word", "reason"),
+    ("jaccard", "excess", "reach", "word", "reason"),
     [
-        (0.1, 0.5, claims.HOLDS, "{holds} and {beyond}"),
-        (0.1, 0.2, claims.UNDECIDED, "{beyond} is not met; few worlds with a part private to text"),
+        (0.1, 0.5, 0.6, claims.HOLDS, "{holds} and {beyond}"),
+        (0.1, 0.2, 0.3, claims.UNDECIDED, "{beyond} is not met; few worlds with a part private"),
+        # two seeds share less than the margin: a text that shared nothing could not pass
+        (0.1, 0.1, 0.2, claims.NO_INSTRUMENT, "{holds} is met; no excess over the null could be"),
         # lists from elsewhere have no vectors to match in strength
-        (0.1, math.nan, claims.NO_INSTRUMENT, "{holds} is met; no null"),
-        (0.4, math.nan, claims.FAILS, "{holds} is not met"),
-        (math.nan, 0.5, claims.UNTESTABLE, "no value for {jaccard}"),
+        (0.1, math.nan, math.nan, claims.NO_INSTRUMENT, "{holds} is met; no null"),
+        (0.4, math.nan, math.nan, claims.FAILS, "{holds} is not met"),
+        (math.nan, 0.5, 0.6, claims.UNTESTABLE, "no value for {jaccard}"),
     ],
 )
 def test_what_only_text_has_must_exceed_a_calibrated_null(
-    jaccard: float, excess: float, word: str, reason: str
+    jaccard: float, excess: float, reach: float, word: str, reason: str
 ) -> None:
-    measures = {"jaccard": jaccard, "seeds": 0.5, "other": 0.5, "excess": excess}
+    measures = {"jaccard": jaccard, "seeds": 0.5, "other": 0.5, "excess": excess, "reach": reach}
     found = claims.judge("F2", {name: at(value) for name, value in measures.items()})
     words = {"holds": found.claim.holds, "beyond": found.claim.beyond, **found.claim.measures}
     assert found.word == word and found.reason.startswith(reason.format(**words))
@@ -149,6 +151,8 @@ def test_only_what_only_text_has_is_judged_by_a_calibrated_null_or_by_none() -> 
     assert {claim.id for claim in every if claim.instrument or not claim.beyond} == of_text
     for claim in filter(lambda claim: claim.instrument, every):
         assert claim.beyond.startswith("excess.low > 0.") and "excess" in claim.measures
+        overlap = claim.id in ("F2", "F13")  # an excess of overlap is at most the null's own
+        assert claim.able == claim.beyond.replace("excess.low", "reach.high") * overlap
 
 
 def test_unknown_claims_and_measures_are_refused() -> None:
@@ -197,5 +201,5 @@ def test_p_is_below_a_twentieth_where_the_rule_is_met(mean: float) -> None:
 
 def test_a_measure_that_no_rule_reads_may_be_missing() -> None:
     none = Estimate(math.nan, math.nan, math.nan, 0)
-    measures = {"jaccard": at(0.4), "seeds": none, "other": none, "excess": none}
+    measures = {"jaccard": at(0.4), "seeds": none, "other": none, "excess": none, "reach": none}
     assert claims.judge("F2", measures).word == claims.FAILS

@@ -90,6 +90,9 @@ def test_the_placebos_of_a_page_are_random_and_popular_lists_beside_the_claims_n
         shares.append(hits["a_only"] / hits.sum())
     assert row["mean"] == pytest.approx(shares[0] - shares[1])
     assert nulls.excess(run, "F4") == {}
+    for finding in ("F2", "F13"):  # even a text that shares nothing exceeds by the null's overlap
+        of = nulls.excess(replace(run, epochs=1), finding)
+        assert 0 <= of["reach"].mean <= 1 and of["excess"].mean <= of["reach"].mean
 
 
 def table(

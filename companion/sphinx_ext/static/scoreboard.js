@@ -110,11 +110,12 @@ const scoreboard = (() => {
   // ---- Verdicts and p-values, as in lib.claims and lib.stats
 
   /** Return the word of a verdict; rules are strings, an empty one is none. */
-  function judge({ holds, beyond, partly, instrument }, measures) {
+  function judge({ holds, beyond, partly, instrument, able }, measures) {
     const lacking = (node) => namesIn(node).some((name) => Number.isNaN(measures[name].mean));
     const [rule, less] = [holds, partly].map((text) => text && parse(text));
     let nulls = beyond && parse(beyond);
     if (nulls && instrument && lacking(nulls)) nulls = ""; // lists alone have no matched null
+    if (nulls && able && !evaluate(parse(able), measures)) nulls = ""; // the margin is out of reach
     if (lacking(rule) || (nulls && lacking(nulls))) return UNTESTABLE;
     if (!evaluate(rule, measures)) {
       if (less && evaluate(less, measures)) return PARTLY;
@@ -210,11 +211,11 @@ const scoreboard = (() => {
   /** Return by record: word, p, Holm's p and for how many tests, outside, and whether it stands. */
   function verdicts({ claims, records, thresholds }, setting) {
     const rules = {};
-    for (const [id, { holds, beyond, partly, nulls, instrument }] of Object.entries(claims)) {
+    for (const [id, { holds, beyond, partly, nulls, instrument, able }] of Object.entries(claims)) {
       const kept = nulls.filter(({ key }) => setting.nulls[id].includes(key));
       const all = kept.length === nulls.length;
       const asked = { holds, partly, beyond: all ? beyond : kept.map((of) => of.source).join(" and ") };
-      rules[id] = { ...each(asked, (rule) => adapted(rule, setting, thresholds)), instrument };
+      rules[id] = { ...each(asked, (rule) => adapted(rule, setting, thresholds)), instrument, able };
     }
     const found = records.map(({ claim, dataset, recorded, measures }) => {
       const [names, rule] = [Object.keys(claims[claim].measures), rules[claim]];
