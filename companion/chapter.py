@@ -137,7 +137,7 @@ def _assigned(namespace: Mapping[str, Any]) -> set[str]:
     """
     if "In" not in namespace:
         return set(namespace)
-    with contextlib.suppress(SyntaxError):
+    with contextlib.suppress(SyntaxError, IndexError):  # nbval keeps no history
         statements = ast.parse(namespace["In"][-2]).body
         assignments = [s for s in statements if isinstance(s, ast.Assign)]
         if len(assignments) == len(statements):
