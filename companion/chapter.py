@@ -72,7 +72,7 @@ class Page:
         verdict = claims.judge(claim_id, measures)
         verdict = replace(verdict, outside=claims.outside(verdict.claim, premise or {}))
         if reason := self.untestable(claim_id):
-            verdict = replace(verdict, word=claims.UNTESTABLE, reason=reason, outside="")
+            verdict = replace(verdict, word=claims.UNTESTABLE, unmet=(), note=reason, outside="")
         # lists, not a dictionary: two measures may be described in the same words
         words = [verdict.claim.measures[name] for name in measures]
         values = [number(verdict.claim, *named) or "–" for named in measures.items()]

@@ -73,7 +73,7 @@ def judge(
         verdict = claims.judge(finding, {name: values.get(name, _NONE) for name in claim.measures})
         if relevant.shape[0] < testable.LEAST:
             reason = testable.few("users in the qrels", relevant.shape[0])
-            verdict = replace(verdict, word=claims.UNTESTABLE, reason=reason)
+            verdict = replace(verdict, word=claims.UNTESTABLE, unmet=(), note=reason)
         for name, value in verdict.measures.items():
             rows.append((f"{finding}: {claim.measures[name]}", name, *value, verdict.word))
         told.append((f"{finding}: {claim.finding}", verdict.word, verdict.reason))

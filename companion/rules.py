@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Mapping
 
 from lib import claims
@@ -70,16 +69,16 @@ def _side(node: ast.AST, measures: Mapping[str, str]) -> str:
 
 
 def why(verdict: claims.Verdict) -> str:
-    """Return in words which part of the rule decided; the reason as it is where it is no rule."""
-    claim, unmet = verdict.claim, re.fullmatch(r"(.*) is not met(.*)", verdict.reason)
+    """Return in words which part of the rule decided."""
+    claim = verdict.claim
 
-    def words(rule: str) -> str:
-        return "; ".join(in_words(rule, claim.measures))
+    def words(*rules: str) -> str:
+        return "; ".join(part for rule in rules for part in in_words(rule, claim.measures))
 
-    if unmet:
-        return f"Not met: {'; '.join(map(words, unmet[1].split('; ')))}{unmet[2]}."
+    if verdict.unmet:
+        return f"Not met: {words(*verdict.unmet)}{verdict.note and f', {verdict.note}'}."
     if verdict.word == claims.NO_INSTRUMENT:
-        return f"Met: {words(claim.holds)}; {verdict.reason.partition(' is met; ')[2]}."
+        return f"Met: {words(claim.holds)}; {verdict.note}."
     if verdict.word == claims.HOLDS:
         return f"Met: {words(claim.holds)}; beyond the null, {words(claim.beyond)}."
-    return f"{verdict.reason}."
+    return f"{verdict.note}."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ MARKS = {
 DEPENDS = "depends on the data"  # a claim whose verdict differs between datasets
 SIMULATED = "simulated worlds"  # of which a claim is judged once, whatever the dataset
 COLUMNS = [
-    "claim", "dataset", "chapter", "verdict", "reason", "outside", "page", "p", "mean", "low",
-    "high", "words", "beside", "beside_low", "beside_high", "words_beside", "measures", "recorded",
+    "claim", "dataset", "chapter", "verdict", "reason", "margin", "outside", "page", "p", "mean",
+    "low", "high", "words", "beside", "beside_low", "beside_high", "words_beside", "measures",
+    "recorded",
 ]  # fmt: skip
 
 NULLS = {"F2", "F3", "F4", "F5", "F7b", "F12", "F13", "Q5"}
@@ -61,10 +63,10 @@ def records(folders: Sequence[Path], order: Sequence[str] = ()) -> pd.DataFrame:
 
     Claims are in the order of ``claims.yml``, datasets in ``order``, others after them by name. A
     later folder's record replaces an earlier one's. Measures are judged by the rules as they are
-    now, and ``outside`` says which rule of a claim's premise the dataset does not meet. ``p`` is
-    that of the whole rule (``lib.claims.p_value``), NaN where there is none to test; ``holm`` is
-    corrected for the ``tests`` of all rows, a simulation counting once; ``stands`` says whether
-    that is below 0.05.
+    now; ``outside`` says which rule of a claim's premise the dataset does not meet, ``margin``
+    whether the excess over the claim's null missed its margin. ``p`` is that of the whole rule
+    (``lib.claims.p_value``), NaN where there is none to test; ``holm`` is corrected for the
+    ``tests`` of all rows, a simulation counting once; ``stands`` says whether that is below 0.05.
     """
     found = {key: pair for folder in folders for key, pair in records_in(folder).items()}
     rows = [
@@ -103,11 +105,13 @@ def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[st
     names = (claim.headline, claim.beside)
     unknown = (math.nan,) * 4  # a measure that had another name when the page was made
     headline, beside = (_numbers(record).get(name, unknown)[:3] for name in names)
-    word, reason, p = _judged(record, claim)
-    outside = "" if word == claims.UNTESTABLE else claims.outside(claim, _numbers(premise))
+    verdict, p = _judged(record, claim)
+    known = verdict.word != claims.UNTESTABLE
+    outside = claims.outside(claim, _numbers(premise)) if known else ""
     return {
         **{name: record[name] for name in ("claim", "chapter")},
-        **{"verdict": word, "reason": reason, "outside": outside, "p": p},
+        **{"verdict": verdict.word, "reason": verdict.reason, "outside": outside, "p": p},
+        "margin": claim.instrument and verdict.unmet == (claim.beyond,),
         **dict(zip(("mean", "low", "high"), headline, strict=True)),
         **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),
         "words": number(claim, claim.headline, headline),
@@ -129,19 +133,18 @@ def number(claim: claims.Claim, name: str, value: Sequence[float]) -> str:
     return f"{start} [{low:.{digits}f},\u00a0{high:.{digits}f}]".replace("-", "−")
 
 
-def _judged(record: dict[str, Any], claim: claims.Claim) -> tuple[str, str, float]:
-    """Return the verdict by the rule as it is now, its reason and the rule's p (NaN: no test)."""
+def _judged(record: dict[str, Any], claim: claims.Claim) -> tuple[claims.Verdict, float]:
+    """Return the verdict by the rule as it is now, and the rule's p (NaN: no test)."""
     numbers = _numbers(record)
+    untestable = partial(claims.Verdict, claim, claims.UNTESTABLE, numbers)
     if record["verdict"] == claims.UNTESTABLE:
-        return record["verdict"], record["reason"], math.nan
+        return untestable(note=record["reason"]), math.nan
     if lacking := [words for name, words in claim.measures.items() if name not in numbers]:
-        return claims.UNTESTABLE, f"executed before its rule, without {lacking[0]}", math.nan
+        return untestable(note=f"executed before its rule, without {lacking[0]}"), math.nan
     numbers = {name: numbers[name] for name in claim.measures}
-    verdict = claims.judge(claim.id, numbers)
-    if not claim.beyond:
-        return verdict.word, verdict.reason, math.nan
-    p = claims.p_value(f"({claim.holds}) and ({claim.beyond})", numbers)
-    return verdict.word, verdict.reason, p
+    rule = f"({claim.holds}) and ({claim.beyond})"
+    p = claims.p_value(rule, numbers) if claim.beyond else math.nan
+    return claims.judge(claim.id, numbers), p
 
 
 def _numbers(record: dict[str, Any]) -> dict[str, Estimate]:

@@ -5,7 +5,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -55,13 +55,28 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One of ``VERDICTS``, its reason, its measures, and the ``outside`` of its premise."""
+    """One of ``VERDICTS``, with its measures and what decided.
+
+    ``unmet`` are the parts of the rule that the data do not meet, as expressions; ``note`` is what
+    else there is to say of it. ``outside`` is the premise that is not met.
+    """
 
     claim: Claim
     word: str
-    reason: str
     measures: dict[str, Estimate]
+    unmet: tuple[str, ...] = ()
+    note: str = ""
     outside: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why, with the rules as expressions."""
+        if self.unmet:
+            return f"{'; '.join(self.unmet)} is not met{self.note and f', {self.note}'}"
+        if self.word == HOLDS:
+            return f"{self.claim.holds} and {self.claim.beyond}"
+        met = f"{self.claim.holds} is met; " if self.word == NO_INSTRUMENT else ""
+        return met + self.note
 
 
 @cache
@@ -83,31 +98,30 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
         raise InputError(f"{told}; its rule needs {sorted(claim.measures)}")
     if other := [name for name, value in measures.items() if not isinstance(value, Estimate)]:
         raise InputError(f"{other[0]} of claim {claim_id} is no Estimate; give one of lib.summary")
-    beyond, told = claim.beyond, "no null with a known, small rate of error shows more"
-    if claim.instrument and _without_value(beyond, measures):  # lists alone have no matched null
-        beyond = ""
-    elif claim.able and not evaluate(claim.able, measures):
-        beyond, told = "", "no excess over the null could be above the margin on this data"
-    empty = _without_value(f"({claim.holds}) and ({beyond or claim.holds})", measures)
-    if empty:
-        told = ", ".join(claim.measures[name] for name in empty)
-        word, reason = UNTESTABLE, f"no value for {told}"
-    elif not evaluate(claim.holds, measures):
-        word, reason = FAILS, f"{claim.holds} is not met"
+    verdict = partial(Verdict, claim, measures=dict(measures))
+    # lists alone have no vectors to match in strength, and so no excess
+    unknown = claim.instrument and _without_value(claim.beyond, measures)
+    unable = claim.able and not unknown and not evaluate(claim.able, measures)
+    beyond = "" if unknown or unable else claim.beyond
+    if empty := _without_value(f"({claim.holds}) and ({beyond or claim.holds})", measures):
+        note = f"no value for {', '.join(claim.measures[name] for name in empty)}"
+        return verdict(UNTESTABLE, note=note)
+    if unmet := _unmet(claim.holds, measures):
         if claim.partly and evaluate(claim.partly, measures):
-            word, reason = PARTLY, _unmet(claim.holds, measures)
-        elif evaluate(claim.holds, _turned(measures)):
-            word, reason = UNDECIDED, f"{_unmet(claim.holds, measures)}, and not excluded"
-    elif not beyond:
-        word, reason = NO_INSTRUMENT, f"{claim.holds} is met; {told}"
-    elif claim.instrument and not evaluate(beyond, measures):
-        told = "few worlds with a part private to text meet it either (chapter 17)"
-        word, reason = UNDECIDED, f"{_unmet(beyond, measures)}; {told}"
-    elif not evaluate(beyond, measures):
-        word, reason = EXPLAINED, _unmet(beyond, measures)
-    else:
-        word, reason = HOLDS, f"{claim.holds} and {beyond}"
-    return Verdict(claim, word, reason, dict(measures))
+            return verdict(PARTLY, unmet=unmet)
+        if evaluate(claim.holds, _turned(measures)):
+            return verdict(UNDECIDED, unmet=unmet, note="and not excluded")
+        return verdict(FAILS, unmet=(claim.holds,))
+    if not beyond:
+        known = "no null with a known, small rate of error shows more"
+        never = "no excess over the null could be above the margin on this data"
+        return verdict(NO_INSTRUMENT, note=never if unable else known)
+    if unmet := _unmet(beyond, measures):
+        if not claim.instrument:
+            return verdict(EXPLAINED, unmet=unmet)
+        note = "as in most worlds with a part private to text (chapter 17)"
+        return verdict(UNDECIDED, unmet=unmet, note=note)
+    return verdict(HOLDS)
 
 
 def _without_value(rule: str, measures: Mapping[str, Estimate]) -> list[str]:
@@ -166,13 +180,13 @@ def _turned(measures: Mapping[str, Estimate]) -> dict[str, Estimate]:
     return {name: of._replace(low=of.high, high=of.low) for name, of in measures.items()}
 
 
-def _unmet(rule: str, measures: Mapping[str, Estimate]) -> str:
-    """Return which parts of a conjunction are not met."""
+def _unmet(rule: str, measures: Mapping[str, Estimate]) -> tuple[str, ...]:
+    """Return the parts of a conjunction that are not met."""
     tree = ast.parse(rule, mode="eval").body
     parts = [rule]
     if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And):
         parts = list(map(ast.unparse, tree.values))
-    return f"{'; '.join(part for part in parts if not evaluate(part, measures))} is not met"
+    return tuple(part for part in parts if not evaluate(part, measures))
 
 
 _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {

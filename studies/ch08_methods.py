@@ -33,7 +33,7 @@ SINGLE, ALIGNMENT, FUSION, NULL = "single view", "alignment", "fusion", "null"
 FAMILIES = (FUSION, ALIGNMENT, SINGLE, NULL)
 DEPTH = 100  # candidates of each view that fusions of lists see
 # of an auxiliary loss: one grid for every model that has one, from no such loss at all on
-AUXILIARY_WEIGHTS = (0.0, 0.001, 0.01, 0.1, 1.0)
+AUXILIARY_WEIGHTS = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 DENSE = ("ease", "l3ae")  # models with a users × items and an items × items matrix
 MAX_BYTES = 2**31  # of both: the view is held and cached, and solving takes no more in float32
 UNDRAWN = (*DENSE, "text-mean", "textgcn", "popularity")  # the same for every seed

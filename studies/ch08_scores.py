@@ -18,10 +18,11 @@ from lib.encoders import text
 from lib.metrics import ndcg, recall
 from lib.views import View
 from studies import ch08_methods
-from studies.ch08_methods import LIGHTGCN, TEXT, Method, TooLargeError, ViewSpec, fitted
+from studies.ch08_methods import LIGHTGCN, TEXT, WIDE, Method, TooLargeError, ViewSpec, fitted
 from studies.context import Run
 
-EVERY_SEED = (TEXT, LIGHTGCN, ViewSpec("joint"))
+RLMREC = ViewSpec("rlmrec", tuned=True)
+EVERY_SEED = (TEXT, LIGHTGCN, ViewSpec("joint"), RLMREC, RLMREC._replace(settings=WIDE))
 """Views that every training seed has, as closed forms have, however few the others have."""
 
 LEARNED = {"svd": ("users", "items"), "ease": ("items",), "l3ae": ("items",)}

@@ -211,7 +211,7 @@ def headline(finding: str) -> str:
 
 
 def word(finding: str, found: Mapping[str, Estimate]) -> str:
-    """Return the verdict by the ``holds`` part of the claim's rule alone, without any null.
+    """Return what the ``holds`` part of the claim's rule alone says, without any null.
 
     The fusion's gain, which no claim is about, holds where its interval lies above 0.
     """
@@ -241,7 +241,7 @@ def difference(ours: Score, other: Score) -> Estimate:
 
 
 def effect(finding: str, ours: Side, reference: Side) -> dict[str, Any]:
-    """Return what a choice does to a finding: values, reference minus ours, and verdicts."""
+    """Return what a choice does to a finding: values, their difference, and words."""
     found, other = measures.estimates(ours.measures), measures.estimates(reference.measures)
     name, apart = headline(finding), difference(ours.headline, reference.headline)
     sides = {"ours": found[name], "reference": other[name], "difference": apart}
@@ -353,8 +353,9 @@ other lists: where they are measured says ``ch13_choices.yml``."""
 def effects(audit: Audit, *, retrain: bool = True) -> pd.DataFrame:
     """Return a row per choice and finding that it touches; ``retrain``: of choices that do as well.
 
-    Columns choice, finding; the verdicts ``word`` and ``reference_word``; ours, reference and
-    difference, reference minus ours, with ``_low`` and ``_high``; n, users or items; and seeds.
+    Columns choice, finding; ``word`` and ``reference_word``, what the first part of a rule says;
+    ours, reference and difference, reference minus ours, with ``_low`` and ``_high``; n, users or
+    items; and seeds.
     """
     rows: Effects = []
     for choice in CHOICES:
@@ -376,11 +377,11 @@ def described() -> pd.DataFrame:
 def drawn(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a figure of differences, a panel for each finding in its own unit."""
     changed = table["word"] != table["reference_word"]
-    kinds = {FARTHEST: table["choice"] == SEEDS, "verdict changes": changed}
+    kinds = {FARTHEST: table["choice"] == SEEDS, "first part of the rule changes": changed}
     return table.assign(
         what=pd.Categorical(table["choice"], EFFECTS),
         panel=[f"{name}: {FINDINGS[name]}" for name in table["finding"]],
-        group=np.select(list(kinds.values()), list(kinds), "verdict stays"),
+        group=np.select(list(kinds.values()), list(kinds), "first part of the rule stays"),
         mean=table["difference"],
         low=table["difference_low"],
         high=table["difference_high"],
@@ -425,8 +426,8 @@ def bundle(audit: Audit, table: pd.DataFrame) -> dict[str, Any]:
     columns = {
         "ours": intervals(table, "ours"), "the reference's": intervals(table, "reference"),
         "difference": intervals(table, "difference"), "n": list(table["n"]),
-        "seeds": list(table["seeds"]), "our verdict": list(table["word"]),
-        "the reference's verdict": list(table["reference_word"]),
+        "seeds": list(table["seeds"]), "by our choice": list(table["word"]),
+        "by the reference's": list(table["reference_word"]),
     }  # fmt: skip
     words = pd.DataFrame(columns, index=pd.MultiIndex.from_frame(table[["choice", "finding"]]))
     measured = {finding: numbers(found) for finding, found in audit.record().items()}

@@ -86,7 +86,7 @@ def test_trials_are_counted(scored: dict[str, MethodScores]) -> None:
     assert trials["norm-concat, weight on validation"] == 11
     assert trials["norm-concat, a weight per user"] == 11
     assert trials["norm-concat with SVD, weights on validation"] == 66 + svd - 1
-    assert trials["RLMRec-Con"] == trials["SimGCL"] == trials["shared and private parts"] == 5
+    assert trials["RLMRec-Con"] == trials["SimGCL"] == trials["shared and private parts"] == 7
     views_own = svd - 1 + ease - 1 + trials["SimGCL"] - 1
     forward = trials["N views, chosen on validation"] - views_own
     assert forward > 0 and forward % len(ch08_methods.SINGLES) == 0
@@ -127,7 +127,7 @@ def test_other_methods_may_have_fewer_seeds(small: Dataset) -> None:
     two = run_of(small, seeds=2)
     found = ch08_scores.score(two, able, others=two.fewer(1).seeds)
     assert {one.method.name for one in found if one.seeds == 1} == {
-        "LightGCN, 128 dimensions", "RLMRec-Con", "popularity",
+        "LightGCN, 128 dimensions", "popularity",
     }  # fmt: skip
     with pytest.raises(InputError, match="others = 0"):
         two.fewer(0)

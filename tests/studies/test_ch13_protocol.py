@@ -235,7 +235,11 @@ def test_the_answer_names_what_changes_and_what_is_clear_and_larger_than_seeds(
     assert said[3].startswith("- not measured in this run: model selection, unequal")
     assert "moved" not in study.answer(table[:-1])  # one seed tells nothing
     drawn = study.drawn(table)
-    assert list(drawn["group"]) == ["verdict changes", *["verdict stays"] * 2, study.FARTHEST]
+    assert list(drawn["group"]) == [
+        "first part of the rule changes",
+        *["first part of the rule stays"] * 2,
+        study.FARTHEST,
+    ]
     assert set(drawn["panel"]) == {"F3: hits of one view"}
     assert (drawn[["mean", "low"]] == table[["difference", "difference_low"]].to_numpy()).all(
         axis=None
