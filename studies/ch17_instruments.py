@@ -8,8 +8,10 @@ should hardly ever be; where there is one, often (``studies.ch17_worlds``).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
@@ -25,24 +27,52 @@ LEAST = 36
 
 RATES = ["false positives", "power"]
 
+Margin = Callable[[pd.DataFrame], float]
+"""A margin, of the excesses over one null in the worlds without a private part that set it."""
 
-def rates(table: pd.DataFrame) -> pd.DataFrame:
+
+def _quantile(level: float) -> Margin:
+    """Return the margin that a further world's lower end exceeds at a rate of 1 − level."""
+    return lambda excesses: max(0.0, conformal(excesses["low"], level))
+
+
+MARGINS: dict[str, Margin] = {
+    "above 0": lambda _: 0.0,
+    "above the margin": lambda excesses: max(0.0, excesses["mean"].max()),
+}
+LOWER: dict[str, Margin] = {
+    f"above the {level:.1%} quantile".replace("%", " %"): _quantile(level)
+    for level in (0.975, 0.95)
+}
+"""Margins that are less strict than those of ``MARGINS``, by which no finding is judged."""
+
+
+def conformal(values: pd.Series, level: float) -> float:
+    """Return the value that a further one exceeds with probability 1 − level at most.
+
+    Split conformal prediction (Vovk et al. 2005): of n exchangeable values the ⌈level · (n + 1)⌉-th
+    from below, infinite where there are too few.
+    """
+    rank = math.ceil(level * (len(values) + 1))
+    return float(np.sort(values)[rank - 1]) if rank <= len(values) else math.inf
+
+
+def rates(table: pd.DataFrame, margins: Mapping[str, Margin] = MARGINS) -> pd.DataFrame:
     """Return how often each rule passes in the worlds that set no margin.
 
     By null, finding, private share and rule: margin, passes, n, rate, the rate's 95 % interval by
     Clopper and Pearson, low and high, the rate of the noise and gap where it is highest, worst, and
-    how often lists pass that know nothing of the text, placebo. The margin of the rule "above 0" is
-    0, that of "above the margin" the largest mean excess in a world without a private part that
-    sets it.
+    how often lists pass that know nothing of the text, placebo.
     """
     keys = ["null", "finding", "private"]
     of_text = table["text"] == nulls.TEXT
     without_text, table = table[~of_text].groupby(keys[:2])["low"], table[of_text]
     sets = table["number"] % 3 == 0
-    largest = table[sets & (table["private"] == 0)].groupby(keys[:2])["mean"].max().clip(lower=0)
+    setting = dict(list(table[sets & (table["private"] == 0)].groupby(keys[:2])))
     rows = []
     for (null, finding, private), group in table[~sets | (table["private"] > 0)].groupby(keys):
-        for rule, margin in (("above 0", 0.0), ("above the margin", largest[null, finding])):
+        for rule, margin_of in margins.items():
+            margin = margin_of(setting[null, finding])
             passed = group["low"] > margin
             passes, n = int(passed.sum()), len(group)
             worst = passed.groupby([group["noise"], group["gap"]]).mean().max()
@@ -114,6 +144,14 @@ def used(rates: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(chosen(rates)).T.reindex(columns=["null", "margin", *RATES])
     table[RATES] = table[RATES].map("{:.0%}".format)
     return table.assign(margin=table["margin"].map("{:.3f}".format))
+
+
+def less_strict(table: pd.DataFrame, rules: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return, to be read, the rates that the rules of ``chosen`` would have with ``LOWER``."""
+    found = rates(table, LOWER)
+    pairs = {(rule["null"], name) for name, rule in rules.items()}
+    kept = [pair in pairs for pair in zip(found["null"], found["finding"], strict=True)]
+    return shown(found[kept]) if any(kept) else pd.DataFrame()
 
 
 def drawn(rates: pd.DataFrame) -> pd.DataFrame:

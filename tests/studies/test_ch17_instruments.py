@@ -1,5 +1,6 @@
 """Nulls that learn from other interactions, and the error rates of the rules."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -160,6 +161,34 @@ def test_of_usable_rules_the_one_of_largest_power_is_chosen_and_its_margin_round
     assert rule["beyond"] == "excess.low > 0.061" and rule["rule"] == "above the margin"
     record = instruments.record(rates)[INSTRUMENTS]
     assert record["F3"] == record["F3b"] == rule and not record["F2"]
+
+
+def test_a_conformal_quantile_is_passed_at_its_rate_and_needs_enough_worlds() -> None:
+    values = pd.Series(range(19, 0, -1))  # the 19th of 19: ⌈0.95 · 20⌉
+    assert instruments.conformal(values, 0.95) == 19
+    assert instruments.conformal(values, 0.9) == 18
+    assert instruments.conformal(values[1:], 0.95) == math.inf
+    rng = np.random.default_rng(5)
+    passed = [rng.random() > instruments.conformal(pd.Series(rng.random(39)), 0.9)
+              for _ in range(4000)]  # fmt: skip
+    assert np.mean(passed) == pytest.approx(0.1, abs=0.015)  # 36 of 39: exactly a tenth
+
+
+def test_less_strict_margins_are_of_the_rules_in_use_alone() -> None:
+    lows = [*np.arange(39) / 1000, 0.03, 0.5]  # 39 worlds set margins, two are counted
+    seeds = [*range(0, 117, 3), 1, 2]
+    made = [table(lows, 0.0, seeds), table([0.0375, 0.2], 0.5, [0, 3]),
+            table([0.0], 0.0, [0], "random")]  # fmt: skip
+    both = pd.concat(
+        [one.assign(null=null) for null in ("second seed", "bootstrap") for one in made]
+    )
+    found = instruments.less_strict(both, {"F3": {"null": "bootstrap"}})
+    assert set(found.index.get_level_values("null")) == {"bootstrap"}
+    # the largest of 39 lower ends, and the third of them from above
+    assert found.xs("F3", level="finding")["margin"].tolist() == [0.037, 0.038]
+    assert found[0.0].str[:4].tolist() == ["0.50"] * 2
+    assert found[0.5].str[:4].tolist() == ["1.00", "0.50"]
+    assert instruments.less_strict(both, {}).empty
 
 
 def test_rounds_have_every_world_once_and_private_ones_every_third() -> None:
