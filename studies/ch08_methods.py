@@ -25,15 +25,23 @@ from lib.metrics import recall
 from lib.probes import maps
 from lib.probes.splits import random as random_items
 from lib.topk import TopK, topk
-from lib.views import View
+from lib.views import TRAINED, View
 from studies.concatenation import best_concat, even_concat
 from studies.context import Part, Run
 
 SINGLE, ALIGNMENT, FUSION, NULL = "single view", "alignment", "fusion", "null"
 FAMILIES = (FUSION, ALIGNMENT, SINGLE, NULL)
 DEPTH = 100  # candidates of each view that fusions of lists see
+Grid = tuple[tuple[str, tuple[float, ...]], ...]
+"""Settings with the values that they are chosen from on validation items, one after the other."""
+
 # of an auxiliary loss: one grid for every model that has one, from no such loss at all on
-AUXILIARY_WEIGHTS = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
+AUXILIARY: Grid = (("weight", (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)),)
+# one grid for every trained model, where models are tuned; first the recipe's own value
+TUNING: Grid = (
+    ("temperature", (0.15, 0.1, 0.25)), ("learning_rate", (5e-3, 2e-3)),
+    ("weight_decay", (0.0, 0.1)),
+)  # fmt: skip
 DENSE = ("ease", "l3ae")  # models with a users × items and an items × items matrix
 MAX_BYTES = 2**31  # of both: the view is held and cached, and solving takes no more in float32
 UNDRAWN = (*DENSE, "text-mean", "textgcn", "popularity")  # the same for every seed
@@ -48,13 +56,13 @@ class TooLargeError(InputError):
 class ViewSpec(NamedTuple):
     """A view that methods use: a model and its settings, of a seed or of its second seed.
 
-    ``tuned``: the weight of its auxiliary loss is chosen from ``AUXILIARY_WEIGHTS``.
+    ``grid``: what is chosen of its settings, on the run's first seed.
     """
 
     model: str
     settings: tuple[tuple[str, Any], ...] = ()
     second: bool = False
-    tuned: bool = False
+    grid: Grid = ()
 
 
 class MethodLists(NamedTuple):
@@ -97,17 +105,17 @@ SINGLES = {
     "LightGCN, BPR, 128 dimensions": ViewSpec("lightgcn-bpr", WIDE),
     "LightGCN": LIGHTGCN,
     "LightGCN, 128 dimensions": LIGHTGCN_WIDE,
-    "SimGCL": ViewSpec("simgcl", tuned=True),
+    "SimGCL": ViewSpec("simgcl", grid=AUXILIARY),
     "text, zero-shot mean": ViewSpec("text-mean"),
     "text, projected": TEXT,
     "text, projected, 128 dimensions": TEXT_WIDE,
 }
 ALIGNED = {
-    "RLMRec-Con": ViewSpec("rlmrec", tuned=True),
-    "RLMRec-Con, 128 dimensions": ViewSpec("rlmrec", WIDE, tuned=True),
-    "RLMRec-Con, 192 dimensions": ViewSpec("rlmrec", (("dimension", 192),), tuned=True),
-    "CARec style": ViewSpec("carec", tuned=True),
-    "CARec style, 128 dimensions": ViewSpec("carec", WIDE, tuned=True),
+    "RLMRec-Con": ViewSpec("rlmrec", grid=AUXILIARY),
+    "RLMRec-Con, 128 dimensions": ViewSpec("rlmrec", WIDE, grid=AUXILIARY),
+    "RLMRec-Con, 192 dimensions": ViewSpec("rlmrec", (("dimension", 192),), grid=AUXILIARY),
+    "CARec style": ViewSpec("carec", grid=AUXILIARY),
+    "CARec style, 128 dimensions": ViewSpec("carec", WIDE, grid=AUXILIARY),
     "AlphaRec": ViewSpec("alpharec"),
     "AlphaRec, 128 dimensions": ViewSpec("alpharec", WIDE),
     "TextGCN style": ViewSpec("textgcn"),
@@ -118,7 +126,7 @@ TRAINED_TOGETHER = {
     "joint norm-concat-norm, 128 dimensions": ViewSpec("joint", WIDE),
     "joint, hard negatives": ViewSpec("joint", HARD),
     "joint, hard negatives, 128 dimensions": ViewSpec("joint", WIDE + HARD),
-    "shared and private parts": ViewSpec("shared-private", tuned=True),
+    "shared and private parts": ViewSpec("shared-private", grid=AUXILIARY),
 }
 _SLOW = (("learning_rate", 1e-3), ("batch", 2048), ("excluded", "positive"))
 _STOPPED = (("select", "ndcg"), ("patience", 10))  # documented for LightGCN
@@ -148,8 +156,19 @@ SCALES: dict[str, Callable[[Any], np.ndarray]] = {
 }
 
 
-def methods() -> list[Method]:
-    """Return the methods that are compared at one budget."""
+def methods(tune: bool = False) -> list[Method]:
+    """Return the methods that are compared at one budget.
+
+    All trained models have one recipe, or, where they are tuned, all choose from ``TUNING``.
+    """
+
+    def tuned(spec: ViewSpec) -> ViewSpec:
+        return spec._replace(grid=spec.grid + TUNING) if tune and spec.model in TRAINED else spec
+
+    return [of._replace(views=tuple(map(tuned, of.views))) for of in _methods()]
+
+
+def _methods() -> list[Method]:
     narrow = ViewSpec("lightgcn", (("dimension", 32),))
     three, every = (*BOTH, ViewSpec("svd")), tuple(SINGLES.values())
     return [
@@ -192,33 +211,34 @@ def too_large(dataset: Dataset, spec: ViewSpec) -> str:
     )
 
 
-def auxiliary_weight(
-    run: Run, spec: ViewSpec, weights: Sequence[float] = AUXILIARY_WEIGHTS
-) -> float:
-    """Return the auxiliary weight with the best validation score on the run's first seed.
+def chosen_settings(run: Run, spec: ViewSpec) -> dict[str, Any]:
+    """Return a view's settings, those of its grid with the best validation score.
 
-    Of equally good ones the first. A model wider than ``MAX_DIMENSION`` takes the weight of that.
+    One is chosen after the other, on the run's first seed; of equally good values the first. A
+    model wider than ``MAX_DIMENSION`` takes what is chosen at that width.
     """
     settings = dict(spec.settings)
-    if settings.get("dimension", 0) > MAX_DIMENSION:
-        settings["dimension"] = MAX_DIMENSION
+    tried = dict(settings)
+    if "dimension" in settings:
+        tried["dimension"] = min(settings["dimension"], MAX_DIMENSION)
+    for name, values in spec.grid:
+        views = {x: run.view(spec.model, run.seeds[0], **tried | {name: x}) for x in values}
+        best = max(values, key=lambda value: float(views[value].info["validation"]))
+        tried[name] = settings[name] = best
+    return settings
 
-    def score(weight: float) -> float:
-        view = run.view(spec.model, run.seeds[0], **settings | {"weight": weight})
-        return float(view.info["validation"])
 
-    return max(weights, key=score)
+def alternatives(spec: ViewSpec) -> int:
+    """Return how many models are compared to choose a view's settings."""
+    return 1 + sum(len(values) - 1 for _, values in spec.grid)
 
 
 def fitted(run: Run, seed: int, spec: ViewSpec) -> View:
-    """Return the view of a seed, the auxiliary weight chosen where it is tuned."""
+    """Return the view of a seed."""
     if reason := too_large(run.dataset, spec):
         raise TooLargeError(reason)
-    settings = dict(spec.settings)
-    if spec.tuned:
-        settings["weight"] = auxiliary_weight(run, spec)
     own = run.seeds[0] if spec.model in UNDRAWN else run.second(seed) if spec.second else seed
-    return run.view(spec.model, own, **settings)
+    return run.view(spec.model, own, **chosen_settings(run, spec))
 
 
 def candidates(run: Run, seed: int, spec: ViewSpec, part: Part) -> TopK:
@@ -233,7 +253,7 @@ def candidates(run: Run, seed: int, spec: ViewSpec, part: Part) -> TopK:
 def _trials_within(run: Run, seed: int, specs: Sequence[ViewSpec]) -> int:
     """Return how many alternatives were compared to make the views, beyond one each."""
     return sum(
-        len(AUXILIARY_WEIGHTS) if spec.tuned else fitted(run, seed, spec).info.get("trials", 1)
+        alternatives(spec) if spec.grid else fitted(run, seed, spec).info.get("trials", 1)
         for spec in specs
     ) - len(specs)
 
@@ -259,12 +279,13 @@ def _ranking(
 
 def _one_view(run: Run, seed: int, specs: Sequence[ViewSpec]) -> MethodLists:
     (spec,) = specs
-    chosen = f"auxiliary weight {auxiliary_weight(run, spec):g}" if spec.tuned else ""
+    settings = chosen_settings(run, spec)
+    words = ", ".join(f"{name.replace('_', ' ')} {settings[name]:g}" for name, _ in spec.grid)
     trials = 1 + _trials_within(run, seed, specs)
-    made = _ranking(run, fitted(run, seed, spec), trials=trials, chosen=chosen)
+    made = _ranking(run, fitted(run, seed, spec), trials=trials, chosen=words)
     if spec.model == "joint":  # each branch has half
         return made._replace(dimensions=(made.dimensions[0] // 2,) * 2)
-    if spec not in SINGLES.values():
+    if spec.model not in {single.model for single in SINGLES.values()}:
         return made
     # the start of the candidates that fusions need anyway
     return made._replace(

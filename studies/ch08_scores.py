@@ -21,7 +21,7 @@ from studies import ch08_methods
 from studies.ch08_methods import LIGHTGCN, TEXT, WIDE, Method, TooLargeError, ViewSpec, fitted
 from studies.context import Run
 
-RLMREC = ViewSpec("rlmrec", tuned=True)
+RLMREC = ViewSpec("rlmrec")
 EVERY_SEED = (TEXT, LIGHTGCN, ViewSpec("joint"), RLMREC, RLMREC._replace(settings=WIDE))
 """Views that every training seed has, as closed forms have, however few the others have."""
 
@@ -81,7 +81,7 @@ def score(
 
 
 def _seeds(run: Run, method: Method, few: Sequence[int]) -> Sequence[int]:
-    specs = [spec._replace(second=False) for spec in method.views]
+    specs = [spec._replace(second=False, grid=()) for spec in method.views]
     if all(spec.model in ch08_methods.UNDRAWN for spec in specs):
         return run.seeds[:1]
     every = all(spec in EVERY_SEED or spec.model in views.SOLVED for spec in specs)

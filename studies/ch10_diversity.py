@@ -23,7 +23,7 @@ from lib.metrics import positions, recall
 from lib.probes.scores import Totals, estimate, mean
 from lib.stats import Estimate
 from lib.views import View
-from studies.ch08_methods import WIDE, ViewSpec, auxiliary_weight
+from studies.ch08_methods import WIDE, ViewSpec, chosen_settings
 from studies.concatenation import even_concat
 from studies.context import Run
 from studies.measures import NONE, columns_by_seed, gain, mean_jaccard, measure, n_neighbours
@@ -64,7 +64,8 @@ class Sweep:
 
     def chosen(self, model: str = "rlmrec") -> float:
         """Return the weight that validation chooses on the first seed."""
-        return auxiliary_weight(self.run, ViewSpec(model), self.weights)
+        spec = ViewSpec(model, grid=(("weight", tuple(self.weights)),))
+        return float(chosen_settings(self.run, spec)["weight"])
 
     def views(
         self, what: What, model: str = "rlmrec", *, second: bool = False, **settings: Any

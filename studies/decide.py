@@ -13,7 +13,7 @@ from lib import cache, metrics
 from lib.core import InputError, Lists
 from lib.probes.scores import estimate
 from studies import measures
-from studies.ch08_methods import AUXILIARY_WEIGHTS, Method, fitted, methods
+from studies.ch08_methods import Method, alternatives, fitted, methods
 from studies.context import Run
 
 BASE = "LightGCN alone"
@@ -72,7 +72,7 @@ def of_method(run: Run, method: Method) -> tuple[list[Lists], dict[str, Any]]:
     """Return a method's lists by seed, and its cost, with all trainings that choose a weight."""
     made = [method.make(run, seed) for seed in run.seeds]
     took = [[fitted(run, s, of).info["seconds"] for of in method.views] for s in run.seeds]
-    trainings = [len(AUXILIARY_WEIGHTS) if of.tuned else 1 for of in method.views]
+    trainings = [alternatives(of) for of in method.views]
     sizes, of_text = made[0].dimensions, [of.model == "linear" for of in method.views]
     return [one.lists("test", run.k) for one in made], {
         "chosen": "; ".join(dict.fromkeys(one.chosen for one in made)),

@@ -41,6 +41,7 @@ class Recipe:
     batch: int = 8192
     negatives: int = 2048
     learning_rate: float = 5e-3
+    weight_decay: float = 0.0  # decoupled from the gradient (Loshchilov and Hutter 2019)
     epochs: int = 200
     patience: int = 5  # validations without a new best before the training stops
     weight: float = 0.1  # of an auxiliary loss, where the model has one
@@ -56,8 +57,8 @@ class Recipe:
         """Return the recipe, or say in one sentence which value is out of bounds."""
         least: dict[str, float] = {
             "dimension": 1, "layers": 0, "temperature": 0.02, "batch": 1, "negatives": 1,
-            "learning_rate": 1e-9, "epochs": 1, "patience": 1, "weight": 0, "hardest": 0,
-            "first_negative": 0, "every": 1,
+            "learning_rate": 1e-9, "weight_decay": 0, "epochs": 1, "patience": 1, "weight": 0,
+            "hardest": 0, "first_negative": 0, "every": 1,
         }  # fmt: skip
         for name, bound in least.items():
             value, kind = getattr(self, name), type(getattr(Recipe, name))  # of the default
@@ -144,7 +145,9 @@ def train(
     """
     started = time.perf_counter()
     encoder.to(device)
-    optimiser = torch.optim.Adam(encoder.parameters(), lr=recipe.learning_rate, fused=True)
+    optimiser = torch.optim.AdamW(
+        encoder.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
     known, rng = losses.TrainItems.of(dataset.train, device), torch_generator(seed, "batches")
     subset = validation_users(dataset)
     # only the default batch gives a user one vector: another may leave the positive out of it

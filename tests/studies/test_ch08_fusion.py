@@ -151,22 +151,47 @@ def test_rows_that_f8_compares_have_every_seed_and_stay_chosen(small: Dataset) -
 
 def test_an_auxiliary_weight_is_chosen_on_the_first_seed(small: Dataset) -> None:
     run, spec = run_of(small, seeds=2), ch08_methods.ALIGNED["RLMRec-Con"]
-    at_first = [
-        run.view("rlmrec", 0, weight=w).info["validation"] for w in ch08_methods.AUXILIARY_WEIGHTS
-    ]
-    best = ch08_methods.AUXILIARY_WEIGHTS[int(np.argmax(at_first))]
+    weights = ch08_methods.AUXILIARY[0][1]
+    at_first = [run.view("rlmrec", 0, weight=w).info["validation"] for w in weights]
+    best = weights[int(np.argmax(at_first))]
     for seed in (0, 1):
-        assert ch08_methods.auxiliary_weight(run, spec) == best
         view = ch08_methods.fitted(run, seed, spec)
         assert view.info["parameters"]["weight"] == best and view.info["seed"] == seed
 
 
-def test_a_wider_model_takes_the_weight_of_the_claims_dimension(run: Run) -> None:
+def test_a_wider_model_takes_what_is_chosen_at_the_claims_dimension(run: Run) -> None:
     at_128, at_192 = (ch08_methods.ALIGNED[f"RLMRec-Con, {d} dimensions"] for d in (128, 192))
-    weight = ch08_methods.auxiliary_weight(run, at_128)
-    assert ch08_methods.auxiliary_weight(run, at_192) == weight
+    chosen = ch08_methods.chosen_settings(run, at_128)
+    assert ch08_methods.chosen_settings(run, at_192) == chosen | {"dimension": 192}
     view = ch08_methods.fitted(run, 0, at_192)
-    assert view.items.shape[1] == 192 and view.info["parameters"]["weight"] == weight
+    assert view.items.shape[1] == 192 and view.info["parameters"]["weight"] == chosen["weight"]
+
+
+def test_tuned_models_choose_one_setting_after_the_other_from_grids_of_one_size(
+    small: Dataset,
+) -> None:
+    run, tuned = run_of(small), ch08_methods.methods(tune=True)
+    specs = {spec for method in tuned for spec in method.views if spec.model in views.TRAINED}
+    extra = {
+        ch08_methods.alternatives(spec) - ch08_methods.alternatives(spec._replace(grid=aux))
+        for spec in specs
+        for aux in [tuple(row for row in spec.grid if row[0] == "weight")]
+    }
+    assert extra == {4}  # temperatures 2, rates 1 and decays 1 beyond the recipe's own
+    for name, values in ch08_methods.TUNING:
+        assert getattr(Recipe(), name) == values[0]
+
+    def validation(**settings: float) -> float:
+        return run.view("lightgcn", 0, **settings).info["validation"]
+
+    best: dict[str, float] = {}
+    for name, values in ch08_methods.TUNING:
+        best[name] = max(values, key=lambda x: validation(**best | {name: x}))  # noqa: B023
+    (method,) = (of for of in tuned if of.name == "LightGCN")
+    assert ch08_methods.chosen_settings(run, *method.views) == best
+    made = method.make(run, 0)
+    assert made.trials == 5 and made.chosen.startswith(f"temperature {best['temperature']:g}, ")
+    assert validation(**best) >= validation()
 
 
 def test_n_views_are_at_least_as_good_on_validation_as_any_of_them(

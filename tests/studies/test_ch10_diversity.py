@@ -119,7 +119,7 @@ def test_curves_and_tables_of_a_small_world(sweep: study.Sweep) -> None:
 def test_measures_are_those_of_the_views_and_lists(
     sweep: study.Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "auxiliary_weight", lambda run, spec, weights: 0.1)
+    monkeypatch.setattr(study, "chosen_settings", lambda run, spec: {"weight": 0.1})
     run, test = sweep.run, sweep.run.dataset.test
 
     def lists(weight: float, seed: int, **more: int) -> np.ndarray:
@@ -181,7 +181,7 @@ def test_measures_are_those_of_the_views_and_lists(
 def test_where_validation_chooses_no_alignment_nothing_of_it_is_judged(
     sweep: study.Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "auxiliary_weight", lambda run, spec, weights: 0)
+    monkeypatch.setattr(study, "chosen_settings", lambda run, spec: {"weight": 0})
     found = {
         "F10": study.closer(sweep), "A1": study.stronger(sweep),
         "A2": study.distorted(sweep), "A3": study.lost(sweep),
@@ -194,7 +194,8 @@ def test_where_validation_chooses_no_alignment_nothing_of_it_is_judged(
 def test_a_model_that_validation_gives_the_largest_weight_shows_no_fall(
     sweep: study.Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "auxiliary_weight", lambda run, spec, weights: max(weights))
+    largest = {"weight": max(sweep.weights)}
+    monkeypatch.setattr(study, "chosen_settings", lambda run, spec: largest)
     found = study.stronger(sweep)
     assert found["rlmrec"][:3] == found["carec"][:3] == (0, 0, 0)
     assert claims.judge("A1", found).word == claims.FAILS

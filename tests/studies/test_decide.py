@@ -104,7 +104,7 @@ def test_a_set_is_measured_once_and_its_costs_are_those_of_its_views(
     costs = first["costs"].set_index("what")
     assert list(costs["dimensions"]) == [128, 128, 128, 128, 64]
     assert list(costs["new"]) == [0, 64, 0, 0, 64]
-    assert list(costs["trainings"]) == [1, 2, len(ch08_methods.AUXILIARY_WEIGHTS), 2, 1]
+    assert list(costs["trainings"]) == [1, 2, len(ch08_methods.AUXILIARY[0][1]), 2, 1]
     assert list(costs["seeds"]) == [2, 2, 1, 2, 2]
     assert (costs["seconds"] > 0).all() and (first["gains"][["ratio", "density"]] > 0).all(
         axis=None
