@@ -1,7 +1,5 @@
 """What every chapter does: check its parameters, judge its claims, show results, sign off."""
 
-from __future__ import annotations
-
 import ast
 import base64
 import contextlib

@@ -5,8 +5,6 @@ machines to read. Two pages of one dataset that were asked the same must say the
 not published (``companion.site.publish``).
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

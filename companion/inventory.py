@@ -1,7 +1,5 @@
 """What the cache holds, as the command ``companion cache`` tells and clears it."""
 
-from __future__ import annotations
-
 import shutil
 
 from lib import cache

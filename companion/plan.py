@@ -1,7 +1,5 @@
 """What the book takes, said before anything runs, and its fits, which processes share."""
 
-from __future__ import annotations
-
 import math
 import os
 import shutil

@@ -3,8 +3,6 @@
 Functions that return HTML take ``link``, the address of a chapter's page seen from theirs.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

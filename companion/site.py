@@ -1,7 +1,5 @@
 """Assemble the book: published and freshly executed chapters, other pages, table of contents."""
 
-from __future__ import annotations
-
 import filecmp
 import json
 import shutil

@@ -4,8 +4,6 @@ Without the script of the pages (``sphinx_ext/static/slider.js``) the table show
 slider.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Hashable

@@ -1,7 +1,5 @@
 """What a dataset cannot tell: asked by every chapter before it computes, and by ``validate``."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import math

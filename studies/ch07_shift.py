@@ -3,8 +3,6 @@
 Vectors, cached maps and the tables over seeds are those of ``ch06_probes``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 

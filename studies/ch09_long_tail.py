@@ -1,7 +1,5 @@
 """Where fusion gains: on cold, medium and hot items."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial

@@ -5,8 +5,6 @@ weights of their auxiliary loss; weight 0 is the same model without alignment. T
 has the best validation recall on the run's first seed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

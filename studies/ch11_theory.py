@@ -7,8 +7,6 @@ user's own factors beside item factors with normal noise added: what these show 
 trained views, and measured in the same worlds by the same functions. Nothing is fitted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ Recall comes by training seed and user (n_seeds × n_users), so that intervals c
 can be chosen, in the controls too, is chosen on validation items.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple

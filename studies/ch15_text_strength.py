@@ -4,8 +4,6 @@ A rung is an encoder with fields of the items, or the run's own text vectors wit
 reads no text, and is the same beside every rung.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product

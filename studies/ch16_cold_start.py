@@ -6,8 +6,6 @@ charged with it: like training items, it is left out of every model's lists at t
 that nobody has in training is no negative there. Each seed draws its own users and items.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 

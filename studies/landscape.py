@@ -1,7 +1,5 @@
 """The landscape: findings on every set of one list, and what they come to over all sets."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Datasets: who interacted with what, in three disjoint parts, and a text for every item."""
 
-from __future__ import annotations
-
 import inspect
 import os
 from collections.abc import Callable

@@ -11,8 +11,6 @@ place and moved there when it is complete and verified. What fails is an ``Input
     If it is set to anything but 0, the network is never used.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.metadata
 import os

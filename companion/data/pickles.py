@@ -4,8 +4,6 @@ An allow-list of names is not enough: NumPy trusts the state of an array in a pi
 writes outside its memory where the state is wrong. Our own classes check the state before that.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import pickle

@@ -5,8 +5,6 @@ hardening tests, each with where its numbers are from; ``{known-datasets}`` the 
 ``{first-edition}`` the verdicts that the first edition published beside those of today.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
