@@ -1,7 +1,5 @@
 """Start work in a process of its own, kill or interrupt it, and see what it leaves."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -4,8 +4,6 @@ Each stage begins in a folder where the earlier ones are done. What it made is c
 digest of every file, with times and durations left out.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import hashlib

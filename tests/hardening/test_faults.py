@@ -1,7 +1,5 @@
 """Interrupts, two builds in one cache, damaged entries, and disks that are full or read-only."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

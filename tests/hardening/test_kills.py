@@ -1,7 +1,5 @@
 """Processes killed at random moments: run again, and the result is that of an undisturbed run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 Sound input is spoiled by hypothesis, which also shrinks what fails to the smallest such input.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import json
