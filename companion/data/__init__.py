@@ -10,7 +10,7 @@ import yaml
 
 from companion.data import cleaning, downloads, folder, readers, synthetic
 from lib import cache
-from lib.core import InputError
+from lib.core import InputError, whole_number
 from lib.dataset import Dataset, check_split
 
 
@@ -35,14 +35,14 @@ def names() -> list[str]:
     return [*DATASETS, "synthetic"]
 
 
-def check(name: str, split: str, fields: str) -> None:
-    """Refuse an unknown dataset or split, and fields that a known dataset has not, unread."""
+def check(name: str, split: str, fields: str, seed: int = 0) -> None:
+    """Refuse an unknown dataset, split or seed, and fields that a known dataset has not, unread."""
     if name not in names() and not os.path.isdir(name):  # pathlib's raises for some names
         raise InputError(
             f"dataset {name!r} is unknown: give one of {', '.join(names())}, or a directory with "
             "interactions and items"
         )
-    check_split(split, 0)
+    check_split(split, seed)
     if name in names():
         cleaning.chosen_fields(fields, DATASETS[name].fields if name in DATASETS else (), name)
 
@@ -62,10 +62,8 @@ def load(
     item's text, "all" or names with commas between them, such as "title,brand"; they change no
     interaction. The cleaned form is cached.
     """
-    check_split(split, seed)  # before anything is downloaded
-    if not isinstance(k_core, int) or isinstance(k_core, bool) or k_core < 0:
-        raise InputError(f"k_core must be a whole number from 0, such as 5, got {k_core!r}")
-    check(name := os.fspath(name), split, fields)
+    check(name := os.fspath(name), split, fields, seed)  # before anything is downloaded
+    whole_number("k_core", k_core, least=0)
     if name == "synthetic":
         return synthetic.world(split=split, split_seed=seed).dataset
     if name in DATASETS:
