@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Sequence
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +155,7 @@ def _numbers(record: dict[str, Any]) -> dict[str, Estimate]:
 def table(found: pd.DataFrame, link: str = "{page}.html") -> str:
     """Return the scoreboard as HTML: a row per claim, a column per dataset, words and colours."""
     datasets = list(found["dataset"].cat.categories)
-    pairs = product(claims.load(), datasets)
-    rows = dict.fromkeys(pairs) | {(r["claim"], r["dataset"]): r for r in found.to_dict("records")}
+    rows = {(row["claim"], row["dataset"]): row for row in found.to_dict("records")}
     return markup("table", claims.load().values(), datasets, rows, MARKS, NULLS, link)
 
 
@@ -173,7 +171,7 @@ def questions(found: pd.DataFrame) -> str:
     })  # fmt: skip
 
 
-def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> str:
+def sentences(found: pd.DataFrame, verdict: str) -> str:
     """Return the claims with one verdict on every dataset as an HTML list, to be quoted.
 
     Each has the finding, and for every dataset the verdict, the numbers, and what decided.
@@ -183,7 +181,7 @@ def sentences(found: pd.DataFrame, verdict: str, link: str = "{page}.html") -> s
     words = groups["verdict"].agg(lambda v: v.iloc[0] if v.nunique() == 1 else DEPENDS)
     named = [name for name, word in words.items() if word == verdict]
     rows = [(claims.load()[name], groups.get_group(name).to_dict("records")) for name in named]
-    return markup("sentences", rows, NULLS, link)
+    return markup("sentences", rows, NULLS)
 
 
 def opening(found: pd.DataFrame, k: int) -> str:

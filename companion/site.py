@@ -17,7 +17,6 @@ from lib.core import InputError
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = "_build"
 EXECUTED = "executed"
-SCOREBOARD = "scoreboard"
 ASSETS = ("_config.yml", "references.bib", "images")
 
 
@@ -166,7 +165,7 @@ def publish(names: Sequence[str], root: Path = ROOT) -> list[Path]:
         elif page.is_file():
             copy_if_changed(page, target)
             copied.append(target)
-    board = root / "chapters" / f"{SCOREBOARD}.ipynb"
+    board = root / "chapters" / "scoreboard.ipynb"
     if board.is_file():
         out = root / EXECUTED / board.name
         copied.append(execute(board, None, {"fresh": EXECUTED}, out))
