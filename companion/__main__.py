@@ -148,7 +148,7 @@ def _fits(
     """Train many models of a dataset in one process, shared with others given the same."""
     from companion import data, plan
 
-    plan.share(data.load(dataset, split=split, fields=fields), fits, _values(parameters))
+    plan.fit_shared(data.load(dataset, split=split, fields=fields), fits, _values(parameters))
 
 
 @app.command("plan", hidden=True)
@@ -249,8 +249,8 @@ def _compare(datasets: Names = None) -> None:
         print(table.to_string(index=False, float_format="{:.3f}".format))
     if others:
         print(f"Judged with other parameters, so not compared: {'; '.join(others)}")
-    print(scoreboard.agreement(table))
-    if (table[scoreboard.VERDICTS[0]] != table[scoreboard.VERDICTS[1]]).any():
+    print(scoreboard.in_a_sentence(table))
+    if (table["published verdict"] != table["verdict now"]).any():
         raise typer.Exit(1)
 
 

@@ -107,7 +107,7 @@ def begin(chapter: str, namespace: Mapping[str, Any], **extra: type) -> Page:
     refuse_out_of_bounds(p)
     page = Page(chapter, p)
     testable.refuse_long_lists(page.dataset, p["k"])
-    wanted = testable.findings(chapter)
+    wanted = testable.needed(chapter)
     if wanted and all(map(page.untestable, wanted)):
         _end(page, wanted)
     return page

@@ -92,7 +92,7 @@ def _row(part: str, of: Mapping[str, Any], workers: int, seconds: float) -> dict
     return row | {"costs": source}
 
 
-def share(dataset: Dataset, fits: Sequence[str], settings: Mapping[str, Any]) -> None:
+def fit_shared(dataset: Dataset, fits: Sequence[str], settings: Mapping[str, Any]) -> None:
     """Make all fits, ``MODEL@seed=0,NAME=VALUE`` each, but for those that another process makes.
 
     A process claims a fit by a lock, and at the end waits for what others hold; the operating

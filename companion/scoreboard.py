@@ -49,8 +49,7 @@ THRESHOLDS: dict[str, dict[str, Any]] = yaml.safe_load(
     Path(__file__).with_name("thresholds.yml").read_text(encoding="utf-8")
 )
 
-VERDICTS = ["published verdict", "verdict now"]
-COMPARED = ["dataset", "finding", *VERDICTS, "measure", "published", "now", "apart"]
+COMPARED = ["dataset", "finding", "published verdict", "verdict now", "measure", "published", "now"]
 IGNORED = "device"  # may differ: results should not depend on where a chapter ran
 OLDER = {"fields": "all"}  # what pages were made with before they had the parameter
 
@@ -266,12 +265,12 @@ def compare(
             f"{' for ' + ', '.join(datasets) if datasets else ''}: execute chapters of a published "
             "dataset first, such as make chapters"
         )
-    table = pd.DataFrame(rows, columns=[*COMPARED[:-1], "low", "high"])
+    table = pd.DataFrame(rows, columns=[*COMPARED, "low", "high"])
     was, now, low, high = (table[x].astype(float) for x in ("published", "now", "low", "high"))
     apart = (2 * (now - was).abs() / (high - low)).fillna(math.inf)
     table["apart"] = apart.mask((was == now) | (was.isna() & now.isna()), 0.0)
     furthest = table.groupby(["dataset", "finding"], sort=False)["apart"].idxmax()
-    return table.loc[furthest, COMPARED].reset_index(drop=True), others
+    return table.loc[furthest, [*COMPARED, "apart"]].reset_index(drop=True), others
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -282,11 +281,11 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
     )
 
 
-def agreement(compared: pd.DataFrame) -> str:
+def in_a_sentence(compared: pd.DataFrame) -> str:
     """Return how far a table of ``compare`` agrees, in one sentence."""
     if compared.empty:
         return "Nothing was compared."
-    same = compared[VERDICTS[0]] == compared[VERDICTS[1]]
+    same = compared["published verdict"] == compared["verdict now"]
     return (
         f"{same.sum()} of {len(compared)} findings have the published verdict; in "
         f"{(compared['apart'] <= 1).sum()} no measure lies outside its published interval, and in "

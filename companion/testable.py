@@ -28,7 +28,7 @@ AUDITED = ("F1", "F2", "F3", "F3b", "F4", "F5")
 """What chapter 13 measures again; it has no claims of its own."""
 
 
-def findings(chapter: str) -> list[str]:
+def needed(chapter: str) -> list[str]:
     """Return the ids of the findings that a chapter needs to be testable, if it needs any."""
     own = [claim.id for claim in claims.load().values() if claim.chapter == chapter]
     return own or list(AUDITED if chapter == "13-protocol" else ())

@@ -99,7 +99,7 @@ def by_capacity(run: Run, every: Sequence[ProbeVectors]) -> Recoveries:
     return {v.seed: fits(v) for v in every}
 
 
-def compare(
+def r2_of(
     *recoveries: Recovery,
     combine: Callable[..., Floats] = np.subtract,
     part: str = "test",
@@ -122,7 +122,7 @@ def fitted_and_held_out(fits: Recoveries) -> pd.DataFrame:
         for name, one in by_name.items():
             facts = (one.info["parameters"], one.info.get("epochs"), seed)
             for part, items in PARTS.items():
-                found = compare(one, combine=np.positive, part=part, seed=seed)
+                found = r2_of(one, combine=np.positive, part=part, seed=seed)
                 rows.append((name, items, *facts, *found))
     columns = ["map", "items", "parameters", "epochs", "seed", "value", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns)
@@ -141,10 +141,10 @@ def differences(fits: Recoveries) -> pd.DataFrame:
         pairs: list[tuple[str, Recovery, Recovery, Estimate]] = []
         if deep and line:
             for what, part in (("training", "train"), ("held_out", "test")):
-                pairs.append((what, deep, line, compare(deep, line, part=part, seed=seed)))
+                pairs.append((what, deep, line, r2_of(deep, line, part=part, seed=seed)))
         tried, ridge = [by_name[name] for name in networks.HIDDEN], by_name["ridge"]
         best = min(tried, key=lambda one: min(one.info["validation"]))
-        gain = compare(best, ridge, combine=lambda a, b: a / b - 1, seed=seed)
+        gain = r2_of(best, ridge, combine=lambda a, b: a / b - 1, seed=seed)
         pairs.append(("stopped", best, ridge, gain))
         rows += [(what, f"{a.map} against {b.map}", seed, *found) for what, a, b, found in pairs]
     return pd.DataFrame(rows, columns=["what", "maps", "seed", "value", "low", "high", "n"])

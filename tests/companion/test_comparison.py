@@ -44,7 +44,7 @@ def test_the_measure_that_is_furthest_apart_is_told(folders: tuple[Path, Path]) 
     assert (row["measure"], row["published"], row["now"]) == ("far", 2.0, 3.5)
     assert row["apart"] == pytest.approx(1.5)
     assert others == []
-    assert scoreboard.agreement(table).startswith(
+    assert scoreboard.in_a_sentence(table).startswith(
         "1 of 1 findings have the published verdict; in 0"
     )
 
@@ -61,7 +61,7 @@ def test_nothing_apart_no_interval_and_no_number(folders: tuple[Path, Path]) -> 
     table, _ = scoreboard.compare(*folders)
     apart = table.set_index("finding")["apart"]
     assert (apart["F2"], apart["F3"], apart["F7"]) == (0.0, math.inf, 0.0)
-    assert "in 2 all are equal" in scoreboard.agreement(table)
+    assert "in 2 all are equal" in scoreboard.in_a_sentence(table)
 
 
 def test_a_number_that_is_gone_is_infinitely_far(folders: tuple[Path, Path]) -> None:
@@ -77,7 +77,7 @@ def test_other_parameters_are_told_and_not_compared(folders: tuple[Path, Path]) 
     table, others = scoreboard.compare(*folders)
     assert table.empty
     assert others == ["F2 on ml-100k (k 20 and now 50)"]
-    assert scoreboard.agreement(table) == "Nothing was compared."
+    assert scoreboard.in_a_sentence(table) == "Nothing was compared."
 
 
 def test_a_page_from_before_a_parameter_was_made_with_its_default(

@@ -53,7 +53,7 @@ def trained(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> Fake:
 def test_two_workers_train_at_once_and_each_fit_once(small: Dataset, trained: Fake) -> None:
     both = Barrier(2, timeout=60)  # passed only by two fits in two workers
     made = trained(lambda _: both.wait() and None)
-    threads = [Thread(target=plan.share, args=(small, FITS, {})) for _ in range(2)]
+    threads = [Thread(target=plan.fit_shared, args=(small, FITS, {})) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -75,24 +75,26 @@ def test_fits_that_fail_are_named_and_stop_no_other(
 
     made = trained(fail_in_all_but_the_third)
     with pytest.raises(InputError) as fault:
-        plan.share(small, FITS, {})
+        plan.fit_shared(small, FITS, {})
     assert str(fault.value).splitlines() == [
         "svd@seed=0,dimension=3, svd@seed=1,dimension=4 on synthetic: give less",
         "svd@seed=0,dimension=4 on synthetic: MemoryError: none left",
     ]
     assert made == [(1, 3)] and "fail_in_all_but_the_third" in capsys.readouterr().err
-    plan.share(small, FITS, {})
+    plan.fit_shared(small, FITS, {})
     assert sorted(made) == [(0, 3), (0, 4), (1, 3), (1, 4)]
 
 
 def test_what_a_killed_worker_held_is_made_by_another(small: Dataset, trained: Fake) -> None:
     here = os.getpid()
     made = trained(lambda _: None if os.getpid() == here else os.kill(os.getpid(), signal.SIGKILL))
-    killed = multiprocessing.get_context("fork").Process(target=plan.share, args=(small, FITS, {}))
+    killed = multiprocessing.get_context("fork").Process(
+        target=plan.fit_shared, args=(small, FITS, {})
+    )
     killed.start()
     killed.join(60)
     assert killed.exitcode == -signal.SIGKILL
-    plan.share(small, FITS, {})
+    plan.fit_shared(small, FITS, {})
     assert sorted(made) == [(0, 3), (0, 4), (1, 3), (1, 4)]
 
 

@@ -45,9 +45,9 @@ def test_compare_by_hand() -> None:
     exact = recovery("exact", target.copy(), target, split)
     half = recovery("half", np.array([[9.0], [9.0], [0.0], [1.0]]), target, split)
     # held out are 0 and 2, of spread 2; the error of 1 leaves half of it
-    assert ch07_shift.compare(exact, half).mean == 0.5
-    assert ch07_shift.compare(half, combine=lambda value: value).mean == 0.5
-    assert ch07_shift.compare(half, exact, combine=lambda a, b: a / b - 1).mean == -0.5
+    assert ch07_shift.r2_of(exact, half).mean == 0.5
+    assert ch07_shift.r2_of(half, combine=lambda value: value).mean == 0.5
+    assert ch07_shift.r2_of(half, exact, combine=lambda a, b: a / b - 1).mean == -0.5
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
@@ -62,12 +62,12 @@ def test_compare_resamples_both_maps_alike_as_scikit_learn_would(part: Any) -> N
             - r2_score(b.target[rows], b.predicted[rows])
         )
 
-    found = ch07_shift.compare(a, b, part=part, seed=7)
+    found = ch07_shift.r2_of(a, b, part=part, seed=7)
     drawn = [difference(items[rows]) for rows in resamples]
     assert found == pytest.approx(
         (difference(items), *np.quantile(drawn, [0.025, 0.975]), len(items))
     )
-    assert ch07_shift.compare(a, a, part=part) == (0, 0, 0, len(items))
+    assert ch07_shift.r2_of(a, a, part=part) == (0, 0, 0, len(items))
 
 
 def test_the_share_reached_is_that_of_the_table() -> None:
@@ -79,7 +79,7 @@ def test_the_share_reached_is_that_of_the_table() -> None:
     ]
     three = [probes.recover(x, b.target, split, fit, seed=3) for x, fit in ways]
     table = probes.bounded(*three, k=5, seed=3).set_index(["score", "source"])
-    share = ch07_shift.compare(*three, combine=probes.share_reached, seed=3)
+    share = ch07_shift.r2_of(*three, combine=probes.share_reached, seed=3)
     row = table.loc["R²", "text"]
     assert tuple(row[["reached", "reached_low", "reached_high"]]) == share[:3]
     assert 0 < share.low < share.high < 1
