@@ -33,7 +33,7 @@ class InputError(ValueError):
 
     def __init__(self, sentence: str) -> None:
         # a terminal acts on control characters such as \x1b[2J: all but line feeds are escaped
-        shown = (c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in sentence)
+        shown = (c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in str(sentence))
         super().__init__("".join(shown))
 
     def _render_traceback_(self) -> list[str]:
@@ -76,24 +76,44 @@ def device_of(name: str | torch.device) -> torch.device:
     import torch
 
     there = torch.cuda.device_count()
+    name = str(name) if isinstance(name, torch.device) else shown(name)
     try:
-        found = torch.device(("cuda" if there else "cpu") if name == "auto" else str(name))
+        found = torch.device(("cuda" if there else "cpu") if name == "auto" else name)
     except RuntimeError:
         found = torch.device("meta")
     if found.type not in ("cpu", "cuda"):
-        raise InputError(f"device {str(name)!r} is not known; choose auto, cpu or cuda")
+        raise InputError(f"device {name!r} is not known; choose auto, cpu or cuda")
     if found.type == "cuda" and (found.index or 0) >= there:
         seen = f"{there} GPUs" if there else "no GPU"
-        raise InputError(f"device {str(name)!r} was given but torch sees {seen} here; choose auto")
+        raise InputError(f"device {name!r} was given but torch sees {seen} here; choose auto")
     return found
 
 
+def shown(given: Any) -> str:
+    """Return a number or words as one short line, of anything else its type."""
+    if isinstance(given, int) and abs(given) >= 2**63:  # Python writes no int of 5,000 digits
+        return "an integer beyond 64 bits"
+    if given is None or isinstance(given, str | int | float | np.number):
+        line = " ".join(str(given).split())
+        return line if len(line) < 60 else f"{line[:60]}…"
+    return f"a {type(given).__name__}"
+
+
+def check_type(name: str, given: Any, kind: type) -> None:
+    """Refuse what is not of a type."""
+    if not isinstance(given, kind):
+        raise InputError(f"{name} = {shown(given)} was given; give a {kind.__name__}")
+
+
 def whole_number(name: str, *numbers: int, least: int = 1) -> None:
-    """Refuse any number (a list length, a number of draws) that is not an integer ≥ ``least``."""
+    """Refuse any number (a list length, a seed) that is no integer from ``least`` to sensible."""
+    most = 2**63 - 1 if name in ("seed", "memory") else 10**8
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
-            given = f"{name} = {number} was given"
-            raise InputError(f"{given}; give a whole number of at least {least}")
+        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+        if not whole or not least <= number <= most:
+            limit = f" and at most {most:,}" if whole and number > most else ""
+            told = f"{name} = {shown(number)} was given"
+            raise InputError(f"{told}; give a whole number of at least {least}{limit}")
 
 
 def same_number(of: str, *numbers: int) -> None:
@@ -105,7 +125,7 @@ def same_number(of: str, *numbers: int) -> None:
 
 def several(given: Iterable[Any], what: str) -> list[Any]:
     """Return the lists or views of a sequence, of which there must be at least one."""
-    found = list(given) if isinstance(given, Iterable) else []
+    found = list(given) if isinstance(given, Iterable) and getattr(given, "ndim", True) else []
     if not found:
         raise InputError(f"no {what} were given; give at least one in a list of {what}")
     return found
@@ -118,6 +138,7 @@ def array(given: Any, what: str) -> NDArray[Any]:
     sparse matrices, rows of different lengths and missing or masked entries are refused.
     """
     kind, parts = type(given).__name__, given if isinstance(given, list | tuple) else [given]
+    kind = f"sparse {kind}" if "sparse" in str(getattr(given, "layout", "")) else kind
     try:
         if any(map(np.ma.is_masked, parts)):  # NumPy would drop the mask
             raise ValueError

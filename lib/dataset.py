@@ -12,11 +12,10 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lib import cache
+from lib import cache, core
 from lib.core import Floats, InputError, generator, relevant_pairs, whole_number
 
 Ints = NDArray[np.integer]
-KINDS = ("random", "temporal")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +40,8 @@ class Dataset:
     vectors: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in (("name", str), ("items", pd.DataFrame), ("card", dict)):
+            core.check_type(name, getattr(self, name), kind)
         for part in ("train", "valid", "test"):
             pairs = relevant_pairs(getattr(self, part), part)
             if not sp.isspmatrix(pairs) or pairs.dtype != np.float32 or not (pairs.data == 1).all():
@@ -50,6 +51,15 @@ class Dataset:
         if len({*shapes, (self.n_users, len(self.items))}) > 1:
             told = f"parts of shapes {shapes} were given with {len(self.items)} items"
             raise InputError(f"{told}; give all for the same users and items")
+        if "text" not in self.items or not self.items["text"].map(type).eq(str).all():
+            raise InputError("items without texts were given; give them, or '', in a column 'text'")
+        times, vectors = self.times, self.vectors
+        if times is not None and not (sp.issparse(times) and times.shape == self.train.shape):
+            raise InputError("times of another shape were given; give a sparse matrix like train")
+        if vectors is not None:
+            object.__setattr__(self, "vectors", vectors := core.array(vectors, "vectors"))
+            if vectors.shape[:-1] != (self.n_items,) or not np.isfinite(vectors).all():
+                raise InputError(f"vectors {vectors.shape} were given; give a finite row per item")
 
     @property
     def n_users(self) -> int:
@@ -123,8 +133,8 @@ def part_sizes(counts: Ints) -> Ints:
 
 def check_split(kind: str, seed: int) -> None:
     """Refuse an unknown kind of split, or a seed that is no whole number from 0."""
-    if kind not in KINDS:
-        raise InputError(f"split {kind!r} is unknown: give one of {', '.join(map(repr, KINDS))}")
+    if core.shown(kind) not in ("random", "temporal"):
+        raise InputError(f"split {core.shown(kind)!r} is unknown: give 'random' or 'temporal'")
     whole_number("seed", seed, least=0)
 
 

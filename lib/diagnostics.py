@@ -1,4 +1,4 @@
-"""How two or more lists differ, the recall their union could reach, and how diverse they are.
+"""How two or more lists or spaces differ, and the recall that the union of lists could reach.
 
 Lists and relevant items are as in ``lib.metrics``. Values come per user, NaN where they are
 undefined; ``lib.stats`` summarises them.
@@ -14,8 +14,8 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from lib import core, metrics
-from lib.core import Floats, InputError, Lists, Relevant, checked_lists, relevant_pairs, unit
-from lib.metrics import Bools, Ints, check_items, count, filled, positions_of, share, users_of
+from lib.core import Floats, InputError, Lists, Relevant, relevant_pairs, unit
+from lib.metrics import Bools, Ints, count, filled, positions_of, share, users_of
 
 PARTS = ("both", "a_only", "b_only")
 
@@ -155,50 +155,6 @@ def best_of_union(lists: Sequence[ArrayLike], relevant: Relevant, k: int) -> Flo
     core.whole_number("k", k)
     pairs, users, found = _found(lists, relevant)
     return share(np.minimum(count(np.logical_or.reduce(found), users, pairs), k), pairs)
-
-
-def coverage(lists: ArrayLike, n_items: int) -> float:
-    """Return the share of the catalogue that appears in at least one user's list."""
-    checked = checked_lists(lists)
-    check_items(checked, n_items)
-    return len(np.unique(checked[checked >= 0])) / n_items
-
-
-def intra_list_distance(lists: ArrayLike, items: ArrayLike) -> Floats:
-    """Return the mean 1 − cosine over the pairs of items in each user's list (n_users).
-
-    Ziegler et al. (WWW 2005). ``items``: item vectors (n_items × d). A zero vector is at distance 1
-    from everything; a list with fewer than two items has NaN.
-    """
-    # the cosines of all pairs of unit vectors v add up to (‖Σ v‖² − Σ ‖v‖²) / 2: no pair is formed
-    checked, vectors = checked_lists(lists), unit(items)
-    check_items(checked, len(vectors))
-    n = filled(checked)
-    starts, shape = np.append(0, np.cumsum(n)), (len(checked), len(vectors))
-    held = sp.csr_matrix((np.ones(n.sum()), checked[checked >= 0], starts), shape)
-    squares = held @ np.einsum("id,id->i", vectors, vectors)
-    cosines = np.empty(len(checked))
-    for start in range(0, len(checked), _USERS):
-        part = slice(start, start + _USERS)
-        total = held[part] @ vectors  # users × d
-        cosines[part] = np.einsum("ud,ud->u", total, total) - squares[part]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(n > 1, 1 - cosines / (n * (n - 1)), np.nan)
-
-
-def effective_rank(x: ArrayLike) -> float:
-    """Return the effective rank of vectors (n × d): exp of the entropy of their singular values.
-
-    Singular values divided by their sum (Roy and Vetterli, EUSIPCO 2007); the vectors are not
-    centred. Between 1 and min(n, d), NaN for vectors that are all zero.
-    """
-    # QR's triangle has the same singular values; the Gram matrix would lose half of the digits
-    triangle = np.linalg.qr(core.matrix(x), mode="r")
-    values = np.linalg.svd(triangle, compute_uv=False)
-    if not values.any():
-        return float("nan")
-    part = values[values > 0] / values.sum()
-    return float(np.exp(-np.sum(part * np.log(part))))
 
 
 def neighbours(x: ArrayLike, k: int) -> NDArray[np.int32]:

@@ -45,28 +45,22 @@ class TopK(NamedTuple):
 
 
 def topk(
-    users: Tensor | ArrayLike,
-    items: Tensor | ArrayLike,
-    k: int,
-    *,
-    exclude: Relevant | None = None,
-    device: str | torch.device | None = None,
+    users: Tensor | ArrayLike, items: Tensor | ArrayLike, k: int, *,
+    exclude: Relevant | None = None, device: str | torch.device | None = None,
     memory: int | None = None,
-) -> TopK:
+) -> TopK:  # fmt: skip
     """Return the k items of largest inner product for every user, exactly, in float32.
 
-    ``users`` (n_users × d) and ``items`` (n_items × d): finite tensors or arrays of real numbers,
-    used as float32. ``exclude`` (n_users × n_items): items with a value other than 0 are never
-    returned. ``k`` may exceed n_items. ``device``: "cpu", "cuda" (or one CUDA device)
-    or "auto" (CUDA if there is one); by default where ``users`` are. ``memory``: bytes that may be
-    allocated at once on that device beside the inputs, the result and an integer a user; 256 MiB
-    on the CPU and 1 GiB on CUDA by default (an ``exclude`` that is not canonical CSR is copied).
+    ``users`` (n_users × d) and ``items`` (n_items × d): finite real numbers, used as float32.
+    ``exclude`` (n_users × n_items): its non-zeros are never returned; copied unless canonical CSR.
+    ``k`` may exceed n_items. ``device``: "cpu", "cuda" (or one CUDA device) or "auto"; by default
+    where ``users`` are. ``memory``: bytes that may be allocated at once on that device beside the
+    inputs, the result and an integer a user; 256 MiB on the CPU and 1 GiB on CUDA by default.
     """
     from tqdm import tqdm  # here, so that the module needs NumPy, SciPy and torch alone
 
-    users, items = _vectors(users, "users"), _vectors(items, "items")
+    users, items = checked_vectors(users, items)
     where = device_of(users.device if device is None else device)
-    _check_pair(users, items)
     n, m = len(users), len(items)
     whole_number("k", k)
     k, none = int(k), sp.csr_matrix((n, m), dtype=np.int8)
@@ -356,7 +350,6 @@ def _pick(values: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _vectors(given: Any, name: str) -> Tensor:
-    """Return ``given`` as a tensor without copying where torch can share the memory."""
     tensor = isinstance(given, Tensor) and given.layout == torch.strided
     if tensor and given.dtype in _SHARED and given.device.type in DEFAULT_MEMORY:
         vectors = given.detach()
@@ -373,8 +366,9 @@ def _vectors(given: Any, name: str) -> Tensor:
     return vectors
 
 
-def _check_pair(users: Tensor, items: Tensor) -> None:
-    """Refuse other dimensions, ids beyond int32 and inner products that overflow float32."""
+def checked_vectors(users: Tensor | ArrayLike, items: Tensor | ArrayLike) -> tuple[Tensor, Tensor]:
+    """Return vectors as tensors, shared where they can be; refuse what cannot be ranked."""
+    users, items = _vectors(users, "users"), _vectors(items, "items")
     if users.shape[1] != items.shape[1]:
         given = f"users have dimension {users.shape[1]} and items {items.shape[1]}"
         raise InputError(f"{given}; give vectors of one dimension, from one view")
@@ -388,3 +382,4 @@ def _check_pair(users: Tensor, items: Tensor) -> None:
             raise InputError(f"{name} hold NaN or infinite numbers; give finite vectors")
     if max(*sizes, math.prod(sizes) * users.shape[1]) >= torch.finfo(torch.float32).max:
         raise InputError("users and items are so large that scores may overflow; scale them down")
+    return users, items

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lib import cache
-from lib.core import InputError, device_of, whole_number
+from lib.core import InputError, check_type, device_of, shown, whole_number
 from lib.dataset import Dataset
 from lib.encoders import closed, text
 from lib.encoders.joint import Joint, SharedPrivate
@@ -19,7 +19,7 @@ from lib.encoders.linear import Linear
 from lib.encoders.mapped import AlphaRec, CARec, RLMRec
 from lib.encoders.simgcl import SimGCL
 from lib.encoders.training import Recipe, fit_encoder
-from lib.topk import topk
+from lib.topk import checked_vectors, topk
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class View:
     users: Tensor
     items: Tensor
     info: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        check_type("info", self.info, dict)
+        users, items = checked_vectors(self.users, self.items)
+        object.__setattr__(self, "users", users)
+        object.__setattr__(self, "items", items)
 
 
 @dataclass(frozen=True)
@@ -83,14 +89,9 @@ def makers(model: str) -> tuple[Callable[..., Any], ...]:
 
 
 def fit(
-    dataset: Dataset,
-    model: str,
-    *,
-    seed: int = 0,
-    device: str = "auto",
-    encoder: str = "minilm",
-    **parameters: Any,
-) -> View:
+    dataset: Dataset, model: str, *,
+    seed: int = 0, device: str = "auto", encoder: str = "minilm", **parameters: Any,
+) -> View:  # fmt: skip
     """Return the view of ``model``, one of ``models()``, made now or read from the cache.
 
     Only training items are learned from, and validation selects. ``seed`` decides initial weights,
@@ -101,6 +102,8 @@ def fit(
     """
     settings = settings_of(model, parameters)
     spec = (TRAINED | SOLVED)[model]
+    check_type("dataset", dataset, Dataset)
+    check_type("encoder", encoder, str)
     whole_number("seed", seed, least=0)
     seed, target = int(seed), device_of(device)  # a NumPy seed is the same fit
     key = {
@@ -133,9 +136,10 @@ def fit(
 
 def settings_of(model: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return the full settings of a fit: defaults, then what was given, checked."""
-    spec = (TRAINED | SOLVED).get(model)
-    if spec is None:
-        raise InputError(f"model {model!r} is not known; choose one of {', '.join(models())}")
+    spec = (TRAINED | SOLVED).get(shown(model))
+    if spec is None or not isinstance(model, str):
+        known = ", ".join(models())
+        raise InputError(f"model {shown(model)!r} is not known; choose one of {known}")
     made_by = Recipe if model in TRAINED else spec.make
     accepted = set(inspect.signature(made_by).parameters) - {"dataset", "seed", "text"}
     if unknown := sorted(set(given) - accepted):
@@ -147,6 +151,9 @@ def settings_of(model: str, given: dict[str, Any]) -> dict[str, Any]:
             whole_number(name, value)
             settings[name] = int(value)
         return settings
+    for name, value in given.items():
+        if not isinstance(value, str | int | float) or (type(value) is int and abs(value) > 10**8):
+            raise InputError(f"{name} = {shown(value)} was given; give a word or a usual number")
     recipe = asdict(Recipe(**settings).checked())
     # a weight of 1 and one of 1.0 are the same fit
     kinds = {field.name: field.type for field in fields(Recipe)}
@@ -161,10 +168,12 @@ def lists(
     Training and validation items are left out at test, training items at validation.
     """
     whole_number("k", k)
+    check_type("dataset", dataset, Dataset)
     if k > dataset.n_items:
         told = f"k = {k} was given; dataset {dataset.name!r} accepts 1 to {dataset.n_items}"
         raise InputError(f"{told} (its number of items)")
-    if part not in ("test", "valid"):
-        raise InputError(f"part {part!r} was given; give 'test' or 'valid'")
+    if not isinstance(part, str) or part not in ("test", "valid"):
+        raise InputError(f"part {shown(part)!r} was given; give 'test' or 'valid'")
     seen = dataset.seen if part == "test" else dataset.train
-    return np.asarray(topk(view.users, view.items, k, exclude=seen).items)
+    of: list[Any] = [getattr(view, side, None) for side in ("users", "items")]
+    return np.asarray(topk(of[0], of[1], k, exclude=seen).items)

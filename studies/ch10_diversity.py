@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
-from lib import metrics
+from lib import core, metrics
 from lib.core import Floats, Lists, Relevant, relevant_pairs
-from lib.diagnostics import coverage, effective_rank, intra_list_distance, neighbours
+from lib.diagnostics import neighbours
 from lib.encoders import text
 from lib.metrics import positions, recall
 from lib.probes.scores import Totals, estimate, mean
@@ -28,6 +30,7 @@ from studies.measures import NONE, columns_by_seed, gain, mean_jaccard, measure,
 
 COARSE = (0, 0.01, 0.1, 1, 10)
 FINE = (0, 0.001, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
+_USERS = 16384  # users whose vectors are added at once
 HEAVY = 1  # ten times RLMRec-Con's own weight
 
 ALIGNED = "RLMRec-Con"
@@ -120,6 +123,43 @@ def kept_hits(lists: Lists, one: Lists, other: Lists, *, relevant: Relevant) -> 
     alone = [first & ~second, second & ~first]
     chosen, users = [kept & own for own in alone] + alone, metrics.users_of(pairs)
     return np.stack([metrics.count(hits, users, pairs) for hits in chosen]).astype(np.float64)
+
+
+def intra_list_distance(lists: ArrayLike, items: ArrayLike) -> Floats:
+    """Return the mean 1 − cosine over the pairs of items in each user's list (n_users).
+
+    Ziegler et al. (WWW 2005). ``items``: item vectors (n_items × d). A zero vector is at distance 1
+    from everything; a list with fewer than two items has NaN.
+    """
+    # the cosines of all pairs of unit vectors v add up to (‖Σ v‖² − Σ ‖v‖²) / 2: no pair is formed
+    checked, vectors = core.checked_lists(lists), core.unit(items)
+    metrics.check_items(checked, len(vectors))
+    n = metrics.filled(checked)
+    starts, shape = np.append(0, np.cumsum(n)), (len(checked), len(vectors))
+    held = sp.csr_matrix((np.ones(n.sum()), checked[checked >= 0], starts), shape)
+    squares = held @ np.einsum("id,id->i", vectors, vectors)
+    cosines = np.empty(len(checked))
+    for start in range(0, len(checked), _USERS):
+        part = slice(start, start + _USERS)
+        total = held[part] @ vectors  # users × d
+        cosines[part] = np.einsum("ud,ud->u", total, total) - squares[part]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(n > 1, 1 - cosines / (n * (n - 1)), np.nan)
+
+
+def effective_rank(x: ArrayLike) -> float:
+    """Return the effective rank of vectors (n × d): exp of the entropy of their singular values.
+
+    Singular values divided by their sum (Roy and Vetterli, EUSIPCO 2007); the vectors are not
+    centred. Between 1 and min(n, d), NaN for vectors that are all zero.
+    """
+    # QR's triangle has the same singular values; the Gram matrix would lose half of the digits
+    triangle = np.linalg.qr(core.matrix(x), mode="r")
+    values = np.linalg.svd(triangle, compute_uv=False)
+    if not values.any():
+        return float("nan")
+    part = values[values > 0] / values.sum()
+    return float(np.exp(-np.sum(part * np.log(part))))
 
 
 def at_equal_recall(
@@ -221,7 +261,7 @@ def details(sweep: Sweep) -> pd.DataFrame:
             "hits of the text alone kept": np.divide(*kept[[0, 2]].sum(axis=(1, 2))),
             "hits of weight 0 alone kept": np.divide(*kept[[1, 3]].sum(axis=(1, 2))),
             "users of equal recall": np.mean((found == none)[~np.isnan(none)]),
-            "coverage": np.mean([coverage(one, n_items) for one in sweep.lists(what)]),
+            "coverage": np.mean([len(np.unique(x[x >= 0])) / n_items for x in sweep.lists(what)]),
             "effective rank": np.mean([effective_rank(view.items) for view in views]),
             "epochs to the best": np.mean([view.info.get("epochs", np.nan) for view in views]),
         })  # fmt: skip

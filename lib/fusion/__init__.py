@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
+from lib import core
 from lib.core import Floats, InputError, Lists, numbers, same_number, several, unit, whole_number
 from lib.metrics import filled, same_users
 
@@ -60,7 +62,8 @@ def concat(
 
 def unit_views(views: Sequence[tuple[ArrayLike, ArrayLike]]) -> tuple[list[Floats], list[Floats]]:
     """Return the views' users and their items at unit length; all views are of the same ones."""
-    pairs = [(v.users, v.items) if hasattr(v, "users") else v for v in several(views, "views")]
+    found = several(views, "views")
+    pairs = [(v.users, v.items) if {"users", "items"} <= {*dir(v)} else v for v in found]
     if not all(isinstance(pair, tuple | list | np.ndarray) and len(pair) == 2 for pair in pairs):
         raise InputError("a view is neither a View nor a pair; give vectors (users, items)")
     users, items = ([unit(pair[side]) for pair in pairs] for side in (0, 1))
@@ -78,6 +81,8 @@ def simplex(n_views: int, steps: int = 10) -> Floats:
     whole_number("steps", steps)
     # n − 1 bars among steps + n − 1 positions: the gaps between them are the weights
     ends = steps + n_views - 1
+    if comb(ends, steps) > 10**6:
+        raise InputError(f"{n_views} views have too many weightings in {steps} steps; give a grid")
     bars = np.array(list(combinations(range(ends), n_views - 1)), dtype=np.intp)
     walls = np.pad(bars, ((0, 0), (1, 1)), constant_values=((0, 0), (-1, ends)))
     parts = np.diff(walls, axis=1) - 1
@@ -85,10 +90,9 @@ def simplex(n_views: int, steps: int = 10) -> Floats:
 
 
 def choose_weights(
-    views: Sequence[tuple[ArrayLike, ArrayLike]],
-    score: Callable[[JointVectors], float],
+    views: Sequence[tuple[ArrayLike, ArrayLike]], score: Callable[[JointVectors], float],
     grid: ArrayLike | None = None,
-) -> WeightChoice:
+) -> WeightChoice:  # fmt: skip
     """Return the weights of ``concat`` that score best on validation.
 
     ``score`` is the quality of fused vectors, larger is better: recall on validation items.
@@ -96,6 +100,8 @@ def choose_weights(
     good ones the first is taken. ``tried`` has a row per weighting: columns ``weight_0``,
     ``weight_1``, … and ``score``.
     """
+    if not callable(score):
+        raise InputError(f"score = {core.shown(score)} was given; give a function of fused vectors")
     normalised = list(zip(*unit_views(views), strict=True))
     weightings = simplex(len(normalised)) if grid is None else numbers(grid, "weights")
     weightings = np.atleast_2d(weightings)
@@ -183,8 +189,8 @@ def rrf(lists: Sequence[ArrayLike], k: int, c: float = 60) -> Lists:
 
     Cormack, Clarke and Büttcher (SIGIR 2009).
     """
-    if not isinstance(c, int | float | np.number) or not 0 <= c < np.inf:
-        raise InputError(f"c = {c} was given; give a number of at least 0, usually 60")
+    if not isinstance(c, int | float | np.integer | np.floating) or not 0 <= c <= 1e9:
+        raise InputError(f"c = {core.shown(c)} was given; give a number from 0 to 1e9, usually 60")
     arrays = same_users(lists)
     return _fuse(arrays, [1 / (c + _ranks(array)) for array in arrays], k, np.add.reduceat)
 
@@ -222,7 +228,10 @@ def _fuse(arrays: list[Lists], values: Sequence[Floats], k: int, combine: Combin
     """Return each user's best ``k`` items by ``combine`` of its values (n_users × K or K)."""
     whole_number("k", k)
     n_users, n_entries = len(arrays[0]), sum(array.shape[1] for array in arrays)
-    out = np.full((n_users, k), -1, dtype=np.result_type(np.int32, *arrays))
+    try:
+        out = np.full((n_users, k), -1, dtype=np.result_type(np.int32, *arrays))
+    except MemoryError:
+        raise InputError(f"lists of k = {k:,} do not fit in memory; give a smaller k") from None
     spread = [np.broadcast_to(v, a.shape) for v, a in zip(values, arrays, strict=True)]
     step = max(1, _BLOCK // n_entries)
     for start in range(0, n_users, step):

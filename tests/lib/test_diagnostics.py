@@ -1,15 +1,13 @@
-"""Overlap, composition, oracle and diversity: by hand, against plain Python, and their laws."""
+"""Overlap, composition and oracle: by hand, against plain Python, and their laws."""
 
 import math
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from tiny import Tiny, random_lists, tiny, worlds
+from tiny import Tiny, tiny, worlds
 
 from lib import diagnostics, metrics
 from lib.core import InputError
@@ -130,17 +128,13 @@ def test_names_of_users_and_items_do_not_matter(world: Tiny) -> None:
     )
     before = diagnostics.composition(a, b, world.relevant).to_numpy()[users]
     assert (diagnostics.composition(other_a, other_b, other).to_numpy() == before).all()
-    assert diagnostics.coverage(other_a, world.n_items) == diagnostics.coverage(a, world.n_items)
 
 
 def test_blocks_of_users_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     world = tiny(2, 50, 30, (6, 9))
-    items = np.random.default_rng(0).standard_normal((30, 4))
     whole = diagnostics.jaccard(*world.lists)
-    distance = diagnostics.intra_list_distance(world.lists[0], items)
     monkeypatch.setattr(diagnostics, "_USERS", 7)
     same(diagnostics.jaccard(*world.lists), whole)
-    same(diagnostics.intra_list_distance(world.lists[0], items), distance)
 
 
 @pytest.mark.parametrize("largest", [250, 253, 254, 65_533, 65_534, 2**31 - 1])
@@ -180,37 +174,6 @@ def test_expected_jaccard() -> None:
         diagnostics.expected_jaccard(5, 4)
 
 
-def test_coverage_by_hand() -> None:
-    assert diagnostics.coverage(A, 10) == 0.5
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(1, 7))
-def test_intra_list_distance_over_all_pairs(seed: int, n_items: int, k: int) -> None:
-    rng = np.random.default_rng(seed)
-    lists = random_lists(rng, 5, n_items, k)
-    items = rng.standard_normal((n_items, 3)) * (rng.random((n_items, 1)) < 0.8)
-    got = diagnostics.intra_list_distance(lists, items)
-    for user, listed in enumerate(lists):
-        vectors = [items[i] / (np.linalg.norm(items[i]) or 1) for i in listed if i >= 0]
-        distances = [1 - v @ w for v, w in combinations(vectors, 2)]
-        expected = np.mean(distances) if distances else math.nan
-        assert got[user] == pytest.approx(expected, abs=1e-12, nan_ok=True)
-
-
-def test_effective_rank_of_known_spectra() -> None:
-    rng = np.random.default_rng(0)
-    rotation = np.linalg.qr(rng.standard_normal((40, 5)))[0]
-    assert diagnostics.effective_rank(rotation) == pytest.approx(5)
-    assert diagnostics.effective_rank(rotation.T * 1e-6) == pytest.approx(5)
-    assert diagnostics.effective_rank(np.outer(np.arange(6.0), np.ones(4))) == pytest.approx(1)
-    # singular values 3/4 and 1/4 of their sum
-    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    spectrum = diagnostics.effective_rank(rotation[:, :2] * [3, 1])
-    assert spectrum == pytest.approx(math.exp(entropy))
-    assert math.isnan(diagnostics.effective_rank(np.zeros((3, 2))))
-
-
 def test_neighbours_leave_oneself_out_by_id() -> None:
     # items 0 and 1 are the same vector: each is the other's nearest, not its own
     x = np.array([[1, 0], [2, 0], [0.9, 0.1], [-1, 0.2]], dtype=np.float32)
@@ -238,9 +201,6 @@ def test_neighbourhood_preservation() -> None:
         (lambda: diagnostics.best_of_union([A], RELEVANT, 0), "k = 0"),
         (lambda: diagnostics.hit_popularity(A, B, RELEVANT, [1, 2]), "2, 5 items"),
         (lambda: diagnostics.expected_jaccard(0, 4), "k = 0"),
-        (lambda: diagnostics.coverage(A, 3), "item id 4"),
-        (lambda: diagnostics.intra_list_distance(A, np.full((5, 2), np.nan)), "not finite"),
-        (lambda: diagnostics.effective_rank(np.ones(3)), r"shape \(3,\)"),
         (lambda: diagnostics.neighbours(np.ones((3, 2)), 3), "3 vectors"),
     ],
 )

@@ -1,5 +1,8 @@
 """The dose curve: hits kept and equal recall by hand and by plain loops, and what a sweep finds."""
 
+import math
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +12,9 @@ from hypothesis import strategies as st
 from tiny import random_lists
 
 from lib import claims
-from lib.core import Floats
+from lib.core import Floats, InputError
 from lib.dataset import Dataset
-from lib.diagnostics import intra_list_distance, neighbourhood_preservation
+from lib.diagnostics import neighbourhood_preservation
 from lib.encoders import text
 from lib.metrics import recall
 from studies import ch10_diversity as study
@@ -25,6 +28,43 @@ def test_hits_of_one_list_alone_are_kept_or_not_by_hand() -> None:
     # user 0: of one alone {0}, of the other {2, 3}; user 1: none, and {4}
     found = study.kept_hits(lists, one, other, relevant=relevant)
     assert found.tolist() == [[1, 0], [1, 0], [1, 0], [2, 1]]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(1, 7))
+def test_intra_list_distance_over_all_pairs(seed: int, n_items: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    lists = random_lists(rng, 5, n_items, k)
+    items = rng.standard_normal((n_items, 3)) * (rng.random((n_items, 1)) < 0.8)
+    got = study.intra_list_distance(lists, items)
+    for user, listed in enumerate(lists):
+        vectors = [items[i] / (np.linalg.norm(items[i]) or 1) for i in listed if i >= 0]
+        distances = [1 - v @ w for v, w in combinations(vectors, 2)]
+        expected = np.mean(distances) if distances else math.nan
+        assert got[user] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_effective_rank_of_known_spectra() -> None:
+    rng = np.random.default_rng(0)
+    rotation = np.linalg.qr(rng.standard_normal((40, 5)))[0]
+    assert study.effective_rank(rotation) == pytest.approx(5)
+    assert study.effective_rank(rotation.T * 1e-6) == pytest.approx(5)
+    assert study.effective_rank(np.outer(np.arange(6.0), np.ones(4))) == pytest.approx(1)
+    # singular values 3/4 and 1/4 of their sum
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    spectrum = study.effective_rank(rotation[:, :2] * [3, 1])
+    assert spectrum == pytest.approx(math.exp(entropy))
+    assert math.isnan(study.effective_rank(np.zeros((3, 2))))
+
+
+def test_blocks_of_users_change_no_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    lists, items = random_lists(rng, 50, 30, 6), rng.standard_normal((30, 4))
+    whole = study.intra_list_distance(lists, items)
+    monkeypatch.setattr(study, "_USERS", 7)
+    np.testing.assert_allclose(study.intra_list_distance(lists, items), whole, rtol=1e-12)
+    with pytest.raises(InputError, match="not finite"):
+        study.intra_list_distance(lists, np.full((30, 2), np.nan))
 
 
 @settings(max_examples=30, deadline=None)
@@ -165,7 +205,7 @@ def test_measures_are_those_of_the_views_and_lists(
         both = lists(weight, seed), lists(other, beside)
         users = recall(both[0], test) == recall(both[1], test)
         items = text.encode(run.dataset, run.encoder).numpy()
-        first, second = (intra_list_distance(one, items)[users].sum() for one in both)
+        first, second = (study.intra_list_distance(one, items)[users].sum() for one in both)
         return first, second
 
     f10 = study.closer(sweep)
