@@ -69,7 +69,12 @@ class Page:
         """
         verdict = claims.judge(claim_id, measures)
         verdict = replace(verdict, outside=claims.outside(verdict.claim, premise or {}))
-        if reason := self.untestable(claim_id):
+        reason = self.untestable(claim_id)
+        off = [name for name in measures if self.parameters.get(name) is False]  # asked for none
+        if off and verdict.word == claims.UNTESTABLE:
+            told = f"this execution did not measure it ({off[0]} = False)"
+            reason = reason or f"{told}: make's FULL=1 or papermill's -p {off[0]} true does"
+        if reason:
             verdict = replace(verdict, word=claims.UNTESTABLE, unmet=(), note=reason, outside="")
         # lists, not a dictionary: two measures may be described in the same words
         words = [verdict.claim.measures[name] for name in measures]

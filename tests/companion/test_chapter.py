@@ -136,6 +136,20 @@ def test_a_dataset_may_be_called_as_nothing_is(
     json.dumps(record, allow_nan=False)
 
 
+def test_what_a_parameter_left_out_is_said_with_the_way_to_measure_it(page: chapter.Page) -> None:
+    value, nothing = Estimate(0.1, 0.1, 0.1, 60), Estimate(*[float("nan")] * 3, 0)
+    found = dict.fromkeys(claims.load()["A4"].measures, nothing) | {"equal": value}
+    page.parameters["reference"] = True
+    assert page.judge("A4", found).reason.startswith("no value for ")
+    page.parameters["reference"] = False
+    told = page.judge("A4", found)
+    assert told.word == claims.UNTESTABLE and told.reason == (
+        "this execution did not measure it (reference = False): make's FULL=1 or papermill's "
+        "-p reference true does"
+    )
+    assert page.judge("A4", dict.fromkeys(found, value)).word != claims.UNTESTABLE
+
+
 def test_judge_leaves_a_record_and_the_box_has_no_number(
     page: chapter.Page, capsys: pytest.CaptureFixture[str]
 ) -> None:
