@@ -7,6 +7,7 @@ is as wide as a page's column, so that its smallest text, 9 points, is read at t
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -16,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, SymmetricalLogLocator
@@ -38,6 +40,17 @@ STYLE = {
 }
 
 
+class Drawing(Figure):
+    """A figure that a notebook shows as vector graphics: sharp at any size, and smaller."""
+
+    def _ipython_display_(self) -> None:
+        drawn = io.StringIO()
+        with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "same on every run"}):
+            self.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None})
+        bundle = {"image/svg+xml": drawn.getvalue(), "text/plain": self.get_suptitle()}
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]
+
+
 def _panels(
     title: str, height: float, names: Sequence[str], columns: int, xlabel: str, **options: Any
 ) -> tuple[Figure, dict[str, Axes]]:
@@ -45,7 +58,7 @@ def _panels(
     sns.set_theme("paper", "whitegrid", SERIES, font_scale=1.05, rc=STYLE)  # 9.2 points and more
     rows = max(1, -(-len(names) // columns))
     options |= {"squeeze": False, "figsize": (WIDTH, height), "layout": "constrained"}
-    figure, axes = plt.subplots(rows, columns, **options)
+    figure, axes = plt.subplots(rows, columns, FigureClass=Drawing, **options)
     plt.close(figure)  # or a notebook shows it twice
     figure.suptitle(textwrap.fill(title, 70), x=0.01, ha="left", fontweight="bold")
     for axis in axes.flat[len(names) :]:
@@ -66,10 +79,13 @@ def _legend(figure: Figure) -> Figure:
     return figure
 
 
-def _mark(axis: Axes, marks: Mapping[str, float] | None, *, vertical: bool = False) -> None:
+def _mark(
+    axis: Axes, marks: Mapping[str, float] | None, *, vertical: bool = False,
+    styles: Sequence[str] = ("--", ":"),
+) -> None:  # fmt: skip
     """Draw a dashed line, and a dotted one, at one or two values, by label."""
-    for (label, value), dashes in zip((marks or {}).items(), ("--", ":"), strict=False):
-        line = axis.axvline if vertical else axis.axhline
+    line = axis.axvline if vertical else axis.axhline
+    for (label, value), dashes in zip((marks or {}).items(), styles, strict=False):
         line(value, color=INK, linewidth=1.2, linestyle=dashes, label=label)
 
 
@@ -79,7 +95,7 @@ def _order(column: pd.Series) -> list[Any]:
 
 def _name_rows(axis: Axes, names: Sequence[str]) -> None:
     """Name the heights 0, 1, …, the first at the top."""
-    axis.set_yticks(range(len(names)), [textwrap.fill(str(name), 38) for name in names])
+    axis.set_yticks(range(len(names)), [textwrap.fill(str(name), 44) for name in names])
     axis.set_ylim(len(names) - 0.4, -0.6)
 
 
@@ -91,37 +107,42 @@ def intervals(
 
     Columns are what, mean, low and high, and maybe ``panel`` (``columns`` side by side), ``group``
     (each with a dot and colour of its own), ``floor`` and ``ceiling`` (with a grey bar between).
+    Without ``xlabel`` each panel has an axis of its own, and its name for the label.
     ``claim`` are the values of ``what`` in colour where there are no groups, ``nulls`` the groups
     in grey, ``marks`` values to mark by lines, by label.
     """
     table = _styled(table, claim, nulls)
+    markers = dict(zip(table["group"].unique(), cycle(MARKERS), strict=False))
     panels = list(table["panel"].unique())
     own = {panel: _order(table.loc[table["panel"] == panel, "what"]) for panel in panels}
     rows_of = own if columns == 1 else dict.fromkeys(panels, _order(table["what"]))
     titles = [textwrap.fill(panel, 78 // columns) for panel in panels]
     lines = 0.16 * max((words.count("\n") for words in titles), default=0)
-    heights = [0.7 + lines + 0.3 * len(names) for names in list(rows_of.values())[::columns]]
+    most = table.groupby("panel", sort=False)["beside"].max().iloc[::columns]
+    heights = [
+        0.7 + lines + max(0.3, 0.11 * dots) * len(names)
+        for dots, names in zip(most, list(rows_of.values())[::columns], strict=True)
+    ]
     figure, axes = _panels(
-        title, 1 + sum(heights), panels, columns, xlabel, sharex=columns == 1, sharey=columns > 1,
-        gridspec_kw={"height_ratios": heights},
+        title, 1 + sum(heights), panels, columns, xlabel, sharex=columns == 1 and bool(xlabel),
+        sharey=columns > 1, gridspec_kw={"height_ratios": heights},
     )  # fmt: skip
     for (panel, axis), words in zip(axes.items(), titles, strict=True):
-        kinds = [rows for _, rows in table[table["panel"] == panel].groupby("group", sort=False)]
-        for number, rows in enumerate(kinds):
-            shift = 0.7 * ((number + 0.5) / len(kinds) - 0.5)
-            at = np.array([rows_of[panel].index(what) + shift for what in rows["what"]])
+        kinds = table[table["panel"] == panel].groupby("group", sort=False)
+        for group, rows in kinds:
+            at = np.array([rows_of[panel].index(what) for what in rows["what"]]) + rows["shift"]
             if "floor" in rows:
                 axis.hlines(at, rows["floor"], rows["ceiling"], color=NULL, alpha=0.35,
                             linewidth=7, label="random pairs to second seed")  # fmt: skip
             axis.hlines(at, rows["low"], rows["high"], color=rows["colour"], linewidth=2.5)
-            axis.scatter(rows["mean"], at, 34, rows["colour"], marker=MARKERS[number], zorder=3,
+            axis.scatter(rows["mean"], at, 34, rows["colour"], marker=markers[group], zorder=3,
                          label=rows["label"].iloc[0])  # fmt: skip
             for height, value, high in zip(at, rows["mean"], rows["high"], strict=True):
                 if len(kinds) == 1 and np.isfinite(value):
                     axis.annotate(f"{value:.3f}", (high, height), xytext=(7, 0), va="center",
                                   textcoords="offset points", **NUMBERS)  # fmt: skip
         _name_rows(axis, rows_of[panel])
-        axis.set_title(words)
+        (axis.set_title if xlabel else axis.set_xlabel)(words)
         axis.margins(x=0.12)
         axis.locator_params(axis="x", nbins=9 // columns)
         _mark(axis, marks, vertical=True)
@@ -135,22 +156,12 @@ def _styled(table: pd.DataFrame, claim: Sequence[str], nulls: Sequence[str]) -> 
     palette = {group: NULL if group in nulls else next(series) for group in groups}
     by_claim = table["what"].isin(list(claim)).map({True: CLAIM, False: NULL})
     colour = by_claim if groups == [""] else table["group"].map(palette)
+    rows = table.groupby(["panel", "what"], observed=True)
+    beside = rows["group"].transform("size")
     return table.assign(
-        colour=colour, label=table["group"].where(table["group"] != table["panel"], "")
-    )
-
-
-def by_finding(table: pd.DataFrame, *, title: str) -> Figure:
-    """Draw a panel per finding: its measure on each dataset, and in grey its null or control.
-
-    Columns panel, dataset (categorical), mean, low, high, and beside, beside_low, beside_high.
-    """
-    table = table.rename(columns={"dataset": "what"})
-    null = table.drop(columns=["mean", "low", "high"])
-    null.columns = null.columns.str.removeprefix("beside_").str.replace("beside", "mean")
-    parts = {"the finding's measure, 95 % interval": table, "its null or control": null}
-    both = pd.concat([part.assign(group=group) for group, part in parts.items()])
-    return intervals(both, title=title, nulls=list(parts)[1:], columns=3)
+        colour=colour, label=table["group"].where(table["group"] != table["panel"], ""),
+        beside=beside, shift=0.7 * ((rows.cumcount() + 0.5) / beside - 0.5),
+    )  # fmt: skip
 
 
 def curves(
@@ -192,7 +203,7 @@ def curves(
         if table[along].dtype.kind == "i":
             axis.set_xticks(table[along].unique())
         _mark(axis, marks)
-        _mark(axis, upright, vertical=True)
+        _mark(axis, upright, vertical=True, styles=":")
         if isinstance(ylabel, str):
             axis.set_ylabel(ylabel or panel)
         else:
@@ -252,8 +263,8 @@ def histogram(values: np.ndarray, *, title: str, xlabel: str, ylabel: str) -> Fi
     """Draw how a positive count is spread, on a logarithmic axis."""
     figure, axes = _panels(title, 3.3, [""], 1, xlabel)
     positive = values[values > 0]
-    bins = np.unique(np.geomspace(1, positive.max() + 1, 30).round()).tolist()
-    axes[""].hist(positive, bins=bins, color=CLAIM, edgecolor="white")
+    doubling = 2.0 ** np.arange(np.floor(np.log2(positive.max())) + 2)  # whole counts, even bars
+    axes[""].hist(positive, bins=doubling.tolist(), color=CLAIM, edgecolor="white")
     axes[""].set(xscale="log", ylabel=ylabel)
     axes[""].xaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter())
     return figure

@@ -49,6 +49,7 @@ THRESHOLDS: dict[str, dict[str, Any]] = yaml.safe_load(
     Path(__file__).with_name("thresholds.yml").read_text(encoding="utf-8")
 )
 
+DRAWN, BESIDE = ["mean", "low", "high"], ["beside", "beside_low", "beside_high"]
 COMPARED = ["dataset", "finding", "published verdict", "verdict now", "measure", "published", "now"]
 IGNORED = "device"  # may differ: results should not depend on where a chapter ran
 OLDER = {"fields": "all"}  # what pages were made with before they had the parameter
@@ -213,12 +214,25 @@ def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") 
     return markup("answers", [row for row in rows if any(row[1])], MARKS, link)
 
 
-def panels(found: pd.DataFrame) -> pd.DataFrame:
-    """Return what ``figures.by_finding`` draws: a panel per claim with a number anywhere."""
-    known = found.groupby("claim", observed=True)["mean"].transform("count") > 0
-    titles = {c.id: f"{c.id}: {c.measures[c.headline]}" for c in claims.load().values()}
-    nulls = found.filter(regex="^beside").where(found["claim"].isin(NULLS))
-    return found.assign(panel=found["claim"].astype(str).map(titles), **nulls)[known]
+def forest(found: pd.DataFrame) -> pd.DataFrame:
+    """Return what ``figures.intervals`` draws: a row per claim with a number, its nulls below it.
+
+    A panel has one unit: relative gains, those above 1 apart, or what has no unit.
+    """
+    known = found[found.groupby("claim", observed=True)["mean"].transform("count") > 0]
+    gains = known["words"].str.contains("%").groupby(known["claim"], observed=True).transform("any")
+    large = known["high"].groupby(known["claim"], observed=True).transform("max") > 1
+    units = ("ratio, share, Jaccard index or difference (no unit)",
+             "relative gain or loss (0.1 = 10 %)", "relative gain, large (1 = 100 %)")  # fmt: skip
+    rows = known.assign(
+        what=[f"{name} {claims.load()[name].finding}" for name in known["claim"]],
+        panel=[units[gain and 1 + big] for gain, big in zip(gains, large, strict=True)],
+        group=known["dataset"].astype(str),
+    )
+    nulls = rows[rows["claim"].isin(NULLS)].assign(group="null, " + rows["group"])
+    nulls = nulls.assign(**{x: rows[y] for x, y in zip(DRAWN, BESIDE, strict=True)})
+    both = pd.concat([rows, nulls]).sort_index(kind="stable")
+    return both.sort_values("panel", key=lambda of: of.map(units.index), kind="stable")
 
 
 def tally(found: pd.DataFrame) -> str:

@@ -29,10 +29,10 @@ HALF, WHOLE = 0.5, 1.0
 PREDICTED, COMMON = "predicted", "predicted, half of two seeds' noise common"
 TRAINED, SEEDS = "trained views", "two seeds, trained"
 PANELS = {
-    "jaccard": "Jaccard of two lists", "oracle": "gain of the union",
-    "fusion": "gain of the fusion", "over_seeds": "fusion over that of seeds",
+    "jaccard": "Jaccard index of the lists", "oracle": "relative gain of the union",
+    "fusion": "relative gain of the fusion", "over_seeds": "relative gain over two seeds",
 }  # fmt: skip
-"""What the figure shows of ``ch11_worlds.measures_of``."""
+"""What the figures show of ``ch11_worlds.measures_of``."""
 
 WORLDS = 5  # of each shared fraction, in which noisy ideal views are measured
 MOST = 199  # items in a list: of more than half of a world's 400, any two have many in common

@@ -382,13 +382,15 @@ def test_a_chapter_opens_with_its_verdicts(tmp_path: Path) -> None:
     assert scoreboard.opening(scoreboard.records([]), 10) == ""
 
 
-def test_a_panel_a_claim_with_datasets_in_the_order_given(tmp_path: Path) -> None:
+def test_a_forest_has_each_null_below_its_measure_in_the_order_given(tmp_path: Path) -> None:
     for dataset, mean in {"a": 0.1, "b": 0.2, "c": None}.items():
         notebook(tmp_path / f"run/{dataset}/03-agreement.ipynb", claims.HOLDS, mean)
     found = scoreboard.records([tmp_path / "run"], ["b", "missing", "a"])
     assert list(found["dataset"].cat.categories) == ["b", "a", "c"]
-    drawn = scoreboard.panels(found)
-    assert list(drawn["dataset"]) == ["b", "a", "c"] and drawn["panel"].str.startswith("F2").all()
+    drawn = scoreboard.forest(found)
+    names = ["b", "null, b", "a", "null, a", "c", "null, c"]
+    assert list(drawn["group"]) == names and drawn["what"].str.startswith("F2 The lists").all()
+    assert list(drawn["mean"].dropna()) == [0.2, 0.25, 0.1, 0.25, 0.25]
 
 
 def test_an_empty_scoreboard_is_a_table() -> None:

@@ -101,18 +101,31 @@ def test_families_stand_in_panels_with_their_nulls_in_grey() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["bound"]
 
 
-def test_a_panel_a_finding_with_datasets_in_the_order_given() -> None:
-    datasets = pd.Categorical(["a", "b", "a"], categories=["b", "a"])
-    values = {"mean": 0.3, "low": 0.2, "high": 0.4, "beside": 0.1, "beside_low": 0.0,
-              "beside_high": 0.2}  # fmt: skip
-    table = pd.DataFrame({"panel": ["F1: x", "F1: x", "F2: y"], "dataset": datasets}).assign(
-        **values
+def test_rows_share_a_place_and_groups_keep_their_marker() -> None:
+    rows = [("a", "P", "h", 1), ("a", "P", "null", 2), ("b", "Q", "null", 3)]
+    table = pd.DataFrame(rows, columns=["what", "panel", "group", "mean"])
+    table = table.assign(low=table["mean"], high=table["mean"])
+    figure = figures.intervals(table, title="T", nulls=["null"])
+    one, other = figure.axes
+    assert [axis.get_xlabel() for axis in figure.axes] == ["P", "Q"]
+    (_, h), (_, null), (_, alone) = (
+        dots.get_offsets()[0] for axis in (one, other) for dots in axis.collections[1::2]
     )
-    figure = figures.by_finding(table, title="T")
-    one, other = (axis for axis in figure.axes if axis.get_visible())
-    assert one.get_title(loc="left") == "F1: x"
-    assert [label.get_text() for label in one.get_yticklabels()] == ["b", "a"]
-    assert (segments(one), segments(other)) == (4, 2)
+    assert -0.5 < h < 0 < null < 0.5 and alone == 0
+    paths = [len(axis.collections[-1].get_paths()[0].vertices) for axis in (one, other)]
+    assert paths[0] == paths[1]  # a square in both
+
+
+def test_a_notebook_gets_a_figure_as_vector_graphics_the_same_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(
+        figures, "display", lambda bundle, raw: shown.append(bundle["image/svg+xml"])
+    )
+    for _ in range(2):
+        figures.intervals(ROWS, **LABELS)._ipython_display_()
+    assert ">X (unit)</text>" in shown[0] and shown[0] == shown[1]
 
 
 def test_curves_have_every_name_in_the_legend_and_a_label_by_panel() -> None:

@@ -34,7 +34,7 @@ def test_a_chapter_runs_to_its_end_and_judges_its_claims(chapter: str, tmp_path:
     records = [data[RECORD] for data in shown if RECORD in data]
     assert [record["claim"] for record in records] == _claims_of(chapter)
     assert {record["verdict"] for record in records} <= set(claims.VERDICTS)
-    assert any("image/png" in data for data in shown)
+    assert any("image/svg+xml" in data for data in shown)
 
 
 def test_the_chapter_on_the_rules_runs_to_its_end(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_the_chapter_on_the_rules_runs_to_its_end(tmp_path: Path) -> None:
     shown = executed(tmp_path, "17-instruments", small)
     said = [data.get("text/markdown", "") for data in shown]
     assert any("too few to calibrate a rule" in words for words in said)
-    assert any("image/png" in data for data in shown)
+    assert any("image/svg+xml" in data for data in shown)
 
 
 def test_the_landscape_of_one_set_runs_to_its_end(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_landscape_of_one_set_runs_to_its_end(tmp_path: Path) -> None:
     shown = executed(tmp_path, "landscape", small)
     said = [data.get("text/markdown", "") for data in shown]
     assert any("Not executed: scientific-2018, toys-2014" in words for words in said)
-    assert sum("image/png" in data for data in shown) == 3
+    assert sum("image/svg+xml" in data for data in shown) == 3
 
 
 def test_the_page_of_decisions_of_one_set_runs_to_its_end(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_the_page_of_decisions_of_one_set_runs_to_its_end(tmp_path: Path) -> Non
     shown = executed(tmp_path, "decide", small)
     said = [data.get("text/html", "") for data in shown]
     assert any("<b>ml-100k</b>, text" in words for words in said)
-    assert sum("image/png" in data for data in shown) == 1
+    assert sum("image/svg+xml" in data for data in shown) == 1
 
 
 def _claims_of(chapter: str) -> list[str]:
