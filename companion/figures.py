@@ -139,7 +139,8 @@ def intervals(
                          label=rows["label"].iloc[0])  # fmt: skip
             for height, value, high in zip(at, rows["mean"], rows["high"], strict=True):
                 if len(kinds) == 1 and np.isfinite(value):
-                    axis.annotate(f"{value:.3f}", (high, height), xytext=(7, 0), va="center",
+                    words = f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # no −0.000
+                    axis.annotate(words, (high, height), xytext=(7, 0), va="center",
                                   textcoords="offset points", **NUMBERS)  # fmt: skip
         _name_rows(axis, rows_of[panel])
         (axis.set_title if xlabel else axis.set_xlabel)(words)
@@ -248,7 +249,9 @@ def shares(table: pd.DataFrame, *, title: str, xlabel: str) -> Figure:
     """Draw stacked horizontal bars that each add to 100 %: one per row, one part per column."""
     figure, axes = _panels(title, 1.5 + 0.4 * len(table), [""], 1, xlabel)
     axis, left, at = axes[""], np.zeros(len(table)), np.arange(len(table))
-    for (part, values), colour, hatch in zip(table.items(), PARTS, ("", "//", ".."), strict=False):
+    for (part, values), colour, hatch in zip(
+        table.items(), PARTS, ("", "//", "\\\\"), strict=False
+    ):
         bars = axis.barh(at, values, left=left, label=part, color=colour, hatch=hatch, ec="white")
         words = [f"{value:.0f} %" if value > 6 else "" for value in values]
         axis.bar_label(bars, words, label_type="center", **NUMBERS)

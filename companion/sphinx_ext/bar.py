@@ -24,9 +24,12 @@ from companion import scoreboard
 from companion.execute import own_code, values_of
 from companion.markup import markup
 from companion.sphinx_ext.tables import clone_of
+from lib import claims
 
 STATIC = Path(__file__).with_name("static")
 COLAB = "pages/howto/colab.ipynb"
+DRAWN_BY = "companion/figures.py"
+GLOSSARY, SCOREBOARD = "pages/glossary", "executed/scoreboard"
 HOWTO = "pages/howto/rerun"  # what the command on each page needs
 
 
@@ -89,6 +92,70 @@ def command_of(notebook: Path) -> str:
     return f"papermill chapters/{notebook.name} out.ipynb{options}"
 
 
+def credit_figures(app: Sphinx, document: nodes.document) -> None:
+    """Put under each figure links to the function that drew it and to its data."""
+    source = clone_of(Path(app.srcdir)) / DRAWN_BY
+    code = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
+    lines = {
+        found[1]: n for n, line in enumerate(code, 1) if (found := re.match(r"def (\w+)", line))
+    }
+    site = app.config.html_theme_options
+    address = f"{site['repository_url']}/blob/{site['repository_branch']}/{DRAWN_BY}#L"
+    number, waiting = 0, []
+    for cell in [c for c in document.findall(nodes.container) if "cell" in c["classes"]]:
+        calls = re.findall(r"figures\.(\w+)\(", cell[0].astext())
+        outputs = [c for c in cell.findall(nodes.container) if "cell_output" in c["classes"]]
+        images = [box for of in outputs for box in of.children if any(box.findall(nodes.image))]
+        for box, name in zip(images, [name for name in calls if name in lines], strict=False):
+            words = markup("credit", name, f"{address}{lines[name]}", None)
+            credit = nodes.raw("", words, format="html", classes=[name])
+            box.parent.insert(box.parent.index(box) + 1, credit)
+            waiting.append(credit)
+        for output in [raw for raw in cell.findall(nodes.raw) if "<a download=" in raw.astext()]:
+            number += 1
+            output[:] = [nodes.Text(output.astext().replace("<p>", f'<p id="data-{number}">', 1))]
+            for credit in waiting:
+                name = credit["classes"][0]
+                words = markup("credit", name, f"{address}{lines[name]}", number)
+                credit[:] = [nodes.Text(words)]
+            waiting = []
+
+
+def explain(app: Sphinx, document: nodes.document, page: str) -> None:
+    """Link the first mention of each term and finding on a page; its meaning is shown on hover."""
+    if page == GLOSSARY or not page.startswith(("index", "executed/")):
+        return
+    found = dict(_meanings(app))
+    word = re.compile(rf"\b({'|'.join(sorted(map(re.escape, found), key=len, reverse=True))})\b")
+    for text in [t for t in document.findall(nodes.Text) if isinstance(t.parent, nodes.paragraph)]:
+        parts: list[nodes.Node] = []
+        for part in word.split(text.astext()):
+            if part not in found:
+                parts.append(nodes.Text(part))
+                continue
+            target, anchor, meaning = found[part]
+            for form in (part[0].upper() + part[1:], part[0].lower() + part[1:]):
+                found.pop(form, None)
+            claim = claims.load().get(part)
+            here = claim and claim.chapter == PurePosixPath(page).name
+            address = "" if here else app.builder.get_relative_uri(page, target)
+            parts.append(nodes.reference("", part, refuri=f"{address}#{anchor}", internal=True,
+                         reftitle=meaning, classes=["companion-meaning"]))  # fmt: skip
+        text.parent.replace(text, parts)
+
+
+@cache
+def _meanings(app: Sphinx) -> dict[str, tuple[str, str, str]]:
+    """Return the page, the anchor and the meaning of every finding and every term."""
+    found = {c.id: (SCOREBOARD, c.id, c.finding) for c in claims.load().values()}
+    if GLOSSARY in app.env.found_docs:
+        for item in app.env.get_doctree(GLOSSARY).findall(nodes.definition_list_item):
+            name, meaning = item[0].astext(), " ".join(item[-1].astext().split())
+            for form in (name, name[0].lower() + name[1:]):
+                found[form] = (GLOSSARY, item[0]["ids"][0], meaning)
+    return found
+
+
 def fix_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
 ) -> None:
@@ -113,6 +180,9 @@ def fix_page(
     def as_list(signature: re.Match[str]) -> str:
         return re.sub("(</?)dd>", r"\1li>", re.sub("(</?)dl>", r"\1ul>", signature[0]))
 
+    tip = r'<a class="(companion-meaning )?reference internal" (href="[^"]*" title=)'
+    context["body"] = re.sub(tip, r'<a class="\1reference internal" data-bs-toggle="tooltip" \2',
+                             context.get("body", ""))  # fmt: skip
     body = re.sub(r'<dt class="sig.*?</dt>', as_list, context.get("body", ""), flags=re.DOTALL)
     context["body"] = body.replace('<div role="list" class="citation-list">', "<div>")
 
@@ -139,6 +209,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file("slider.js")
     # Before the collectors (priority 500) that gather what the document depends on.
     app.connect("doctree-read", add_bar, priority=400)
+    app.connect("doctree-read", credit_figures)
+    app.connect("doctree-resolved", explain)
     app.connect("autodoc-process-docstring", keep_plain)
     app.connect("html-page-context", fix_page, priority=900)
     own = (Path(__file__), STATIC.parents[1] / "markup.html", *sorted(STATIC.iterdir()))
