@@ -139,8 +139,8 @@ def intervals(
                          label=rows["label"].iloc[0])  # fmt: skip
             for height, value, high in zip(at, rows["mean"], rows["high"], strict=True):
                 if len(kinds) == 1 and np.isfinite(value):
-                    words = f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # no −0.000
-                    axis.annotate(words, (high, height), xytext=(7, 0), va="center",
+                    number = f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # no −0.000
+                    axis.annotate(number, (high, height), xytext=(7, 0), va="center",
                                   textcoords="offset points", **NUMBERS)  # fmt: skip
         _name_rows(axis, rows_of[panel])
         (axis.set_title if xlabel else axis.set_xlabel)(words)

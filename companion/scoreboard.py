@@ -5,7 +5,7 @@ Functions that return HTML take ``link``, the address of a chapter's page seen f
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[st
         "margin": claim.instrument and verdict.unmet == (claim.beyond,),
         **dict(zip(("mean", "low", "high"), headline, strict=True)),
         **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),
-        "words": number(claim, claim.headline, headline),
+        "words": headline_of(claim, _numbers(record)),
         "words_beside": number(claim, claim.beside, beside),
         **{"measures": record["measures"], "recorded": record["verdict"]},
         "dataset": path.parent.name,
@@ -128,6 +128,14 @@ def number(claim: claims.Claim, name: str, value: Sequence[float]) -> str:
     digits = int(abs(mean) < 100) if gain else 3 - int(abs(mean) >= 1)
     start = f"{mean:+.{digits}f}\u00a0%" if gain else f"{mean:.{digits}f}"
     return f"{start} [{low:.{digits}f},\u00a0{high:.{digits}f}]".replace("-", "−")
+
+
+def headline_of(claim: claims.Claim, measures: Mapping[str, Estimate]) -> str:
+    """Return a claim's headline in words, and why where it is exactly 0."""
+    value = measures.get(claim.headline, (math.nan,) * 4)
+    words = number(claim, claim.headline, value)
+    same = claim.id in ("Q2", "Q3", "Q4") and not any(value[:3])
+    return f"{words}: validation gave the added view no weight" if same else words
 
 
 def _judged(record: dict[str, Any], claim: claims.Claim) -> tuple[claims.Verdict, float]:
@@ -196,22 +204,34 @@ def opening(found: pd.DataFrame, k: int) -> str:
         what = claim.measures | {claim.headline: claim.unit}
         names = [] if row["verdict"] == claims.UNTESTABLE else telling(claim, numbers)
         known = [(what[n], of) for n in names if (of := number(claim, n, numbers[n]))]
+        known = [(known[0][0], headline_of(claim, numbers)), *known[1:]] if known else []
         told = [f"{words.replace(', minus one', '')}: {of}" for words, of in known]
         rows.append((row, claim, [re.sub(r"@K\b", f"@{k}", words) for words in told]))
     return markup("opening", rows, MARKS)
 
 
 def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") -> str:
-    """Return what became of some claims as an HTML list, apart by whether F1's rule is met."""
+    """Return what became of some claims as an HTML list, after on which datasets F1's rule is met.
+
+    It says which measure leaves a verdict open, and how large the gain is that A4 shares out.
+    """
     met = found["verdict"].isin([claims.HOLDS, claims.EXPLAINED])
-    alike = set(found.loc[(found["claim"] == "F1") & met, "dataset"])
+    alike = list(found.loc[(found["claim"] == "F1") & met, "dataset"])
     judged = found[found["verdict"] != claims.UNTESTABLE].to_dict("records")
     rows = []
-    for name in ids:
-        of = [row for row in judged if row["claim"] == name]
-        apart = ([row for row in of if (row["dataset"] in alike) is side] for side in (True, False))
-        rows.append((claims.load()[name], list(apart)))
-    return markup("answers", [row for row in rows if any(row[1])], MARKS, link)
+    for claim in map(claims.load().get, ids):
+        assert claim
+        of = [row for row in judged if row["claim"] == claim.id]
+        for row in of:
+            numbers = _numbers(row)
+            names = telling(claim, numbers)[1:] if row["verdict"] == claims.UNDECIDED else []
+            names += [claim.beside] if claim.id == "A4" else []
+            start = "left open by" if row["verdict"] == claims.UNDECIDED else "beside it,"
+            row["also"] = [
+                f"{start} {claim.measures[n]}: {number(claim, n, numbers[n])}" for n in names
+            ]
+        rows.append((claim, sorted(of, key=lambda row: row["dataset"] not in alike)))
+    return markup("answers", alike, [row for row in rows if row[1]], MARKS, link)
 
 
 def forest(found: pd.DataFrame) -> pd.DataFrame:

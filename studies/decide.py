@@ -26,7 +26,7 @@ SITUATIONS = {
     "all items and users": ("all", "all", list(METHODS), "08-fusion"),
     "most items new or cold": ("cold", "all", list(METHODS), "09-long-tail"),
     "users with short histories": ("all", "light", list(METHODS), "16-cold-start"),
-    "no budget for a second model": ("all", "all", ["align", "text alone"], "08-fusion"),
+    "one model only, nothing beside it": ("all", "all", ["align", "text alone"], "08-fusion"),
 }
 
 

@@ -335,16 +335,27 @@ def test_the_scoreboard_says_which_datasets_are_outside_the_papers_regime(tmp_pa
     said = scoreboard.sentences(found, claims.HOLDS)
     assert said.count("Outside the paper's regime") == 1
     answers = " ".join(scoreboard.answers(found, ["F5", "F8"], "executed/{page}.html").split())
-    near, far = answers.index("about as well"), answers.index("Elsewhere")
-    assert near < answers.index(">near</a>") < far < answers.index(">far</a>")
+    assert "about as well as interactions on near.</p>" in answers
+    far = answers.index(">far</a>, where text predicts otherwise")
+    assert answers.index(">near</a>: ") < far
     assert 'href="executed/far/05-oracle.html"' in answers and "(F8" not in answers
+
+
+def test_a_headline_says_what_it_takes_to_read_it() -> None:
+    def told(claim: str, **measures: float) -> str:
+        of = {name: Estimate(x, x, x, 9) for name, x in measures.items()}
+        return scoreboard.headline_of(claims.load()[claim], of)
+
+    assert told("Q3", temporal=0.0).endswith(": validation gave the added view no weight")
+    assert told("Q3", temporal=0.1) == "+10.0\u00a0% [10.0,\u00a010.0]"
+    assert told("Q3") == ""
 
 
 def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
     notebook(tmp_path / "run/ml-100k/03-agreement.ipynb", claims.FAILS, 0.4)
     one = scoreboard.sentences(scoreboard.records([tmp_path / "run"]), claims.FAILS)
     one = " ".join(one.split())
-    assert "it <i>does not hold</i>: 0.400 [0.400, 0.400]; null 0.250" in one
+    assert "it <i>does not hold</i>: 0.400 [0.400, 0.400]; null 0.500" in one
     assert "is not met" in one and "<b>F2</b>" in one
     notebook(tmp_path / "run/<b>/03-agreement.ipynb", claims.UNTESTABLE, None)
     found = scoreboard.records([tmp_path / "run"])
@@ -368,10 +379,11 @@ def test_a_chapter_opens_with_its_verdicts(tmp_path: Path) -> None:
     assert opening("ml-100k", claims.FAILS, 0.4) == (
         "✘ F2 does not hold on ml-100k: “The lists of the two views hardly overlap.” Mean "
         "Jaccard@10 of the semantic and the collaborative list: 0.400 [0.400, 0.400]. Beside it, "
-        "collaborative list against that of another seed: 0.250 [0.200, 0.300]."
+        "Jaccard of the collaborative list with a matched seed&#39;s, the most that the excess can "
+        "be: 0.500 [0.400, 0.600]."
     )
     found = scoreboard.records([tmp_path / "run"])
-    found["measures"] = [of | {"seeds": [None] * 4} for of in found["measures"]]
+    found["measures"] = [of | {"reach": [None] * 4} for of in found["measures"]]
     assert "Beside it" not in scoreboard.opening(found, 10)
     assert opening("ml-100k", claims.FAILS, None).endswith(
         "“The lists of the two views hardly overlap.” Why: no value for semantic list against "
@@ -390,7 +402,7 @@ def test_a_forest_has_each_null_below_its_measure_in_the_order_given(tmp_path: P
     drawn = scoreboard.forest(found)
     names = ["b", "null, b", "a", "null, a", "c", "null, c"]
     assert list(drawn["group"]) == names and drawn["what"].str.startswith("F2 The lists").all()
-    assert list(drawn["mean"].dropna()) == [0.2, 0.25, 0.1, 0.25, 0.25]
+    assert list(drawn["mean"].dropna()) == [0.2, 0.5, 0.1, 0.5, 0.5]
 
 
 def test_an_empty_scoreboard_is_a_table() -> None:

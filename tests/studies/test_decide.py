@@ -22,7 +22,7 @@ def test_the_methods_are_chapter_8s_and_alignment_and_text_are_single_models() -
     known = {method.name: method for method in ch08_methods.methods()}
     views = {what: known[name].views for what, name in decide.METHODS.items()}
     single = [what for what, of in views.items() if len(of) == 1]
-    assert decide.SITUATIONS["no budget for a second model"][2] == single
+    assert decide.SITUATIONS["one model only, nothing beside it"][2] == single
     assert sum(spec.second for spec in views["two seeds"]) == 1
 
 
