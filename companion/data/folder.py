@@ -7,8 +7,6 @@ gives the same dataset in each, by the rules of ``pages/howto/own-data.md``. Wha
 than it is written, or left out, is counted in a note.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable

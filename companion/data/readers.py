@@ -6,8 +6,6 @@ Nothing in a file is executed; of a zip, only the members that are needed are re
 damaged, or has other columns, is an ``InputError``.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import re

@@ -5,8 +5,6 @@ these forms is the same table here. A row of TSV or RecBole is one line; a field
 several in quotes. Quotes around a whole field of TSV, as pandas and R write them, are removed.
 """
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Iterable
