@@ -30,7 +30,7 @@ OVERRIDES = $(if $(strip $(CONFIG)),--config $(CONFIG))
 # DATASETS for a command that reads them as words
 NAMES = $(if $(value DATASETS),$(call quoted,$(value DATASETS)))
 
-.PHONY: help book chapters fits plan html links test validate lint bench trust compare publish cache clean distclean
+.PHONY: help book chapters fits plan html links test validate lint bench trust compare publish archive pdf cache clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -102,6 +102,12 @@ compare: $(READY) ## does what was executed say what is published, finding by fi
 
 publish: $(READY) ## copy what was executed for DATASETS to executed/, to be committed
 	@$(BIN)/python -m companion publish $(NAMES)
+
+archive: $(READY) ## keep what is published in _build/archive.zip, an RO-Crate to be deposited and cited
+	@$(BIN)/python -m companion archive
+
+pdf: $(READY) ## print the parts of DATASETS in the built book as _build/NAME.pdf; needs Chromium
+	@$(BIN)/python -m companion pdf $(NAMES)
 
 cache: $(READY) ## what is cached, where, and how big it is
 	@$(BIN)/python -m companion cache

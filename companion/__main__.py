@@ -261,6 +261,26 @@ def _publish(datasets: Names = None) -> None:
         print(path.relative_to(site.ROOT))
 
 
+@app.command("archive")
+def _archive(
+    out: Annotated[Path, typer.Option(help="the file to write")] = Path(site.BUILD, "archive.zip"),
+) -> None:
+    """Keep what is published in one file, an RO-Crate, with what it was made from."""
+    from companion import archive
+
+    _check_writable(out)
+    print(archive.write(out))
+
+
+@app.command("pdf")
+def _pdf(datasets: Names = None) -> None:
+    """Print datasets' parts of the built book, a PDF each (by default workflow.yml's)."""
+    from companion import pdf
+
+    for part in execute.parts(datasets or site.workflow()["datasets"]):
+        print(pdf.write(part))
+
+
 @app.command("cache")
 def _cache(
     kind: Annotated[str | None, typer.Argument(help="what to delete, such as view")] = None,

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
-from companion import testable
+from companion import site, testable
 from companion.data import load
 from companion.execute import refuse_out_of_bounds, refuse_unknown
 from companion.markup import markup
@@ -220,6 +220,7 @@ def colophon(page: Page) -> HTML:
     rows = page.parameters | {
         "device used": str(device_of(page.parameters["device"])),
         "dataset digest": page.dataset.digest[:16],
+        "commit": site.git(*site.COMMIT) or "not in a clone",
         "seconds": f"{time.perf_counter() - page.started:.0f}",
         "peak memory": f"{peak / 2**30:.1f} GiB",
         "processors": os.cpu_count(),

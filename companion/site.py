@@ -3,6 +3,7 @@
 import filecmp
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -17,6 +18,7 @@ from lib.core import InputError
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = "_build"
 EXECUTED = "executed"
+COMMIT = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")  # what git is asked
 ASSETS = ("_config.yml", "references.bib", "images")
 
 
@@ -94,11 +96,11 @@ def stage(site: Path, *, fresh: bool = False, root: Path = ROOT) -> Path:
     """
     pages = workflow(root)["pages"]
     names = [f"{page}.md" for page in ["index", *pages["intro"], *pages["reference"]]]
-    sources = _chapters(root)
+    sources = published(root)
     for path in (root / name for name in (*ASSETS, *names)):
         sources |= {p.relative_to(root): p for p in (path, *path.rglob("*")) if p.is_file()}
     if fresh:
-        found = _chapters(root / BUILD)
+        found = published(root / BUILD)
         parts = {path.parent for path in found} - {Path(EXECUTED)}
         lacking = (p for p in sources if p not in found and (root / "chapters" / p.name).is_file())
         partial = {path.parent for path in lacking} & parts
@@ -120,11 +122,19 @@ def stage(site: Path, *, fresh: bool = False, root: Path = ROOT) -> Path:
     return site
 
 
-def _chapters(root: Path) -> dict[Path, Path]:
+def published(root: Path = ROOT) -> dict[Path, Path]:
     """Return every executed notebook under ``root`` by its path relative to it."""
     folder = root / EXECUTED
     pages = executed(folder) + [p for part in folder.glob("*/") for p in executed(part)]
     return {p.relative_to(root): p for p in pages}
+
+
+def git(*words: str, root: Path = ROOT) -> str:
+    """Return what git says of a clone; "" where there is none."""
+    if not (root / ".git").exists() or not shutil.which("git"):
+        return ""
+    command = ["git", "-C", str(root), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def copy_if_changed(source: Path, target: Path) -> None:

@@ -1,15 +1,8 @@
 """A real browser for tests of pages: Chromium on the path or by CHROMIUM, else they are skipped."""
 
-import os
-import shutil
-
 import pytest
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+from companion.pdf import CHROMIUM, FLAGS
 
 
 @pytest.fixture(scope="module")
