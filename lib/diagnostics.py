@@ -4,8 +4,6 @@ Lists and relevant items are as in ``lib.metrics``. Values come per user, NaN wh
 undefined; ``lib.stats`` summarises them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

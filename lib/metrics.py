@@ -7,8 +7,6 @@ twice counts once. Arrays, tensors, data frames and lists are taken alike. Input
 other form, and lists and items of other users or catalogues.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -6,8 +6,6 @@ left out. Results do not depend on the order of the users: values are sorted bef
 drawn. ``seed``, ``draws`` and ``level`` are the bootstrap's seed, number of resamples and coverage.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -11,8 +11,6 @@ we could measure (oneDNN on x86-64, dimensions 1 to 1,024). CPU and CUDA sum in 
 may differ where two scores differ by float32 rounding alone.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections import deque

@@ -5,8 +5,6 @@ available: block sizes are reasoned, not tuned, and no speed is claimed. Product
 (no TF32), so that CPU and CUDA agree within float32 rounding.
 """
 
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl

@@ -7,8 +7,6 @@ type of the lists given; equal scores are broken by the smaller item id, and −
 lists together hold fewer than k items.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import comb

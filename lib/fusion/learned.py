@@ -3,8 +3,6 @@
 Vectors come as (users, items) pairs, n_users × d and n_items × d, as in ``lib.fusion``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -6,8 +6,6 @@ Both seeds have seen the held-out items' interactions: the ceiling is what is in
 recovered, not what could be known of a new item.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial

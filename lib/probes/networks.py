@@ -4,8 +4,6 @@ They are fits as those of ``lib.probes.maps``. Shapes: n training items, s and t
 source and target.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from functools import partial

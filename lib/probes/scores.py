@@ -7,8 +7,6 @@ Shapes: n held-out items, t the dimension of the target, b resamples, p pairs of
 predicted vectors are n × t.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice

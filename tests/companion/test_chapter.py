@@ -278,7 +278,7 @@ def test_the_scoreboard_takes_the_fresh_record_and_no_failed_one(tmp_path: Path)
     assert dict(found["verdict"]) == {"ml-100k": claims.FAILS, "games": claims.UNTESTABLE}
     page = scoreboard.table(found.reset_index(), link="executed/{page}.html")
     assert 'href="executed/ml-100k/03-agreement.html"' in page and "0.400" in page
-    assert "null 0.250 [0.200,\u00a00.300]" in page
+    assert "null 0.500 [0.400,\u00a00.600]" in page
     assert scoreboard.counts(found.reset_index()).loc["ml-100k", claims.FAILS] == 1
 
 

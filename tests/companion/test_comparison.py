@@ -112,7 +112,7 @@ def test_another_verdict_is_a_failure_of_the_command(
 
 
 def test_a_measure_that_had_another_name_is_no_number(folders: tuple[Path, Path]) -> None:
-    page(folders[0], "F2", "holds", {"overlap": [0.5, 0.4, 0.6, 9.0], "seeds": [0.7] * 4})
+    page(folders[0], "F2", "holds", {"overlap": [0.5, 0.4, 0.6, 9.0], "reach": [0.7] * 4})
     page(folders[0], "F3", "holds", {"share": [0.5, 0.4, 0.6, 9.0]})
     found = scoreboard.records([folders[0]]).set_index("claim")
     assert found.loc["F2", ["mean", "low", "high", "p"]].isna().all()
