@@ -67,7 +67,8 @@ def joined(pages: Sequence[Path]) -> str:
             folded["open"] = ""
         article["id"] = stem
         name = article.select("h1")[0].get_text().rpartition(" · ")[0] or stem
-        contents += f'<li value="{int(stem[:2])}"><a href="#{stem}">{escape(name)}</a></li>'
+        number = stem.partition("-")[0]
+        contents += f'<li value="{number}"><a href="#{stem}">{escape(name)}</a></li>'
         articles += str(article)
     body = f"<article><h1>{title}</h1><ol>{contents}</ol></article>{articles}"
     return PAGE.format(head=head, body=body)
