@@ -62,6 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except execute.ChapterError as error:
         print(f"\n{error}", file=sys.stderr)
         status = 1
+    except (MemoryError, RuntimeError) as fault:  # torch's, on a processor or on a GPU
+        if isinstance(fault, RuntimeError) and "memory" not in str(fault):
+            raise
+        told = f"the memory is too small ({first_line(fault)[:160]})"
+        print(f"{told}: give a smaller dimension, batch or number of negatives", file=sys.stderr)
+        status = 2
     if status == 130:
         print("\nInterrupted. What was finished is kept: the command goes on.", file=sys.stderr)
     return int(status or 0)
@@ -257,7 +263,7 @@ def _compare(datasets: Names = None) -> None:
 @app.command("publish")
 def _publish(datasets: Names = None) -> None:
     """Copy fresh runs to executed/, to be committed (by default of workflow.yml's datasets)."""
-    for path in site.publish(execute.words(datasets or site.workflow()["datasets"])):
+    for path in site.publish([*execute.parts(datasets or site.workflow()["datasets"]).values()]):
         print(path.relative_to(site.ROOT))
 
 

@@ -122,6 +122,8 @@ def parts(given: object) -> dict[str, str]:
                 f"{other!r} and {name!r} would both be the part {slug(name)!r} of the book: "
                 "rename one of the two folders."
             )
+    if given and not found:
+        raise InputError(f"{given!r} names no dataset: give one, such as ml-100k.")
     return found
 
 

@@ -21,7 +21,7 @@ from companion import testable
 from companion.data import trec
 from companion.markup import markup
 from lib import claims
-from lib.core import InputError, Lists
+from lib.core import InputError, Lists, whole_number
 from lib.diagnostics import complementary, composition, cut_to_union, jaccard, oracle
 from lib.metrics import ndcg, recall
 from lib.stats import Estimate, of_totals, ratio, relative_gain, summary
@@ -37,6 +37,7 @@ def judge(
 
     ``nulls`` are a second run of the first and one of the second system, where there are such.
     """
+    whole_number("k", k)
     names = [str(path) for path in (*runs, *filter(None, nulls))]
     if len(runs) < 2 or len({Path(name).resolve() for name in names}) < len(names):
         raise InputError(f"the runs {', '.join(names)} were given; give at least two, each once")
@@ -113,7 +114,7 @@ def _excess(
 
 def _arrays(qrels: Path, names: Sequence[str], k: int) -> tuple[dict[str, Lists], sp.csr_matrix]:
     """Return each run's lists (n_users × 2k at most) and the relevant items of the same users."""
-    wanted = trec.read_qrels(qrels)
+    wanted = trec.read_qrels(Path(qrels))
     users = pd.Index(wanted["user"].unique())
     if users.empty:
         raise InputError(f"{qrels} has no pair with a relevance above 0: give the relevant items")

@@ -238,6 +238,12 @@ def _seconds(table: Table, name: str, said: _Sentences) -> pd.Series | None:
                 f"{column.iloc[first]!r} in data row {table.row(first)}: give seconds since "
                 "1970 or ISO 8601"
             )
+    if seconds.max() < 366 * 86400 and seconds.max() > 0:
+        first = column.iloc[int(np.argmax(number > 0))]
+        said.notes.append(
+            f"{table.path.name}: all times are in 1970 when read as seconds, such as {first!r}: "
+            "their order is used; write years and days as ISO 8601"
+        )
     if len(told) > 1 and not bad.any():
         said.fatal.append(f"{table.path} has times of several units in {name} ({', '.join(told)}): "
                           "give all in one")  # fmt: skip

@@ -98,12 +98,14 @@ def _read_text(path: Path) -> Table:
             swallowed.append(f"data row {number} is not closed (lines it would swallow: {lines:,})")
         return "skip"
 
+    data = text.encode()
     read = arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1)
+    read.block_size = max(2**20, min(len(data), 2**30))  # no row may be longer than a block
     parse = arrow_csv.ParseOptions(invalid_row_handler=skip, delimiter="," if commas else "\t")
     parse.quote_char, parse.newlines_in_values = commas and '"', commas
     texts = dict.fromkeys(names, pa.string())
     convert = arrow_csv.ConvertOptions(column_types=texts, strings_can_be_null=False)
-    columns = arrow_csv.read_csv(pa.BufferReader(text.encode()), read, parse, convert).to_pandas()
+    columns = arrow_csv.read_csv(pa.BufferReader(data), read, parse, convert).to_pandas()
     if swallowed:
         raise InputError(f"{path}: a quotation mark in {swallowed[0]}: close it, or double it")
     for row, fault in [*table.broken.items()][:1]:

@@ -250,6 +250,10 @@ def test_words_are_names_as_a_shell_reads_them(tmp_path, monkeypatch):
         execution.words("ml-100k it's")
     with pytest.raises(InputError, match="'a/x' and 'b/X' would both be the part 'x'"):
         execution.parts("a/x b/X")
+    assert execution.parts([]) == {}
+    for nothing in (" ", [""], ["", " "]):
+        with pytest.raises(InputError, match="names no dataset"):
+            execution.parts(nothing)
 
 
 @pytest.mark.parametrize("name", ["ml-100k@k", "ml-100k@=3", "ml-100k@k=3,", "ml-100k@k="])

@@ -552,6 +552,27 @@ def test_times_have_one_unit_and_lie_between_1970_and_2100(tmp_path: Path) -> No
     assert "there are no times" in folder.validate(tmp_path / "f")[0]
 
 
+@pytest.mark.parametrize("written", ["2017", "20170517", "43012.5"])
+def test_years_and_days_that_are_read_as_seconds_of_1970_are_noted(
+    tmp_path: Path, written: str
+) -> None:
+    times = pd.Series(written, index=INTERACTIONS.index)
+    place = write(tmp_path, INTERACTIONS.assign(timestamp=times))
+    notes = [note for note in folder.validate(place) if "1970" in note]
+    assert len(notes) == 1 and repr(written) in notes[0] and "ISO 8601" in notes[0]
+    as_dates = INTERACTIONS.assign(timestamp="2017-05-17")
+    assert not any("1970" in note for note in folder.validate(write(tmp_path, as_dates)))
+
+
+def test_a_text_of_any_length_is_the_same_in_every_form(tmp_path: Path) -> None:
+    long = ITEMS.assign(title="many words, " * 300_000)  # 3.6 MB a row: blocks have 1 MiB
+    digests = {
+        data.load(write(tmp_path / form, items=long, form=form)).digest
+        for form in ("csv", "tsv", "parquet")
+    }
+    assert len(digests) == 1
+
+
 def test_a_colon_is_part_of_a_name_but_in_recboles_files(tmp_path: Path) -> None:
     items = pd.DataFrame({"item_id": ITEMS["item_id"], "title:en": "hello", "title:fr": "salut"})
     for form in ("csv", "tsv", "parquet"):

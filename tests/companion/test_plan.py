@@ -133,6 +133,22 @@ def test_an_encoder_and_a_device_are_names_also_where_they_read_as_numbers(
     assert given == {"seed": 0, "encoder": "1e3", "device": "2024", "epochs": 10}
 
 
+@pytest.mark.parametrize("fault", [RuntimeError("CUDA out of memory. Tried to"), MemoryError()])
+def test_a_memory_that_is_too_small_is_one_sentence(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fit(*_: Any, **__: Any) -> View:
+        raise fault
+
+    monkeypatch.setattr(views, "fit", fit)
+    assert main(["fit", "synthetic", "linear"]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("the memory is too small (") and "\n" not in said
+    fault = RuntimeError("another fault")
+    with pytest.raises(RuntimeError, match="another"):
+        main(["fit", "synthetic", "linear"])
+
+
 def planned(name: str, **jobs: list[str]) -> str:
     of: Mapping[str, Any] = {"dataset": name, "fits": FITS, "chapters": ["01-data"]} | jobs
     line = plan.report({"part": of}, workers=2).splitlines()[1]
