@@ -216,7 +216,8 @@ def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") 
     It says which measure leaves a verdict open, and how large the gain is that A4 shares out.
     """
     met = found["verdict"].isin([claims.HOLDS, claims.EXPLAINED])
-    alike = list(found.loc[(found["claim"] == "F1") & met, "dataset"])
+    ratios = found[(found["claim"] == "F1") & met]
+    alike = dict(zip(ratios["dataset"], ratios["words"], strict=True))
     judged = found[found["verdict"] != claims.UNTESTABLE].to_dict("records")
     rows = []
     for claim in map(claims.load().get, ids):
@@ -228,7 +229,9 @@ def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") 
             names += [claim.beside] if claim.id == "A4" else []
             start = "left open by" if row["verdict"] == claims.UNDECIDED else "beside it,"
             row["also"] = [
-                f"{start} {claim.measures[n]}: {number(claim, n, numbers[n])}" for n in names
+                f"{start} {claim.measures[n].removesuffix(', minus one')}: "
+                f"{number(claim, n, numbers[n])}"
+                for n in names
             ]
         rows.append((claim, sorted(of, key=lambda row: row["dataset"] not in alike)))
     return markup("answers", alike, [row for row in rows if row[1]], MARKS, link)

@@ -37,3 +37,23 @@ document.addEventListener("DOMContentLoaded", () => {
     arrow.setAttribute("aria-label", `Chapters on ${dataset}`);
   }
 });
+
+// A table wider than its box says so, and the box can be reached and scrolled by keyboard.
+document.addEventListener("DOMContentLoaded", () => {
+  const mark = () => {
+    for (const table of document.querySelectorAll("article table")) {
+      let box = table.parentElement;
+      while (box && getComputedStyle(box).overflowX !== "auto") box = box.parentElement;
+      if (!box || box.matches("body, pre") || !table.checkVisibility()) continue;
+      const wide = box.scrollWidth > box.clientWidth + 1;
+      box.classList.toggle("companion-wide", wide);
+      if (!wide) continue;
+      box.tabIndex = 0;
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", "A wide table: scroll sideways");
+    }
+  };
+  mark();
+  window.addEventListener("resize", mark);
+  document.addEventListener("toggle", mark, true);
+});
