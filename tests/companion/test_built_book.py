@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import re
 import threading
 from pathlib import Path
 
@@ -223,7 +224,29 @@ def test_a_figure_opens_in_full_size(visit):
     wide, shown = picture.evaluate("i => [i.naturalWidth, i.width]")
     assert picture.get_attribute("alt") and wide > 2 * shown
     picture.click()
-    page.wait_for_url("**/_images/*.png")
+    page.wait_for_url(re.compile(r"/_images/\w+\.(png|svg)$"))
+
+
+def test_a_term_shows_its_meaning_to_the_keyboard_and_a_figure_its_source(visit):
+    page = visit("executed/ml-100k/04-complementarity.html")
+    term = page.locator("a.companion-meaning").first
+    meaning = term.get_attribute("data-bs-original-title") or term.get_attribute("title")
+    term.focus()
+    assert page.get_by_role("tooltip").inner_text() == meaning
+    credit = page.locator(".companion-credit").first
+    address = credit.get_by_role("link").first.get_attribute("href")
+    name, line = credit.locator("code").inner_text(), int(address.rpartition("#L")[2])
+    source = (ROOT / "companion/figures.py").read_text(encoding="utf-8").splitlines()
+    assert source[line - 1].startswith(f"def {name.removeprefix('figures.')}(")
+    target = credit.get_by_role("link", name="its data").get_attribute("href")
+    assert page.locator(f"{target} a[download$='.csv']").count() == 1
+
+
+def test_a_table_wider_than_a_phone_says_so_and_scrolls_by_keyboard(visit):
+    box = visit("executed/decide.html", width=390).get_by_role("region").first
+    box.focus()
+    assert "Scroll sideways" in box.evaluate("b => getComputedStyle(b, '::before').content")
+    assert box.evaluate("b => b.scrollWidth > b.clientWidth && b === document.activeElement")
 
 
 def test_dark_mode_is_followed(visit):

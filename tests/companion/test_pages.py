@@ -32,7 +32,7 @@ def write_page(folder: Path, part: str, chapter: str) -> None:
     shown = [{scoreboard.RECORD: record}, {"text/html": markup("claim_boxes", [claim])}]
     outputs = [new_output("display_data", {"text/plain": "0"} | data) for data in shown]
     cells = [
-        new_markdown_cell(f"# {chapter} · {part}"),
+        new_markdown_cell(f"# {chapter} · {part}\n\nF2, and F2 again; `F9`; F3."),
         new_code_cell(OWN, metadata={"tags": ["parameters"]}),
         new_code_cell(
             f"# Parameters\ndataset = {dataset!r}\n{given}\n",
@@ -132,3 +132,11 @@ def test_colab_opens_the_notebook_that_installs_first(html):
     start = nbformat.read(site.ROOT / path, 4)
     assert f"https://github.com/{repository} " in start.cells[1].source
     assert all(not cell.outputs for cell in start.cells if cell.cell_type == "code")
+
+
+def test_the_first_mention_of_a_finding_leads_to_what_it_says(html):
+    text = (html / site.EXECUTED / "ml-100k" / "04-complementarity.html").read_text()
+    links = bs4.BeautifulSoup(text, "html.parser").select("a.companion-meaning")
+    assert [link.text for link in links] == ["F2", "F3"]
+    assert [link["href"] for link in links] == ["../scoreboard.html#F2", "#F3"]
+    assert links[0]["title"] == "The lists of the two views hardly overlap."
