@@ -159,11 +159,9 @@ def literal(text: str, name: str = "") -> Any:
 def parameters(chapter: Path) -> dict[str, Any]:
     """Return the names and defaults that a chapter declares in its cell tagged ``parameters``."""
     if not chapter.is_file():
-        known = sorted(path.name for path in chapter.parent.glob("*.ipynb"))
-        raise InputError(
-            f"There is no chapter {chapter}: choose one of {', '.join(known) or '(none)'} in "
-            f"{chapter.parent}."
-        )
+        folder = chapter if chapter.is_dir() else chapter.parent
+        known = ", ".join(sorted(path.name for path in folder.glob("*.ipynb"))) or "(none)"
+        raise InputError(f"There is no chapter {chapter}: choose one of {known} in {folder}.")
     try:
         return {name: literal(default) for name, default in values_of(chapter).items()}
     except (OSError, ValueError, LookupError, TypeError) as fault:

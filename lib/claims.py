@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from lib.core import InputError
+from lib.core import InputError, shown
 from lib.stats import Estimate
 
 HOLDS = "holds"
@@ -90,11 +90,14 @@ def load() -> dict[str, Claim]:
 
 def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
     """Apply a claim's rule to its measures, which must be those that the claim names."""
-    claim = load().get(claim_id)
+    claim = load().get(claim_id) if isinstance(claim_id, str) else None
     if claim is None:
-        raise InputError(f"claim {claim_id!r} is not in claims.yml; it has {', '.join(load())}")
-    if set(measures) != set(claim.measures):
-        told = f"claim {claim_id} was given the measures {sorted(measures)}"
+        told = f"claim {shown(claim_id)!r} is not in claims.yml"
+        raise InputError(f"{told}; it has {', '.join(load())}")
+    if not isinstance(measures, Mapping) or set(measures) != set(claim.measures):
+        named = isinstance(measures, Mapping)
+        given = f"the measures {sorted(map(shown, measures))}" if named else shown(measures)
+        told = f"claim {claim_id} was given {given}"
         raise InputError(f"{told}; its rule needs {sorted(claim.measures)}")
     if other := [name for name, value in measures.items() if not isinstance(value, Estimate)]:
         raise InputError(f"{other[0]} of claim {claim_id} is no Estimate; give one of lib.summary")

@@ -3,7 +3,7 @@
 Values come per user (n_users), or per training seed and user (n_seeds × n_users), whose seeds and
 users are then drawn together; a user with a NaN in any column, which is one without a value, is
 left out. Results do not depend on the order of the users: values are sorted before anything is
-drawn. ``seed``, ``draws`` and ``level`` are the bootstrap's seed, number of resamples and coverage.
+drawn. Intervals are of 95 %; ``seed`` and ``draws`` are the bootstrap's seed and resamples.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from lib.core import Floats, InputError, generator, numbers, whole_number
 
+_ENDS = (1 - 0.95) / 2, (1 + 0.95) / 2
 _BLOCK = 1 << 17  # values drawn at once: they stay in cache, a few MiB for any ``draws``
 
 
@@ -37,27 +38,20 @@ class Paired(NamedTuple):
     n: int
 
 
-def summary(
-    values: ArrayLike, *, seed: int = 0, draws: int = 1000, level: float = 0.95
-) -> Estimate:
+def summary(values: ArrayLike, *, seed: int = 0, draws: int = 1000) -> Estimate:
     """Return the mean over users with its bootstrap interval; NaN and n = 0 where none is left."""
     column = numbers(values, "values")
-    return of_totals(np.divide, column, np.ones_like(column), seed=seed, draws=draws, level=level)
+    return of_totals(np.divide, column, np.ones_like(column), seed=seed, draws=draws)
 
 
 def ratio(
-    numerator: ArrayLike,
-    denominator: ArrayLike,
-    *,
-    seed: int = 0,
-    draws: int = 1000,
-    level: float = 0.95,
+    numerator: ArrayLike, denominator: ArrayLike, *, seed: int = 0, draws: int = 1000
 ) -> Estimate:
     """Return the pooled ratio Σ numerator / Σ denominator with its bootstrap interval.
 
     Users, not hits, are resampled, because the hits of one user are not independent.
     """
-    return of_totals(np.divide, numerator, denominator, seed=seed, draws=draws, level=level)
+    return of_totals(np.divide, numerator, denominator, seed=seed, draws=draws)
 
 
 def relative_gain(found: ArrayLike, base: ArrayLike, *, seed: int = 0) -> Estimate:
@@ -66,11 +60,7 @@ def relative_gain(found: ArrayLike, base: ArrayLike, *, seed: int = 0) -> Estima
 
 
 def of_totals(
-    function: Callable[..., Floats],
-    *columns: ArrayLike,
-    seed: int = 0,
-    draws: int = 1000,
-    level: float = 0.95,
+    function: Callable[..., Floats], *columns: ArrayLike, seed: int = 0, draws: int = 1000
 ) -> Estimate:
     """Return any function of the columns' totals over users with its bootstrap interval.
 
@@ -78,16 +68,14 @@ def of_totals(
     ``of_totals(lambda s, n, t, m: s / n - t / m, s, n, t, m)``. ``function`` takes one array of
     totals per column and returns an array of the same shape.
     """
-    if not isinstance(level, float | np.floating) or not 0 < level < 1:
-        raise InputError(f"level = {level} was given; give one between 0 and 1, such as 0.95")
     whole_number("draws", draws)
     rows = _complete(*columns)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         drawn = function(*_resampled_totals(rows, draws, seed))
-    return with_percentiles(value_of_totals(function, *rows), drawn, rows[0].shape[1], level)
+    return with_percentiles(value_of_totals(function, *rows), drawn, rows[0].shape[1])
 
 
-def with_percentiles(value: float, drawn: Floats, n: int, level: float = 0.95) -> Estimate:
+def with_percentiles(value: float, drawn: Floats, n: int) -> Estimate:
     """Return a value over n users with the percentile interval of its values on resamples (draws).
 
     Efron and Tibshirani (1993, ch. 13). Resamples on which it is undefined (0 / 0) are skipped.
@@ -95,7 +83,7 @@ def with_percentiles(value: float, drawn: Floats, n: int, level: float = 0.95) -
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or not drawn.size:
         return Estimate(np.nan, np.nan, np.nan, n)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn, _ENDS)
     return Estimate(value, float(low), float(high), n)
 
 
@@ -111,7 +99,7 @@ def _complete(*columns: ArrayLike) -> list[Floats]:
     arrays = [np.atleast_2d(column) for column in given]
     seeds, users = ({array.shape[axis] for array in arrays} for axis in (0, -1))
     flat = all(column.ndim in (1, 2) for column in given)
-    if not flat or len(users) > 1 or len(seeds - {1}) > 1:
+    if not flat or len(users) > 1 or len(seeds - {1}) > 1 or 0 in seeds:
         told = ", ".join(str(np.shape(column)) for column in columns)
         raise InputError(f"values of shapes {told} were given; give one for each user (and seed)")
     rows = np.concatenate(arrays)

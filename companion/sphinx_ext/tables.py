@@ -16,14 +16,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from companion.markup import markup
+from companion.sphinx_ext.pages import clone_of
 
 RESULTS = {"speed": "bench/results.json", "trust": "tests/hardening/results.json"}
-
-
-def clone_of(source: Path) -> Path:
-    """Return the clone that holds a book's (staged) source, or the source itself."""
-    folders = (f for f in (source, *source.parents) if (f / "lib/__init__.py").is_file())
-    return next(folders, source)
 
 
 class Results(SphinxDirective):

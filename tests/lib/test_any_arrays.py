@@ -351,8 +351,6 @@ OTHERS: list[tuple[str, Callable[[], Any], str]] = [
     ("huge scores", lambda: lib.comb_sum([LISTS] * 2, [SCORES * 1e307] * 2, 3), "finite scores"),
     ("infinite values", lambda: lib.paired([np.inf, 1, 2], [0, 1, 3]), "give finite values"),
     ("totals too large", lambda: lib.paired([1.7e308, 0], [0, 0]), "give finite values"),
-    ("a level of 95", lambda: lib.summary(VALUES, level=95), "level = 95"),
-    ("a level of words", lambda: lib.summary(VALUES, level="high"), "level = high"),
     ("a seed below 0", lambda: lib.summary(VALUES, seed=-1), "seed = -1"),
     ("a seed of 2.5", lambda: lib.paired(VALUES, BASE, seed=2.5), "seed = 2.5"),
     ("a seed of a fit", lambda: lib.fit(world(), "popularity", seed=-1), "seed = -1"),

@@ -123,8 +123,6 @@ def test_intervals_cover_the_truth() -> None:
     covered = np.mean([e.low <= 1 <= e.high for e in found])
     # a percentile interval of a skewed mean at n = 80 covers a little less than 95 %
     assert 0.90 <= covered <= 0.97
-    narrow = [stats.summary(s, seed=i, draws=400, level=0.5) for i, s in enumerate(samples)]
-    assert 0.42 <= np.mean([e.low <= 1 <= e.high for e in narrow]) <= 0.58
 
 
 def test_all_sign_assignments_of_four_users() -> None:
@@ -190,7 +188,6 @@ def test_holm_by_hand() -> None:
         (lambda: stats.ratio([1, 2], [1]), r"\(2,\), \(1,\)"),
         (lambda: stats.paired([1, 2], [1]), r"\(2,\), \(1,\)"),
         (lambda: stats.summary([1, 2], draws=0), "draws = 0"),
-        (lambda: stats.summary([1, 2], level=95), "level = 95"),
         (lambda: stats.paired([1, 2], [1, 1], draws=0), "draws = 0"),
         (lambda: stats.holm([0.1, 1.5]), "1.5"),
     ],
