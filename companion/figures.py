@@ -7,9 +7,11 @@ is as wide as a page's column, so that its smallest text, 9 points, is read at t
 
 from __future__ import annotations
 
+import base64
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
+from html import escape
 from itertools import cycle
 from typing import Any
 
@@ -17,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.display import display
+from IPython.display import HTML, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, SymmetricalLogLocator
@@ -43,11 +45,20 @@ STYLE = {
 class Drawing(Figure):
     """A figure that a notebook shows as vector graphics: sharp at any size, and smaller."""
 
-    def _ipython_display_(self) -> None:
+    def svg(self) -> str:
+        """Return the drawing, the same on every run; its text stays text."""
         drawn = io.StringIO()
         with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "same on every run"}):
             self.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None})
-        bundle = {"image/svg+xml": drawn.getvalue(), "text/plain": self.get_suptitle()}
+        return drawn.getvalue()
+
+    def quoted(self, alt: str) -> HTML:
+        """Return the drawing as an image with a description, for a page that quotes it."""
+        code = base64.b64encode(self.svg().encode()).decode()
+        return HTML(f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{code}">')
+
+    def _ipython_display_(self) -> None:
+        bundle = {"image/svg+xml": self.svg(), "text/plain": self.get_suptitle()}
         display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
