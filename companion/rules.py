@@ -33,15 +33,11 @@ def telling(claim: claims.Claim, measures: Mapping[str, Estimate]) -> list[str]:
 
     That is the measure beside it, or what failed its condition first if the headline did not.
     """
-    for rule in filter(None, (claim.holds, claim.beyond)):
-        body = ast.parse(rule, mode="eval").body
-        parts = body.values if isinstance(body, ast.BoolOp) else [body]
-        unmet = [part for part in parts if not claims.evaluate(ast.unparse(part), measures)]
-        asked = [[n.id for n in ast.walk(part) if isinstance(n, ast.Name)] for part in unmet]
-        if asked and claim.headline not in sum(asked, []):
-            return list(dict.fromkeys([claim.headline, *asked[0]]))
-        if asked:
-            break
+    verdict = claims.judge(claim.id, {name: measures[name] for name in claim.measures})
+    parts = [ast.walk(ast.parse(part)) for part in verdict.unmet]
+    asked = [[node.id for node in part if isinstance(node, ast.Name)] for part in parts]
+    if asked and claim.headline not in sum(asked, []):
+        return list(dict.fromkeys([claim.headline, *asked[0]]))
     return [claim.headline, claim.beside]
 
 

@@ -45,6 +45,11 @@ COLUMNS = [
 NULLS = {"F2", "F3", "F4", "F5", "F7b", "F12", "F13", "Q5"}
 """Claims whose ``beside`` is a null in the unit of the headline; others' is another quantity."""
 
+OPENED = {
+    claims.UNDECIDED: "open because of", claims.FAILS: "excluded by", claims.EXPLAINED: "control,",
+}  # fmt: skip
+"""How the index names the measure that decided."""
+
 THRESHOLDS: dict[str, dict[str, Any]] = yaml.safe_load(
     Path(__file__).with_name("thresholds.yml").read_text(encoding="utf-8")
 )
@@ -112,7 +117,7 @@ def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[st
         **dict(zip(("mean", "low", "high"), headline, strict=True)),
         **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),
         "words": headline_of(claim, _numbers(record)),
-        "words_beside": number(claim, claim.beside, beside),
+        "words_beside": _beside(claim, verdict),
         **{"measures": record["measures"], "recorded": record["verdict"]},
         "dataset": path.parent.name,
         "page": f"{path.parent.name}/{path.stem}",
@@ -128,6 +133,15 @@ def number(claim: claims.Claim, name: str, value: Sequence[float]) -> str:
     digits = int(abs(mean) < 100) if gain else 3 - int(abs(mean) >= 1)
     start = f"{mean:+.{digits}f}\u00a0%" if gain else f"{mean:.{digits}f}"
     return f"{start} [{low:.{digits}f},\u00a0{high:.{digits}f}]".replace("-", "−")
+
+
+def _beside(claim: claims.Claim, verdict: claims.Verdict) -> str:
+    """Return what stands beside a headline in words: of a verdict that a control denies, that."""
+    numbers = verdict.measures
+    names = telling(claim, numbers)[1:] if verdict.word == claims.EXPLAINED else [claim.beside]
+    if names == [claim.beside]:
+        return number(claim, claim.beside, numbers.get(claim.beside, (math.nan,) * 4))
+    return "; ".join(f"{claim.measures[n]}: {number(claim, n, numbers[n])}" for n in names)
 
 
 def headline_of(claim: claims.Claim, measures: Mapping[str, Estimate]) -> str:
@@ -213,7 +227,7 @@ def opening(found: pd.DataFrame, k: int) -> str:
 def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") -> str:
     """Return what became of some claims as an HTML list, after on which datasets F1's rule is met.
 
-    It says which measure leaves a verdict open, and how large the gain is that A4 shares out.
+    It says which measure decides where the headline does not, and the gains that A4 and T1 are of.
     """
     met = found["verdict"].isin([claims.HOLDS, claims.EXPLAINED])
     ratios = found[(found["claim"] == "F1") & met]
@@ -225,9 +239,9 @@ def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") 
         of = [row for row in judged if row["claim"] == claim.id]
         for row in of:
             numbers = _numbers(row)
-            names = telling(claim, numbers)[1:] if row["verdict"] == claims.UNDECIDED else []
-            names += [claim.beside] if claim.id == "A4" else []
-            start = "left open by" if row["verdict"] == claims.UNDECIDED else "beside it,"
+            names = telling(claim, numbers)[1:] if row["verdict"] in OPENED else []
+            names = [claim.beside] if claim.id in ("A4", "T1") else names
+            start = OPENED.get(row["verdict"], "beside it,")
             row["also"] = [
                 f"{start} {claim.measures[n].removesuffix(', minus one')}: "
                 f"{number(claim, n, numbers[n])}"

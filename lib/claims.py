@@ -114,7 +114,7 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
             return verdict(PARTLY, unmet=unmet)
         if evaluate(claim.holds, _turned(measures)):
             return verdict(UNDECIDED, unmet=unmet, note="and not excluded")
-        return verdict(FAILS, unmet=(claim.holds,))
+        return verdict(FAILS, unmet=_unmet(claim.holds, _turned(measures)))
     if not beyond:
         known = "no null with a known, small rate of error shows more"
         never = "no excess over the null could be above the margin on this data"

@@ -389,7 +389,7 @@ def drawn(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def answer(table: pd.DataFrame) -> str:
-    """Return in Markdown, without any number, which findings each choice changes and moves.
+    """Return in Markdown, without any number, which findings each choice moves and changes.
 
     Moved is a finding whose difference leaves out 0 and is larger than that of any two seeds: no
     two differ by more than twice the distance of the farthest from the mean.
@@ -402,7 +402,7 @@ def answer(table: pd.DataFrame) -> str:
         told = [
             f"{row.finding} from *{row.word}* to *{row.reference_word}*"
             for row in rows.itertuples()
-            if row.word != row.reference_word
+            if row.word != row.reference_word and row.moved
         ]
         if rows["moved"].any():
             told.append(

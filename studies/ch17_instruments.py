@@ -143,7 +143,8 @@ def used(rates: pd.DataFrame) -> pd.DataFrame:
     """Return the rule that judges each finding: null, margin, false positives and power."""
     table = pd.DataFrame(chosen(rates)).T.reindex(columns=["null", "margin", *RATES])
     table[RATES] = table[RATES].map("{:.0%}".format)
-    return table.assign(margin=table["margin"].map("{:.3f}".format))
+    # rounded up, as in the rules
+    return table.assign(margin=[f"{math.ceil(1000 * of) / 1000:.3f}" for of in table["margin"]])
 
 
 def less_strict(table: pd.DataFrame, rules: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

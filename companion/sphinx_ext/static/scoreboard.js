@@ -397,7 +397,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const others = noted ? `; a note on significance or regime changed in ${noted} more` : "";
     count.textContent = scoreboard.written(data, setting)
       ? `${moved.length} of ${all} verdicts moved${others}.`
-      : `The published setting. Of ${all} verdicts ${still} are “not testable here” and cannot move: ` +
+      : `The published setting. “Not testable here”, and unable to move: ${still} of ${all} verdicts, where ` +
         "a measure that today's rule asks for, or enough data, is missing.";
     moves.replaceChildren(...moved.map((text) => element("li", { textContent: text })));
   }
