@@ -10,7 +10,7 @@ import pytest
 from companion import site
 from companion.consistency import INSTRUMENTS, PROTOCOL, contradictions, uncalibrated
 from companion.execute import ChapterError, own_code
-from companion.scoreboard import RECORD
+from companion.scoreboard import RECORD, records
 from lib import claims
 
 ASKED = {"dataset": "x", "split": "random", "seed": 0, "seeds": 2, "k": 20, "encoder": "minilm"}
@@ -143,3 +143,16 @@ def test_published_pages_have_the_code_of_their_chapters() -> None:
     assert pages
     for path in pages:
         assert own_code(path) == own_code(site.ROOT / "chapters" / path.name), path
+
+
+def test_the_index_answers_first_what_the_records_say() -> None:
+    """Its opening sentences are prose; a record that leaves them must change them."""
+    found = records([site.ROOT / site.EXECUTED]).set_index(["claim", "dataset"])
+    word, low = found["verdict"].to_dict(), found["low"]
+    sparse, dense = "scientific-2018", "ml-100k"
+    assert word["F8", sparse] == claims.HOLDS and found.loc[("F8", sparse), "mean"] < 0.1
+    assert word["F8", dense] == claims.FAILS
+    assert all(word["A4", name] == claims.HOLDS for name in (sparse, dense))
+    assert (low.loc[["A4"]] > 0.5).all()
+    own = {word[claim, sparse] for claim in ("F2", "F3", "F5", "F13")}
+    assert own == {claims.UNDECIDED, claims.NO_INSTRUMENT}
