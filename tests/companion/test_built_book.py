@@ -222,7 +222,8 @@ def test_a_figure_opens_in_full_size(visit):
     page = visit("executed/ml-100k/03-agreement.html", width=390)
     picture = page.locator("div.cell_output img").first
     wide, shown = picture.evaluate("i => [i.naturalWidth, i.width]")
-    assert picture.get_attribute("alt") and wide > 2 * shown
+    # at its own size text is 9 points; vector graphics are sharp at any
+    assert picture.get_attribute("alt") and wide > 1.5 * shown
     picture.click()
     page.wait_for_url(re.compile(r"/_images/\w+\.(png|svg)$"))
 
