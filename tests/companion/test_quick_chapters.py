@@ -58,7 +58,7 @@ def test_the_page_of_decisions_of_one_set_runs_to_its_end(tmp_path: Path) -> Non
     shown = executed(tmp_path, "decide", small)
     said = [data.get("text/html", "") for data in shown]
     assert any("<b>ml-100k</b>, text" in words for words in said)
-    assert sum("image/svg+xml" in data for data in shown) == 1
+    assert sum("image/svg+xml" in data for data in shown) == 2
 
 
 def _claims_of(chapter: str) -> list[str]:
