@@ -112,9 +112,9 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
     if unmet := _unmet(claim.holds, measures):
         if claim.partly and evaluate(claim.partly, measures):
             return verdict(PARTLY, unmet=unmet)
-        if evaluate(claim.holds, _turned(measures)):
-            return verdict(UNDECIDED, unmet=unmet, note="and not excluded")
-        return verdict(FAILS, unmet=_unmet(claim.holds, _turned(measures)))
+        if excluded := _unmet(claim.holds, _turned(measures)):
+            return verdict(FAILS, unmet=excluded)
+        return verdict(UNDECIDED, unmet=unmet, note="and not excluded")
     if not beyond:
         known = "no null with a known, small rate of error shows more"
         never = "no excess over the null could be above the margin on this data"
