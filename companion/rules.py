@@ -6,7 +6,6 @@ import ast
 from collections.abc import Mapping
 
 from lib import claims
-from lib.stats import Estimate
 
 _SAID = {
     claims.HOLDS: "holds{}",
@@ -28,12 +27,12 @@ def said(word: str, where: str = "") -> str:
     return _SAID[word].format(where and f" {where}")
 
 
-def telling(claim: claims.Claim, measures: Mapping[str, Estimate]) -> list[str]:
+def telling(verdict: claims.Verdict) -> list[str]:
     """Return which measures tell a verdict: the headline, and what it is compared with.
 
     That is the measure beside it, or what failed its condition first if the headline did not.
     """
-    verdict = claims.judge(claim.id, {name: measures[name] for name in claim.measures})
+    claim = verdict.claim
     parts = [ast.walk(ast.parse(part)) for part in verdict.unmet]
     asked = [[node.id for node in part if isinstance(node, ast.Name)] for part in parts]
     if asked and claim.headline not in sum(asked, []):

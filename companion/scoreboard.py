@@ -38,8 +38,8 @@ DEPENDS = "depends on the data"  # a claim whose verdict differs between dataset
 SIMULATED = "simulated worlds"  # of which a claim is judged once, whatever the dataset
 COLUMNS = [
     "claim", "dataset", "chapter", "verdict", "reason", "margin", "outside", "page", "p", "mean",
-    "low", "high", "words", "beside", "beside_low", "beside_high", "words_beside", "measures",
-    "recorded",
+    "low", "high", "words", "beside", "beside_low", "beside_high", "words_beside", "telling",
+    "measures", "recorded",
 ]  # fmt: skip
 
 NULLS = {"F2", "F3", "F4", "F5", "F7b", "F12", "F13", "Q5"}
@@ -118,6 +118,7 @@ def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[st
         **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),
         "words": headline_of(claim, _numbers(record)),
         "words_beside": _beside(claim, verdict),
+        "telling": telling(verdict) if known else [],
         **{"measures": record["measures"], "recorded": record["verdict"]},
         "dataset": path.parent.name,
         "page": f"{path.parent.name}/{path.stem}",
@@ -138,7 +139,7 @@ def number(claim: claims.Claim, name: str, value: Sequence[float]) -> str:
 def _beside(claim: claims.Claim, verdict: claims.Verdict) -> str:
     """Return what stands beside a headline in words: of a verdict that a control denies, that."""
     numbers = verdict.measures
-    names = telling(claim, numbers)[1:] if verdict.word == claims.EXPLAINED else [claim.beside]
+    names = telling(verdict)[1:] if verdict.word == claims.EXPLAINED else [claim.beside]
     if names == [claim.beside]:
         return number(claim, claim.beside, numbers.get(claim.beside, (math.nan,) * 4))
     return "; ".join(f"{claim.measures[n]}: {number(claim, n, numbers[n])}" for n in names)
@@ -216,8 +217,7 @@ def opening(found: pd.DataFrame, k: int) -> str:
     for row in found.to_dict("records"):
         claim, numbers = claims.load()[row["claim"]], _numbers(row)
         what = claim.measures | {claim.headline: claim.unit}
-        names = [] if row["verdict"] == claims.UNTESTABLE else telling(claim, numbers)
-        known = [(what[n], of) for n in names if (of := number(claim, n, numbers[n]))]
+        known = [(what[n], of) for n in row["telling"] if (of := number(claim, n, numbers[n]))]
         known = [(known[0][0], headline_of(claim, numbers)), *known[1:]] if known else []
         told = [f"{words.replace(', minus one', '')}: {of}" for words, of in known]
         rows.append((row, claim, [re.sub(r"@K\b", f"@{k}", words) for words in told]))
@@ -239,7 +239,7 @@ def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") 
         of = [row for row in judged if row["claim"] == claim.id]
         for row in of:
             numbers = _numbers(row)
-            names = telling(claim, numbers)[1:] if row["verdict"] in OPENED else []
+            names = row["telling"][1:] if row["verdict"] in OPENED else []
             names = [claim.beside] if claim.id in ("A4", "T1") else names
             start = OPENED.get(row["verdict"], "beside it,")
             row["also"] = [

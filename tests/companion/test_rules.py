@@ -55,7 +55,7 @@ def test_a_verdict_is_told_by_its_headline_and_what_decided(
 ) -> None:
     measures = dict.fromkeys(claims.load()[claim].measures, 0.5) | means
     found = {name: Estimate(x, x, x, 9) for name, x in measures.items()}
-    assert telling(claims.load()[claim], found) == names
+    assert telling(claims.judge(claim, found)) == names
 
 
 def test_every_verdict_says_why() -> None:
