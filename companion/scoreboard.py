@@ -142,7 +142,12 @@ def _beside(claim: claims.Claim, verdict: claims.Verdict) -> str:
     names = telling(verdict)[1:] if verdict.word == claims.EXPLAINED else [claim.beside]
     if names == [claim.beside]:
         return number(claim, claim.beside, numbers.get(claim.beside, (math.nan,) * 4))
-    return "; ".join(f"{claim.measures[n]}: {number(claim, n, numbers[n])}" for n in names)
+    return "; ".join(_named(claim, name, numbers[name]) for name in names)
+
+
+def _named(claim: claims.Claim, name: str, value: Sequence[float]) -> str:
+    """Return a measure's description and its number."""
+    return f"{claim.measures[name].removesuffix(', minus one')}: {number(claim, name, value)}"
 
 
 def headline_of(claim: claims.Claim, measures: Mapping[str, Estimate]) -> str:
@@ -242,11 +247,7 @@ def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") 
             names = row["telling"][1:] if row["verdict"] in OPENED else []
             names = [claim.beside] if claim.id in ("A4", "T1") else names
             start = OPENED.get(row["verdict"], "beside it,")
-            row["also"] = [
-                f"{start} {claim.measures[n].removesuffix(', minus one')}: "
-                f"{number(claim, n, numbers[n])}"
-                for n in names
-            ]
+            row["also"] = [f"{start} {_named(claim, name, numbers[name])}" for name in names]
         rows.append((claim, sorted(of, key=lambda row: row["dataset"] not in alike)))
     return markup("answers", alike, [row for row in rows if row[1]], MARKS, link)
 

@@ -53,7 +53,7 @@ def offline() -> bool:
 
 
 def _sequence(seed: int, purpose: str) -> np.random.SeedSequence:
-    whole_number("seed", seed, least=0)
+    check_seed(seed)
     word = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
     return np.random.SeedSequence([seed, word])
 
@@ -105,15 +105,19 @@ def check_type(name: str, given: Any, kind: type) -> None:
         raise InputError(f"{name} = {shown(given)} was given; give a {kind.__name__}")
 
 
-def whole_number(name: str, *numbers: int, least: int = 1) -> None:
-    """Refuse any number (a list length, a seed) that is no integer from ``least`` to sensible."""
-    most = 2**63 - 1 if name in ("seed", "memory") else 10**8
+def whole_number(name: str, *numbers: int, least: int = 1, most: int = 10**8) -> None:
+    """Refuse any number (a list length, a seed) that is no integer from ``least`` to ``most``."""
     for number in numbers:
         whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
         if not whole or not least <= number <= most:
             limit = f" and at most {most:,}" if whole and number > most else ""
             told = f"{name} = {shown(number)} was given"
             raise InputError(f"{told}; give a whole number of at least {least}{limit}")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is no integer from 0 to the largest of 64 bits."""
+    whole_number("seed", seed, least=0, most=2**63 - 1)
 
 
 def same_number(of: str, *numbers: int) -> None:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lib import cache, core
-from lib.core import Floats, InputError, generator, relevant_pairs, whole_number
+from lib.core import Floats, InputError, check_seed, generator, relevant_pairs
 
 Ints = NDArray[np.integer]
 
@@ -133,9 +133,9 @@ def part_sizes(counts: Ints) -> Ints:
 
 def check_split(kind: str, seed: int) -> None:
     """Refuse an unknown kind of split, or a seed that is no whole number from 0."""
-    if core.shown(kind) not in ("random", "temporal"):
+    if not isinstance(kind, str) or kind not in ("random", "temporal"):
         raise InputError(f"split {core.shown(kind)!r} is unknown: give 'random' or 'temporal'")
-    whole_number("seed", seed, least=0)
+    check_seed(seed)
 
 
 def assign(interactions: sp.csr_matrix, kind: str, seed: int = 2020) -> NDArray[np.int8]:

@@ -68,7 +68,7 @@ def topk(
     fused = where.type == "cuda" and find_spec("triton") is not None
     rank, limits = (rank_fused, FUSED) if fused else (rank_tiles, TILES)
     budget = DEFAULT_MEMORY[where.type] if memory is None else memory
-    whole_number("memory", budget)
+    whole_number("memory", budget, most=2**63 - 1)
     sizes = Sizes(n, m, users.shape[1], k, int(np.diff(seen.indptr).max()))
     threads = torch.get_num_threads() if where.type == "cpu" else 1
     blocks = plan_blocks(sizes, limits, budget, threads)

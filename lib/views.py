@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lib import cache
-from lib.core import InputError, check_type, device_of, shown, whole_number
+from lib.core import InputError, check_seed, check_type, device_of, shown, whole_number
 from lib.dataset import Dataset
 from lib.encoders import closed, text
 from lib.encoders.joint import Joint, SharedPrivate
@@ -104,7 +104,7 @@ def fit(
     spec = (TRAINED | SOLVED)[model]
     check_type("dataset", dataset, Dataset)
     check_type("encoder", encoder, str)
-    whole_number("seed", seed, least=0)
+    check_seed(seed)
     seed, target = int(seed), device_of(device)  # a NumPy seed is the same fit
     key = {
         "dataset": dataset.name,
@@ -136,8 +136,8 @@ def fit(
 
 def settings_of(model: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return the full settings of a fit: defaults, then what was given, checked."""
-    spec = (TRAINED | SOLVED).get(shown(model))
-    if spec is None or not isinstance(model, str):
+    spec = (TRAINED | SOLVED).get(model) if isinstance(model, str) else None
+    if spec is None:
         known = ", ".join(models())
         raise InputError(f"model {shown(model)!r} is not known; choose one of {known}")
     made_by = Recipe if model in TRAINED else spec.make
@@ -168,6 +168,7 @@ def lists(
     Training and validation items are left out at test, training items at validation.
     """
     whole_number("k", k)
+    check_type("view", view, View)
     check_type("dataset", dataset, Dataset)
     if k > dataset.n_items:
         told = f"k = {k} was given; dataset {dataset.name!r} accepts 1 to {dataset.n_items}"
@@ -175,5 +176,4 @@ def lists(
     if not isinstance(part, str) or part not in ("test", "valid"):
         raise InputError(f"part {shown(part)!r} was given; give 'test' or 'valid'")
     seen = dataset.seen if part == "test" else dataset.train
-    of: list[Any] = [getattr(view, side, None) for side in ("users", "items")]
-    return np.asarray(topk(of[0], of[1], k, exclude=seen).items)
+    return np.asarray(topk(view.users, view.items, k, exclude=seen).items)
