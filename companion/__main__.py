@@ -250,13 +250,13 @@ def _compare(datasets: Names = None) -> None:
     from companion import scoreboard
 
     folders = site.ROOT / site.EXECUTED, site.ROOT / site.BUILD / site.EXECUTED
-    table, others = scoreboard.compare(*folders, datasets=list(execute.parts(datasets or [])))
-    if not table.empty:
-        print(table.to_string(index=False, float_format="{:.3f}".format))
-    if others:
-        print(f"Judged with other parameters, so not compared: {'; '.join(others)}")
-    print(scoreboard.in_a_sentence(table))
-    if (table["published verdict"] != table["verdict now"]).any():
+    table = scoreboard.compare(*folders, datasets=list(execute.parts(datasets or [])))
+    same = table["otherwise"] == ""
+    for words, rows in (("the published", table[same]), ("other", table[~same])):
+        if not rows.empty:
+            print(rows.to_string(index=False, float_format="{:.3f}".format))
+            print(f"With {words} parameters, {scoreboard.in_a_sentence(rows)}\n")
+    if (same & (table["published verdict"] != table["verdict now"])).any():
         raise typer.Exit(1)
 
 

@@ -55,7 +55,10 @@ THRESHOLDS: dict[str, dict[str, Any]] = yaml.safe_load(
 )
 
 DRAWN, BESIDE = ["mean", "low", "high"], ["beside", "beside_low", "beside_high"]
-COMPARED = ["dataset", "finding", "published verdict", "verdict now", "measure", "published", "now"]
+COMPARED = [
+    "dataset", "finding", "otherwise", "published verdict", "verdict now", "measure", "published",
+    "now",
+]  # fmt: skip
 IGNORED = "device"  # may differ: results should not depend on where a chapter ran
 OLDER = {"fields": "all"}  # what pages were made with before they had the parameter
 
@@ -287,31 +290,27 @@ def counts(found: pd.DataFrame) -> pd.DataFrame:
     return counted.reindex(columns=list(claims.VERDICTS), fill_value=0)
 
 
-def compare(
-    published: Path, fresh: Path, datasets: Sequence[str] = ()
-) -> tuple[pd.DataFrame, list[str]]:
-    """Return a row per finding judged in both folders, and the findings left out.
+def compare(published: Path, fresh: Path, datasets: Sequence[str] = ()) -> pd.DataFrame:
+    """Return a row per finding judged in both folders.
 
     A row has both verdicts and the measure that differs most: ``apart`` is the difference divided
-    by half the width of the published interval, so up to 1 the new value lies inside it. Findings
-    judged with other parameters are left out, and listed with the parameters that differ.
+    by half the width of the published interval, so up to 1 the new value lies inside it.
+    ``otherwise`` says with which other parameters the finding was judged, "" for the same.
     ``published`` and ``fresh`` hold a folder of executed chapters per dataset; ``datasets`` names
     some of them, by default all that both have.
     """
     old, new = records_in(published), records_in(fresh)
-    rows, others = [], []
+    rows = []
     for claim, dataset in [key for key in old if key in new]:
         if datasets and dataset not in datasets:
             continue
         (before, _), (now, _) = old[claim, dataset], new[claim, dataset]
-        if changes := _changes(OLDER | before["parameters"], OLDER | now["parameters"]):
-            others.append(f"{claim} on {dataset} ({changes})")
-            continue
-        verdicts = (dataset, claim, before["verdict"], now["verdict"])
+        otherwise = _changes(OLDER | before["parameters"], OLDER | now["parameters"])
+        about = (dataset, claim, otherwise, before["verdict"], now["verdict"])
         for name in [name for name in before["measures"] if name in now["measures"]]:
             ours, (mean, low, high, _) = now["measures"][name], before["measures"][name]
-            rows.append((*verdicts, name, mean, ours[0], low, high))
-    if not rows and not others:
+            rows.append((*about, name, mean, ours[0], low, high))
+    if not rows:
         raise InputError(
             f"no finding is judged both under {published} and under {fresh}"
             f"{' for ' + ', '.join(datasets) if datasets else ''}: execute chapters of a published "
@@ -322,7 +321,7 @@ def compare(
     apart = (2 * (now - was).abs() / (high - low)).fillna(math.inf)
     table["apart"] = apart.mask((was == now) | (was.isna() & now.isna()), 0.0)
     furthest = table.groupby(["dataset", "finding"], sort=False)["apart"].idxmax()
-    return table.loc[furthest, [*COMPARED, "apart"]].reset_index(drop=True), others
+    return table.loc[furthest, [*COMPARED, "apart"]].reset_index(drop=True)
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -334,9 +333,7 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def in_a_sentence(compared: pd.DataFrame) -> str:
-    """Return how far a table of ``compare`` agrees, in one sentence."""
-    if compared.empty:
-        return "Nothing was compared."
+    """Return how far a table of ``compare`` agrees, in a sentence."""
     same = compared["published verdict"] == compared["verdict now"]
     return (
         f"{same.sum()} of {len(compared)} findings have the published verdict; in "

@@ -39,11 +39,11 @@ def test_the_measure_that_is_furthest_apart_is_told(folders: tuple[Path, Path]) 
     page(old, "F2", "holds", {"near": [0.5, 0.4, 0.6, 9.0], "far": [2.0, 1.0, 3.0, 9.0]})
     page(new, "F2", "holds", {"near": [0.52, 0.4, 0.6, 9.0], "far": [3.5, 1.0, 3.0, 9.0]},
          device="cuda")  # fmt: skip
-    table, others = scoreboard.compare(*folders)
+    table = scoreboard.compare(*folders)
     row = table.iloc[0]
     assert (row["measure"], row["published"], row["now"]) == ("far", 2.0, 3.5)
     assert row["apart"] == pytest.approx(1.5)
-    assert others == []
+    assert row["otherwise"] == ""
     assert scoreboard.in_a_sentence(table).startswith(
         "1 of 1 findings have the published verdict; in 0"
     )
@@ -58,7 +58,7 @@ def test_nothing_apart_no_interval_and_no_number(folders: tuple[Path, Path]) -> 
     page(new, "F2", "holds", {"a": [0.5, 0.5, 0.5, 9.0], "b": nothing})
     page(old, "F3", "holds", {"a": [0.5, 0.5, 0.5, 9.0]})
     page(new, "F3", "holds", {"a": [0.6, 0.5, 0.5, 9.0]})
-    table, _ = scoreboard.compare(*folders)
+    table = scoreboard.compare(*folders)
     apart = table.set_index("finding")["apart"]
     assert (apart["F2"], apart["F3"], apart["F7"]) == (0.0, math.inf, 0.0)
     assert "in 2 all are equal" in scoreboard.in_a_sentence(table)
@@ -67,17 +67,16 @@ def test_nothing_apart_no_interval_and_no_number(folders: tuple[Path, Path]) -> 
 def test_a_number_that_is_gone_is_infinitely_far(folders: tuple[Path, Path]) -> None:
     page(folders[0], "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     page(folders[1], "F2", "holds", {"a": [None, None, None, 0.0]})
-    assert scoreboard.compare(*folders)[0]["apart"].item() == math.inf
+    assert scoreboard.compare(*folders)["apart"].item() == math.inf
 
 
-def test_other_parameters_are_told_and_not_compared(folders: tuple[Path, Path]) -> None:
+def test_other_parameters_are_told(folders: tuple[Path, Path]) -> None:
     old, new = folders
     page(old, "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
-    page(new, "F2", "does not hold", {"a": [0.9, 0.8, 1.0, 9.0]}, k=50)
-    table, others = scoreboard.compare(*folders)
-    assert table.empty
-    assert others == ["F2 on ml-100k (k 20 and now 50)"]
-    assert scoreboard.in_a_sentence(table) == "Nothing was compared."
+    page(new, "F2", "does not hold", {"a": [0.9, 0.8, 1.0, 9.0]}, seeds=1)
+    table = scoreboard.compare(*folders)
+    assert list(table["otherwise"]) == ["seeds 3 and now 1"]
+    assert scoreboard.in_a_sentence(table).startswith("0 of 1 findings")
 
 
 def test_a_page_from_before_a_parameter_was_made_with_its_default(
@@ -88,9 +87,8 @@ def test_a_page_from_before_a_parameter_was_made_with_its_default(
     page(old, "F3", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     page(new, "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]}, fields="all")
     page(new, "F3", "holds", {"a": [0.5, 0.4, 0.6, 9.0]}, fields="title")
-    table, others = scoreboard.compare(*folders)
-    assert list(table["finding"]) == ["F2"]
-    assert others == ["F3 on ml-100k (fields all and now title)"]
+    told = scoreboard.compare(*folders).set_index("finding")["otherwise"]
+    assert dict(told) == {"F2": "", "F3": "fields all and now title"}
 
 
 def test_another_verdict_is_a_failure_of_the_command(
@@ -103,11 +101,16 @@ def test_another_verdict_is_a_failure_of_the_command(
     old, new = folders
     page(old, "F2", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     page(new, "F2", "holds", {"a": [0.55, 0.4, 0.6, 9.0]})
+    page(old, "F5", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
+    page(new, "F5", "undecided", {"a": [0.5, 0.4, 0.6, 9.0]}, seeds=1)
     assert main(["compare"]) == 0
+    told = capsys.readouterr().out
+    assert "With the published parameters, 1 of 1 findings" in told
+    assert "With other parameters, 0 of 1 findings" in told and "seeds 3 and now 1" in told
     page(old, "F3", "holds", {"a": [0.5, 0.4, 0.6, 9.0]})
     page(new, "F3", "does not hold", {"a": [0.3, 0.2, 0.4, 9.0]})
     assert main(["compare", "ml-100k"]) == 1
-    assert "1 of 2 findings have the published verdict" in capsys.readouterr().out
+    assert "With the published parameters, 1 of 2 findings" in capsys.readouterr().out
     assert main(["compare", "another"]) == 2
 
 
