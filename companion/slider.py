@@ -6,6 +6,7 @@ slider.
 
 import json
 import math
+import re
 from collections.abc import Hashable
 from typing import Any
 
@@ -20,13 +21,14 @@ KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
 
 
 def slider(
-    table: pd.DataFrame, along: str, *, title: str, label: str, unit: str, start: Hashable
-) -> HTML:
+    table: pd.DataFrame, along: str, *, title: str, label: str, unit: str, start: Hashable,
+    nulls: str = "seed|SVD|popularity|random",
+) -> HTML:  # fmt: skip
     """Return a row for each ``what`` of a tidy table, at the step ``start`` of column ``along``.
 
     A row has the mean and the 95 % interval on an axis that all steps share, and in numbers; the
     slider leads through the steps in their order in the table. ``label`` says what the slider
-    moves, ``unit`` what is measured.
+    moves, ``unit`` what is measured, ``nulls`` is a pattern in the names of rows that are grey.
     """
     steps, rows = table[along].unique().tolist(), table["what"].unique().tolist()
     if start not in steps:
@@ -45,9 +47,10 @@ def slider(
     found = {(row.what, getattr(row, along)): place(row) for row in table.itertuples(index=False)}
     values = [[found.get((what, step)) for what in rows] for step in steps]
     data = json.dumps({"steps": steps, "values": values}, ensure_ascii=False)
+    grey = [bool(re.search(nulls, what)) for what in rows]
     shown = {
         "title": title, "label": label, "unit": unit, "start": steps.index(start), "steps": steps,
-        "rows": list(zip(rows, values[steps.index(start)], strict=True)),
+        "rows": list(zip(rows, values[steps.index(start)], grey, strict=True)),
         "zero": round(100 * abs(least) / reach, 2), "data": data.replace("<", "\\u003c"),
     }  # fmt: skip
     return HTML(markup("slider", shown))

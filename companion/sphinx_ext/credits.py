@@ -1,4 +1,4 @@
-"""Sphinx extension: under each figure, links to the function that drew it and to its data."""
+"""Sphinx extension: a figure has a box, and under it links to what drew it and to its data."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ DRAWN_BY = "companion/figures.py"
 
 
 def credit_figures(app: Sphinx, document: nodes.document) -> None:
-    """Put under each figure links to the function that drew it and to its data."""
+    """Put each figure in a box that can scroll, and the links under it."""
     source = clone_of(Path(app.srcdir)) / DRAWN_BY
     code = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
     lines = {
@@ -27,7 +27,11 @@ def credit_figures(app: Sphinx, document: nodes.document) -> None:
         calls = re.findall(r"figures\.(\w+)\(", cell[0].astext())
         outputs = [c for c in cell.findall(nodes.container) if "cell_output" in c["classes"]]
         images = [box for of in outputs for box in of.children if any(box.findall(nodes.image))]
-        for box, name in zip(images, [name for name in calls if name in lines], strict=False):
+        boxes = [nodes.container("", classes=["output"]) for _ in images]
+        for image, box in zip(images, boxes, strict=True):
+            image.parent.replace(image, box)
+            box += image
+        for box, name in zip(boxes, [name for name in calls if name in lines], strict=False):
             words = markup("credit", name, f"{address}{lines[name]}", None)
             credit = nodes.raw("", words, format="html", classes=[name])
             box.parent.insert(box.parent.index(box) + 1, credit)

@@ -218,12 +218,13 @@ def test_the_first_edition_is_in_the_units_of_this_one(visit):
     assert "0.817 [0.697,\u00a00.951]" in then["F11"].inner_text()  # a ratio at the time
 
 
-def test_a_figure_opens_in_full_size(visit):
+def test_a_figure_is_legible_on_a_phone_and_opens_in_full_size(visit):
     page = visit("executed/ml-100k/03-agreement.html", width=390)
     picture = page.locator("div.cell_output img").first
     wide, shown = picture.evaluate("i => [i.naturalWidth, i.width]")
-    # at its own size text is 9 points; vector graphics are sharp at any
-    assert picture.get_attribute("alt") and wide > 1.5 * shown
+    # at its own size text is 9 points, which are 12 pixels; vector graphics are sharp at any
+    assert picture.get_attribute("alt") and 12 * shown / wide >= 9.5
+    assert picture.locator("xpath=ancestor::a").count() == 1
     picture.click()
     page.wait_for_url(re.compile(r"/_images/\w+\.(png|svg)$"))
 
@@ -243,11 +244,28 @@ def test_a_term_shows_its_meaning_to_the_keyboard_and_a_figure_its_source(visit)
     assert page.locator(f"{target} a[download$='.csv']").count() == 1
 
 
-def test_a_table_wider_than_a_phone_says_so_and_scrolls_by_keyboard(visit):
-    box = visit("executed/decide.html", width=390).get_by_role("region").first
+@pytest.mark.parametrize("what", ["table", "figure"])
+def test_what_is_wider_than_a_phone_says_so_and_scrolls_by_keyboard(visit, what):
+    page = visit("executed/decide.html", width=390)
+    box = page.get_by_role("region", name=f"A wide {what}").first
     box.focus()
     assert "Scroll sideways" in box.evaluate("b => getComputedStyle(b, '::before').content")
-    assert box.evaluate("b => b.scrollWidth > b.clientWidth && b === document.activeElement")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.activeElement.scrollLeft > 0")
+
+
+def test_a_wide_table_takes_the_free_space_and_hides_what_is_there(visit):
+    page = visit("executed/decide.html")
+    table = page.locator("table.dataframe").last
+    table.scroll_into_view_if_needed()
+    assert table.evaluate("t => t.offsetWidth > t.closest('div.cell').clientWidth")
+    page.wait_for_selector(".bd-sidebar-secondary.hide", state="attached")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_long_command_is_not_cut_on_a_phone(visit):
+    for code in visit("pages/howto/rerun.html", width=390).locator("article pre").all():
+        assert code.evaluate("c => c.scrollWidth <= c.clientWidth")
 
 
 def test_dark_mode_is_followed(visit):

@@ -14,7 +14,7 @@ TABLE = pd.DataFrame(
     [
         {"what": what, "k": k, "mean": mean, "low": mean - 0.1, "high": mean + 0.1}
         for k, what, mean in (
-            (5, "text", 0.1), (5, "<b>", np.nan), (10, "text", 0.3), (10, "<b>", -0.1),
+            (5, "text", 0.1), (5, "<b> seed", np.nan), (10, "text", 0.3), (10, "<b> seed", -0.1),
         )
     ]
 )  # fmt: skip
@@ -35,6 +35,8 @@ def test_a_slider_shows_its_first_step_and_holds_all() -> None:
     }  # fmt: skip
     assert "left:83.33%" in shown and "0.300 [0.200, 0.400]</td>" in shown
     assert "&lt;b&gt;" in shown and "<b>" not in shown.replace("&lt;b&gt;", "")
+    assert shown.count('<tr class="null"><th scope="row">&lt;b&gt; seed') == 1
+    assert shown.count("<tr>") == 2  # the head, and the row that is no null
     assert shown.count('class="zero" style="left:33.33%"') == 2
     assert "–</td>" in slider(TABLE, "k", start=5, **NAMED).data  # what has no value
 

@@ -3,16 +3,6 @@ if (window.location.protocol === "file:") {
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
 
-// A figure leads to itself in full size: on a phone its words are small.
-document.addEventListener("DOMContentLoaded", () => {
-  for (const picture of document.querySelectorAll("div.cell_output img")) {
-    const link = document.createElement("a");
-    link.href = picture.src;
-    picture.replaceWith(link);
-    link.append(picture);
-  }
-});
-
 // One switch shows or hides all code of a page; without this script every cell has its own.
 document.addEventListener("DOMContentLoaded", () => {
   const folds = document.querySelectorAll("div.cell details.hide");
@@ -38,22 +28,32 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 });
 
-// A table wider than its box says so, and the box can be reached and scrolled by keyboard.
-document.addEventListener("DOMContentLoaded", () => {
+// A table, or a figure on a phone, that is wider than its box says so, and the box can be reached
+// and scrolled by keyboard. Beside the column a table takes the free space first: the theme hides
+// the list of contents while what it finds there, before it starts, is in sight.
+document.addEventListener("readystatechange", () => {
   const mark = () => {
-    for (const table of document.querySelectorAll("article table")) {
-      let box = table.parentElement;
+    for (const shown of document.querySelectorAll("article :is(table, div.output img)")) {
+      let box = shown.parentElement;
       while (box && getComputedStyle(box).overflowX !== "auto") box = box.parentElement;
-      if (!box || box.matches("body, pre") || !table.checkVisibility()) continue;
+      if (!box || box.matches("body, pre") || !shown.checkVisibility()) continue;
+      if (shown.matches("div.output :is(.dataframe, .scoreboard)")) {
+        box.classList.add("full-width");
+        const beside = shown.offsetWidth > box.parentElement.clientWidth;
+        box.classList.toggle("full-width", beside);
+      }
       const wide = box.scrollWidth > box.clientWidth + 1;
       box.classList.toggle("companion-wide", wide);
       if (!wide) continue;
       box.tabIndex = 0;
       box.setAttribute("role", "region");
-      box.setAttribute("aria-label", "A wide table: scroll sideways");
+      const what = shown.matches("img") ? "figure" : "table";
+      box.setAttribute("aria-label", `A wide ${what}: scroll sideways`);
     }
   };
+  if (document.readyState === "interactive") {
+    window.addEventListener("resize", mark);
+    document.addEventListener("toggle", mark, true);
+  }
   mark();
-  window.addEventListener("resize", mark);
-  document.addEventListener("toggle", mark, true);
 });
