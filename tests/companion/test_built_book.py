@@ -247,7 +247,7 @@ def test_a_term_shows_its_meaning_to_the_keyboard_and_a_figure_its_source(visit)
 @pytest.mark.parametrize("what", ["table", "figure"])
 def test_what_is_wider_than_a_phone_says_so_and_scrolls_by_keyboard(visit, what):
     page = visit("executed/decide.html", width=390)
-    box = page.get_by_role("region", name=f"A wide {what}").first
+    box = page.get_by_role("group", name=f"A wide {what}").first
     box.focus()
     assert "Scroll sideways" in box.evaluate("b => getComputedStyle(b, '::before').content")
     page.keyboard.press("ArrowRight")
@@ -261,6 +261,8 @@ def test_a_wide_table_takes_the_free_space_and_hides_what_is_there(visit):
     assert table.evaluate("t => t.offsetWidth > t.closest('div.cell').clientWidth")
     page.wait_for_selector(".bd-sidebar-secondary.hide", state="attached")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.locator("nav.page-toc a").first.focus()
+    page.wait_for_function("getComputedStyle(document.querySelector('nav.page-toc')).opacity === '1'")
 
 
 def test_a_long_command_is_not_cut_on_a_phone(visit):

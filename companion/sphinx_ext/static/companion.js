@@ -39,14 +39,14 @@ document.addEventListener("readystatechange", () => {
       if (!box || box.matches("body, pre") || !shown.checkVisibility()) continue;
       if (shown.matches("div.output :is(.dataframe, .scoreboard)")) {
         box.classList.add("full-width");
-        const beside = shown.offsetWidth > box.parentElement.clientWidth;
-        box.classList.toggle("full-width", beside);
+        const taken = Math.min(shown.offsetWidth, box.clientWidth);
+        box.classList.toggle("full-width", taken > box.parentElement.clientWidth);
       }
       const wide = box.scrollWidth > box.clientWidth + 1;
       box.classList.toggle("companion-wide", wide);
       if (!wide) continue;
       box.tabIndex = 0;
-      box.setAttribute("role", "region");
+      box.setAttribute("role", "group");
       const what = shown.matches("img") ? "figure" : "table";
       box.setAttribute("aria-label", `A wide ${what}: scroll sideways`);
     }
