@@ -33,7 +33,7 @@ class Results(SphinxDirective):
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         for section in self.arguments:
             found = found.get(section)
-        return [nodes.raw("", markup(self.name, found), format="html")]
+        return _boxed(markup(self.name, found))
 
 
 class KnownDatasets(SphinxDirective):
@@ -73,7 +73,12 @@ class FirstEdition(SphinxDirective):
                     claim, claim.headline, of["measure"]
                 )
         shown = markup("first_edition", claims.load(), earlier, now, scoreboard.MARKS)
-        return [nodes.raw("", shown, format="html")]
+        return _boxed(shown)
+
+
+def _boxed(table: str) -> list[nodes.Node]:
+    """Return HTML in a box that can scroll, as those of chapters can."""
+    return [nodes.container("", nodes.raw("", table, format="html"), classes=["output"])]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -261,13 +261,19 @@ def test_a_wide_table_takes_the_free_space_and_hides_what_is_there(visit):
     assert table.evaluate("t => t.offsetWidth > t.closest('div.cell').clientWidth")
     page.wait_for_selector(".bd-sidebar-secondary.hide", state="attached")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    page.locator("nav.page-toc a").first.focus()
-    page.wait_for_function("getComputedStyle(document.querySelector('nav.page-toc')).opacity === '1'")
+    contents = page.locator("nav.page-toc")
+    contents.locator("a").first.focus()
+    shown = "n => getComputedStyle(n).opacity === '1'"
+    page.wait_for_function(shown, arg=contents.element_handle())
 
 
-def test_a_long_command_is_not_cut_on_a_phone(visit):
-    for code in visit("pages/howto/rerun.html", width=390).locator("article pre").all():
-        assert code.evaluate("c => c.scrollWidth <= c.clientWidth")
+@pytest.mark.parametrize(
+    "path, what", [("howto/rerun", "pre"), ("notation", "mjx-container[display]")]
+)
+def test_commands_and_formulas_are_not_cut_on_a_phone(visit, path, what):
+    found = visit(f"pages/{path}.html", width=390).locator(f"article {what}")
+    found.last.wait_for()
+    assert found.evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
 
 
 def test_dark_mode_is_followed(visit):

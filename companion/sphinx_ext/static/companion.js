@@ -29,15 +29,16 @@ document.addEventListener("DOMContentLoaded", () => {
 });
 
 // A table, or a figure on a phone, that is wider than its box says so, and the box can be reached
-// and scrolled by keyboard. Beside the column a table takes the free space first: the theme hides
-// the list of contents while what it finds there, before it starts, is in sight.
+// and scrolled by keyboard. Below the list of contents a table takes the free space first: the theme
+// hides the list while what it finds there, before it starts, is in sight; without a list it fails.
 document.addEventListener("readystatechange", () => {
+  const contents = document.querySelector("div.bd-sidebar-secondary");
   const mark = () => {
     for (const shown of document.querySelectorAll("article :is(table, div.output img)")) {
       let box = shown.parentElement;
       while (box && getComputedStyle(box).overflowX !== "auto") box = box.parentElement;
       if (!box || box.matches("body, pre") || !shown.checkVisibility()) continue;
-      if (shown.matches("div.output :is(.dataframe, .scoreboard)")) {
+      if (contents && shown.matches("div.output :is(.dataframe, .scoreboard)")) {
         box.classList.add("full-width");
         const taken = Math.min(shown.offsetWidth, box.clientWidth);
         box.classList.toggle("full-width", taken > box.parentElement.clientWidth);
