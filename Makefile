@@ -81,7 +81,8 @@ lint: $(READY) ## ruff, mypy, and which module may import which
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-test: lint html ## lint, types, a strict build of the book, pytest, and nbval over published ml-100k chapters
+test: $(READY) ## lint, types, a strict build of the book, pytest, and nbval over published ml-100k chapters
+	@$(MAKE) --no-print-directory --jobs=2 lint html
 	@checked="$$($(BIN)/python -m companion checked)"; \
 	$(WORKFLOW) fits --config edition=full chapters="$$checked"; \
 	$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval-lax \

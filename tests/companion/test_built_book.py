@@ -53,7 +53,7 @@ def visit(browser, address):
 
     def watch(page):
         page.route(
-            lambda url: not url.startswith((address, HTML.as_uri(), "data:", "blob:")),
+            re.compile(f"^(?!{re.escape(address)}|{re.escape(HTML.as_uri())}|data:|blob:)"),
             lambda route: (faults.append(f"asked for {route.request.url}"), route.abort()),
         )
         page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))
@@ -281,20 +281,23 @@ def test_dark_mode_is_followed(visit):
     assert dark.locator("html").get_attribute("data-theme") == "dark"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_barrier(visit, scheme):
+def test_no_serious_barrier(visit):
     from axe_playwright_python.sync_playwright import Axe
 
     # what passes is not described, which takes a third of the time
     options = {"preload": False, "resultTypes": ["violations"]}
+    of_scheme = {"light": {}, "dark": {"runOnly": ["color-contrast"]}}  # all else is the same
     barriers = []
-    page = visit(KINDS[0], scheme=scheme)
+    page = visit(KINDS[0])
     base = page.url.removesuffix(KINDS[0])
     for path in [*KINDS, *CHAPTERS]:
         page.goto(base + path)
-        page.wait_for_load_state("networkidle")
-        for found in Axe().run(page, options=options).response["violations"]:
-            if found["impact"] in ("serious", "critical"):
-                where = [node["target"] for node in found["nodes"]][:3]
-                barriers.append(f"{path}: {found['id']}: {found['help']} {where}")
+        for scheme, rules in of_scheme.items():
+            page.emulate_media(color_scheme=scheme)
+            page.locator(f"html[data-theme={scheme}]").wait_for(state="attached")
+            for found in Axe().run(page, options=options | rules).response["violations"]:
+                if found["impact"] in ("serious", "critical"):
+                    where = [node["target"] for node in found["nodes"]][:3]
+                    barriers.append(f"{path}, {scheme}: {found['id']}: {found['help']} {where}")
+        page.emulate_media(color_scheme="light")
     assert not barriers

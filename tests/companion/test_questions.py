@@ -281,7 +281,7 @@ def test_all_can_be_done_with_the_keyboard(tab, file: Path) -> None:
     row.get_by_text("Beyond its null: 2 of 2").focus()
     for key in ("Enter", "Tab", "Space"):
         tab.keyboard.press(key)
-    assert tab.url.endswith("#F8=seeds.low")
+    tab.wait_for_url("**#F8=seeds.low")
 
 
 @pytest.mark.parametrize(

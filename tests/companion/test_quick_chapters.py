@@ -1,5 +1,7 @@
 """The chapters that nbval does not compare, executed from beginning to end with small settings."""
 
+import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,27 @@ def test_every_chapter_is_compared_or_executed() -> None:
     assert sorted([*PLAN["checked"], *PLAN["quick"]]) == chapters()
 
 
+@pytest.fixture(scope="module")
+def few_users(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Write the first 150 users of MovieLens-100K as somebody's own data."""
+    found = find_spec("recbole")
+    assert found and found.submodule_search_locations
+    source = Path(found.submodule_search_locations[0], "dataset_example", "ml-100k")
+    folder = tmp_path_factory.mktemp("data") / "few-users"
+    folder.mkdir()
+    shutil.copy(source / "ml-100k.item", folder / "items.item")
+    head, *rows = (source / "ml-100k.inter").read_text().splitlines()
+    rows = [row for row in rows if int(row.split("\t")[0]) <= 150]
+    (folder / "interactions.inter").write_text("\n".join([head, *rows, ""]))
+    return str(folder)
+
+
 @pytest.mark.parametrize("chapter", PLAN["quick"])
-def test_a_chapter_runs_to_its_end_and_judges_its_claims(chapter: str, tmp_path: Path) -> None:
+def test_a_chapter_runs_to_its_end_and_judges_its_claims(
+    chapter: str, few_users: str, tmp_path: Path
+) -> None:
     settings = {"seeds": 1, **PLAN["quick"][chapter]}
-    shown = executed(tmp_path, chapter, settings, "ml-100k")
+    shown = executed(tmp_path, chapter, settings, few_users)
     records = [data[RECORD] for data in shown if RECORD in data]
     assert [record["claim"] for record in records] == _claims_of(chapter)
     assert {record["verdict"] for record in records} <= set(claims.VERDICTS)

@@ -226,7 +226,7 @@ def dataset(**given: Any) -> lib.Dataset:
 OTHERS: list[tuple[str, Callable[[], Any], str]] = [
     ("no dataset", lambda: lib.fit(None, "svd"), "dataset = None was given; give a Dataset"),
     ("lists of none", lambda: lib.lists(view(), None, 2), "dataset = None"),
-    ("no view", lambda: lib.lists(None, world(), 2), "users were given as NoneType"),
+    ("no view", lambda: lib.lists(None, world(), 2), "view = None was given; give a View"),
     ("a view of nothing", lambda: lib.View(None, None, {}), "users were given as NoneType"),
     ("a view of two dimensions", lambda: lib.View(USERS, ITEMS[:, :1], {}), "dimension 2"),
     ("lists of 7 TiB", lambda: lib.rrf([LISTS], 10**12), "at most 100,000,000"),
