@@ -151,6 +151,8 @@ def by_convention(scores: Sequence[MethodScores], k: int) -> pd.DataFrame:
     for what, width in CONVENTIONS.items():
         of = compared(scores, width)
         rows[what] = {name: one.method.name for name, one in of.items()}
+        if chosen := "; ".join(dict.fromkeys(of["alignment"].chosen)):
+            rows[what]["alignment"] += f" ({chosen})"
         for metric, base in (("recall", "alignment"), ("ndcg", "alignment"), ("recall", "seeds")):
             found = measures.gain(*pair(of["fusion"], of[base], metric))
             rows[what][f"{metric}@{k} over {base}"] = measures.percent(estimate(found))

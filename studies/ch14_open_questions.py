@@ -29,9 +29,10 @@ COLLABORATIVE, TEXT = "LightGCN", "text"
 MODELS = {COLLABORATIVE: "lightgcn", TEXT: "linear"}
 SECOND = "second LightGCN seed"
 FUSION, SEEDS, BETTER_SEEDS = "fusion", "two LightGCN seeds", "two seeds of the better view"
+POPULAR = "the most popular items"
 JOINT, HALVES = "joint: text and LightGCN", "two LightGCN seeds, half each"
 OVER_BETTER = "over the better view"
-CONTROLS = (f"over {SEEDS}", f"over {BETTER_SEEDS}")
+CONTROLS = (f"over {SEEDS}", f"over {BETTER_SEEDS}", f"over {POPULAR}")
 SeedViews = Sequence[View]
 """A view of each of the run's training seeds."""
 
@@ -88,7 +89,7 @@ def compare_fusion(run: Run) -> Comparison:
         FUSION: fused_recall(run, list(views.values())),
         SEEDS: seeds[COLLABORATIVE],
         BETTER_SEEDS: seeds[leader],
-        "most popular items": recall_by_seed(run, run.views("popularity")),
+        POPULAR: recall_by_seed(run, run.views("popularity")),
     }
     return Comparison(recalls, leader)
 
@@ -98,7 +99,7 @@ def gains(found: Comparison | None) -> dict[str, Estimate]:
     names = (OVER_BETTER, *CONTROLS)
     if found is None:
         return dict.fromkeys(names, measures.NONE)
-    bases = zip(names, (found.better, SEEDS, BETTER_SEEDS), strict=True)
+    bases = zip(names, (found.better, SEEDS, BETTER_SEEDS, POPULAR), strict=True)
     compared = {what: (found.recalls[FUSION], found.recalls[base]) for what, base in bases}
     return measures.estimates(measures.gains(**compared))
 

@@ -290,7 +290,8 @@ def test_no_serious_barrier(visit):
     barriers = []
     page = visit(KINDS[0])
     base = page.url.removesuffix(KINDS[0])
-    for path in [*KINDS, *CHAPTERS]:
+    of_one = [path for path in CHAPTERS if f"/{DATASETS[-1]}/" in path]  # others have its form
+    for path in [*KINDS, *of_one]:
         page.goto(base + path)
         for scheme, rules in of_scheme.items():
             page.emulate_media(color_scheme=scheme)
