@@ -132,7 +132,7 @@ def written(folder: Path, table: str, found, change=lambda data: data) -> Path:
     path.write_text(
         f'<!doctype html><html lang="en"><head><title>Scoreboard</title><style>{css}</style>'
         f"<script>{SCRIPT}</script></head><body><main><h1>Scoreboard</h1><article>"
-        f"{table}{change(scoreboard.questions(found))}</article>"
+        f'<div class="output">{table}{change(scoreboard.questions(found))}</div></article>'
         '<h2 id="a-heading">More</h2></main></body></html>'
     )
     return path
