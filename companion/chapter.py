@@ -217,9 +217,12 @@ def colophon(page: Page) -> HTML:
     """Return how this page was made: parameters, versions, device, seconds and memory."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak *= 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    rows = page.parameters | {
-        "device used": str(device_of(page.parameters["device"])),
-        "dataset digest": page.dataset.digest[:16],
+    rows = dict(page.parameters)
+    if "device" in rows:
+        rows["device used"] = str(device_of(rows["device"]))
+    if "dataset" in rows:  # else a page about several, or about none
+        rows["dataset digest"] = page.dataset.digest[:16]
+    rows |= {
         "commit": site.git(*site.COMMIT) or "not in a clone",
         "seconds": f"{time.perf_counter() - page.started:.0f}",
         "peak memory": f"{peak / 2**30:.1f} GiB",

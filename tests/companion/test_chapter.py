@@ -72,6 +72,12 @@ def test_fields_are_a_parameter_that_older_pages_lack_and_newer_ones_state() -> 
         chapter.begin("03-agreement", GIVEN | {"dataset": "ml-100k", "fields": "brand"})
 
 
+def test_a_page_about_no_dataset_says_by_which_commit_it_was_made() -> None:
+    told = chapter.colophon(chapter.Page("17-instruments", {"worlds": 2})).data
+    assert "<th>worlds</th><td>2</td>" in told and "<th>commit</th>" in told
+    assert "dataset digest" not in told and "device used" not in told
+
+
 def test_results_of_an_earlier_run_in_the_kernel_are_no_parameters() -> None:
     cells = [
         "",
