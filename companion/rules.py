@@ -10,7 +10,7 @@ from lib import claims
 _SAID = {
     claims.HOLDS: "holds{}",
     claims.PARTLY: "holds{} at one of two widths only",
-    claims.EXPLAINED: "holds{}, but a null explains it",
+    claims.NOT_BEYOND: "holds{}, but not beyond its null",
     claims.FAILS: "does not hold{}",
     claims.UNDECIDED: "is undecided{}",
     claims.UNTESTABLE: "cannot be tested{}",
@@ -23,7 +23,7 @@ _SIDES = {
 
 
 def said(word: str, where: str = "") -> str:
-    """Return the predicate of a verdict: "holds on ml-100k, but a null explains it"."""
+    """Return the predicate of a verdict: "holds on ml-100k, but not beyond its null"."""
     return _SAID[word].format(where and f" {where}")
 
 

@@ -26,7 +26,7 @@ RECORD = "application/vnd.companion.claim+json"
 MARKS = {
     claims.HOLDS: ("tip", "✔", "#0072B2"),
     claims.PARTLY: ("warning", "↔", "#009E73"),
-    claims.EXPLAINED: ("warning", "◐", "#E69F00"),
+    claims.NOT_BEYOND: ("warning", "◐", "#E69F00"),
     claims.FAILS: ("danger", "✘", "#D55E00"),
     claims.UNDECIDED: ("note", "?", "#CC79A7"),
     claims.UNTESTABLE: ("note", "○", "#8A8A8A"),
@@ -46,7 +46,7 @@ NULLS = {"F2", "F3", "F4", "F5", "F7b", "F12", "F13", "Q5"}
 """Claims whose ``beside`` is a null in the unit of the headline; others' is another quantity."""
 
 OPENED = {
-    claims.UNDECIDED: "open because of", claims.FAILS: "excluded by", claims.EXPLAINED: "control,",
+    claims.UNDECIDED: "open because of", claims.FAILS: "excluded by", claims.NOT_BEYOND: "control,",
 }  # fmt: skip
 """How the index names the measure that decided."""
 
@@ -142,7 +142,7 @@ def number(claim: claims.Claim, name: str, value: Sequence[float]) -> str:
 def _beside(claim: claims.Claim, verdict: claims.Verdict) -> str:
     """Return what stands beside a headline in words: of a verdict that a control denies, that."""
     numbers = verdict.measures
-    names = telling(verdict)[1:] if verdict.word == claims.EXPLAINED else [claim.beside]
+    names = telling(verdict)[1:] if verdict.word == claims.NOT_BEYOND else [claim.beside]
     if names == [claim.beside]:
         return number(claim, claim.beside, numbers.get(claim.beside, (math.nan,) * 4))
     return "; ".join(_named(claim, name, numbers[name]) for name in names)
@@ -237,7 +237,7 @@ def answers(found: pd.DataFrame, ids: Sequence[str], link: str = "{page}.html") 
 
     It says which measure decides where the headline does not, and the gains that A4 and T1 are of.
     """
-    met = found["verdict"].isin([claims.HOLDS, claims.EXPLAINED])
+    met = found["verdict"].isin([claims.HOLDS, claims.NOT_BEYOND])
     ratios = found[(found["claim"] == "F1") & met]
     alike = dict(zip(ratios["dataset"], ratios["words"], strict=True))
     judged = found[found["verdict"] != claims.UNTESTABLE].to_dict("records")

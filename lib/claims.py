@@ -17,12 +17,12 @@ from lib.stats import Estimate
 
 HOLDS = "holds"
 PARTLY = "depends on width"
-EXPLAINED = "holds, but a null explains it"
+NOT_BEYOND = "holds, but not beyond its null"
 FAILS = "does not hold"
 UNDECIDED = "undecided"
 UNTESTABLE = "not testable here"
 NO_INSTRUMENT = "no calibrated instrument"
-VERDICTS = (HOLDS, PARTLY, EXPLAINED, FAILS, UNDECIDED, UNTESTABLE, NO_INSTRUMENT)
+VERDICTS = (HOLDS, PARTLY, NOT_BEYOND, FAILS, UNDECIDED, UNTESTABLE, NO_INSTRUMENT)
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Claim:
     rates of error, ``beyond``; where data have or reach none (``able``), it is described.
     ``partly`` is what may be met where ``holds`` is not: at one of two widths. Where the rule of
     the claim ``premise`` is not met, the data are outside the regime that the finding speaks of.
+    ``amended`` says what of the rule was changed after a run that it had judged.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Claim:
     able: str = ""
     partly: str = ""
     premise: str = ""
+    amended: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def judge(claim_id: str, measures: Mapping[str, Estimate]) -> Verdict:
         return verdict(NO_INSTRUMENT, note=never if unable else known)
     if unmet := _unmet(beyond, measures):
         if not claim.instrument:
-            return verdict(EXPLAINED, unmet=unmet)
+            return verdict(NOT_BEYOND, unmet=unmet)
         note = "as in most worlds with a part private to text (chapter 17)"
         return verdict(UNDECIDED, unmet=unmet, note=note)
     return verdict(HOLDS)

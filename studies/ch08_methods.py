@@ -120,13 +120,13 @@ ALIGNED = {
     "AlphaRec, 128 dimensions": ViewSpec("alpharec", WIDE),
     "TextGCN style": ViewSpec("textgcn"),
     "L3AE style": ViewSpec("l3ae"),
+    "shared and private parts": ViewSpec("shared-private", grid=AUXILIARY),
 }
 TRAINED_TOGETHER = {
     "joint norm-concat-norm": ViewSpec("joint"),
     "joint norm-concat-norm, 128 dimensions": ViewSpec("joint", WIDE),
     "joint, hard negatives": ViewSpec("joint", HARD),
     "joint, hard negatives, 128 dimensions": ViewSpec("joint", WIDE + HARD),
-    "shared and private parts": ViewSpec("shared-private", grid=AUXILIARY),
 }
 _SLOW = (("learning_rate", 1e-3), ("batch", 2048), ("excluded", "positive"))
 _STOPPED = (("select", "ndcg"), ("patience", 10))  # documented for LightGCN

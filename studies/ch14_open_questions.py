@@ -1,4 +1,4 @@
-"""The open questions: fusion at no extra cost, with fewer interactions, in time, with more views.
+"""The open questions: fusion in equal dimensions, of few interactions, in time, of more views.
 
 Recall comes by training seed and user (n_seeds × n_users), so that intervals cover both. Whatever
 can be chosen, in the controls too, is chosen on validation items.

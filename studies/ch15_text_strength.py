@@ -101,7 +101,7 @@ def table(run: Run, found: Mapping[Name, measures.Rankings]) -> pd.DataFrame:
 def answer(found: Mapping[Name, Any], gains: Mapping[str, Estimate]) -> str:
     """Return from which ratio fusion pays on this dataset, or that none is reached."""
     top, start, text = gains["strongest"], gains["threshold"], ", ".join(next(iter(found)))
-    said = f"Not reached here: with the strongest text ({text}) fusion"
+    said = f"Fusion does not gain here: with the text that validates best ({text}) it"
     if top.low > 0:
         said = "By a monotone fit through all texts, fusion pays here from a ratio of "
         said += f"{start.mean:.2f} [{start.low:.2f}, {start.high:.2f}] between the recalls of text "

@@ -118,15 +118,15 @@ def chosen(rates: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def answer(rates: pd.DataFrame) -> str:
     """Return what the rates say, in words."""
     n = int(rates.loc[rates["private"] == 0, "n"].max())
-    words = f"Counted in {n} worlds without a part private to text. "
+    words = f"These rates come from {n} worlds without a part private to text. "
     if n < LEAST:
         return f"{words}They are too few to calibrate a rule: {LEAST} are needed."
     rules = chosen(rates)
     none = [name for name in FINDINGS if name in set(rates["finding"]) - set(rules)]
     if none:
         words += (
-            "No null that was tried distinguishes information private to text from shared "
-            f"information measured with error, for {', '.join(none)}. "
+            f"For {', '.join(none)}, no null that was tried distinguishes information private to "
+            "text from shared information measured with error. "
         )
     if rules:
         powers = [rule["power"] for rule in rules.values()]

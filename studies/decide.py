@@ -24,7 +24,7 @@ BANDS = {"weaker": 0.0, "about as strong": 0.8, "stronger": 1.25}  # text, from 
 # strata of items and users, the methods to choose from, and the chapter with more of it
 SITUATIONS = {
     "all items and users": ("all", "all", list(METHODS), "08-fusion"),
-    "most items new or cold": ("cold", "all", list(METHODS), "09-long-tail"),
+    "most items cold": ("cold", "all", list(METHODS), "09-long-tail"),
     "users with short histories": ("all", "light", list(METHODS), "16-cold-start"),
     "one model only, nothing beside it": ("all", "all", ["align", "text alone"], "08-fusion"),
 }

@@ -341,7 +341,7 @@ def test_the_scoreboard_says_which_datasets_are_outside_the_papers_regime(tmp_pa
     said = scoreboard.sentences(found, claims.HOLDS)
     assert said.count("Outside the paper's regime") == 1
     answers = " ".join(scoreboard.answers(found, ["F5", "F8"], "executed/{page}.html").split())
-    assert "interactions on near (recall 1.00 [1.00, 1.00] times as large).</p>" in answers
+    assert "interactions on near (with 1.00 [1.00, 1.00] times their recall).</p>" in answers
     far = answers.index(">far</a>, where text predicts otherwise")
     assert answers.index(">near</a>: ") < far
     assert 'href="executed/far/05-oracle.html"' in answers and "(F8" not in answers

@@ -29,8 +29,8 @@ JACCARD = claims.Claim(
         (0.40, 0.45, 0.40, claims.FAILS, "{holds} is not met"),
         # the interval holds the threshold
         (1 / 3 - 0.005, 0.45, 0.45, claims.UNDECIDED, "{holds} is not met, and not excluded"),
-        (0.30, 0.45, 0.305, claims.EXPLAINED, "jaccard.high < other.low is not met"),
-        (0.30, 0.305, 0.305, claims.EXPLAINED,
+        (0.30, 0.45, 0.305, claims.NOT_BEYOND, "jaccard.high < other.low is not met"),
+        (0.30, 0.305, 0.305, claims.NOT_BEYOND,
          "jaccard.high < seeds.low; jaccard.high < other.low is not met"),
         (0.10, 0.40, math.nan, claims.UNTESTABLE, "no value for {other}"),
         (0.10, math.nan, math.nan, claims.UNTESTABLE, "no value for {seeds}, {other}"),

@@ -177,4 +177,4 @@ def test_the_answer_says_from_where_or_that_it_is_not_reached() -> None:
     assert "from a ratio of 0.70 [0.60, 0.80]" in said and "+16.0 % [10.0, 20.0]" in said
     assert "mpnet, all" in said
     none = gains | {"strongest": Estimate(0.01, -0.02, 0.04, 9)}
-    assert strength.answer(found, none).startswith("Not reached here: with the strongest text")
+    assert strength.answer(found, none).startswith("Fusion does not gain here: with")

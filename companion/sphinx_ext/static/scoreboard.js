@@ -9,7 +9,7 @@
 const scoreboard = (() => {
   const HOLDS = "holds";
   const PARTLY = "depends on width";
-  const EXPLAINED = "holds, but a null explains it";
+  const NOT_BEYOND = "holds, but not beyond its null";
   const FAILS = "does not hold";
   const UNDECIDED = "undecided";
   const UNTESTABLE = "not testable here";
@@ -122,7 +122,7 @@ const scoreboard = (() => {
       return evaluate(rule, each(measures, turned)) ? UNDECIDED : FAILS;
     }
     if (!nulls) return NO_INSTRUMENT;
-    return evaluate(nulls, measures) ? HOLDS : instrument ? UNDECIDED : EXPLAINED;
+    return evaluate(nulls, measures) ? HOLDS : instrument ? UNDECIDED : NOT_BEYOND;
   }
 
   const each = (measures, change) =>
