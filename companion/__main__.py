@@ -101,6 +101,7 @@ def _validate(
     """Name every fault of your own dataset, what is read otherwise, and what it cannot tell."""
     from companion import data, testable
     from companion.data import folder
+    from lib import claims
 
     said = folder.validate(directory)
     print(*(f"{note}\n" for note in said if note.startswith("note")), sep="", end="")
@@ -113,10 +114,14 @@ def _validate(
     notes = [f"removed: {rows:,} {why}" for why, rows in dataset.card["removed"].items() if rows]
     notes += [f"times from {dataset.card['times']}"] if "times" in dataset.card else []
     notes += filter(None, [testable.cut_texts(dataset)])
-    for why, findings in testable.reasons(dataset, k).items():
+    lacking = testable.reasons(dataset, k)
+    for why, findings in lacking.items():
         notes.append(f"not testable here: {', '.join(findings)}: {why}")
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
-    print(f"{directory} can be used: make book DATASETS={shlex.quote(directory)}")
+    every = len(claims.load())
+    able = every - sum(map(len, lacking.values()))
+    few = f" for {able} of {every} findings" if able < every else ""
+    print(f"{directory} can be used{few}: make book DATASETS={shlex.quote(directory)}")
 
 
 @app.command("execute")

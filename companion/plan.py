@@ -25,6 +25,10 @@ PUBLISHED = Path(__file__).with_name("costs.csv")
 job, and what ``calibrate`` returned on that machine."""
 
 
+LEAST_CHAPTER = 15.0
+"""Seconds that a chapter takes on the smallest data: its kernel, its imports and its figures."""
+
+
 def calibrate() -> float:
     """Return the CPU seconds of a fixed product and fixed sums of embeddings, the best of 20."""
     import torch
@@ -59,6 +63,7 @@ def _expected(name: str, seconds: float) -> tuple[dict[Any, float], str]:
     count = sum(part.nnz for part in (dataset.train, dataset.valid, dataset.test))
     costs = published.loc[(published.interactions - count).abs().idxmin()].copy()
     costs[["fit_s", "chapter_s"]] *= count / costs.interactions
+    costs["chapter_s"] = max(costs["chapter_s"], LEAST_CHAPTER)
     costs[["users", "items"]] = dataset.n_users, dataset.n_items
     return costs.to_dict(), f"as {costs.name} by interactions"
 
@@ -87,7 +92,7 @@ def _row(part: str, of: Mapping[str, Any], workers: int, seconds: float) -> dict
         minutes = (fits * costs["fit_s"] + chapters * costs["chapter_s"]) / 60 / workers
         # vectors of 64 dimensions twice: as they are and what is made of them
         vectors = 512 * fits * (costs["users"] + costs["items"])
-        row["minutes"], row["GiB a job"] = f"{minutes:.0f}", f"{costs['MiB'] / 1024:.1f}"
+        row["minutes"], row["GiB a job"] = f"{math.ceil(minutes)}", f"{costs['MiB'] / 1024:.1f}"
         row["GiB of disk"] = f"{vectors / 2**30 + 0.02 * chapters:.1f}"
     return row | {"costs": source}
 

@@ -15,7 +15,7 @@ import yaml
 
 from companion.execute import executed, in_order, records_of
 from companion.markup import markup
-from companion.rules import telling
+from companion.rules import telling, why
 from lib import claims
 from lib.core import InputError
 from lib.stats import Estimate, holm
@@ -115,7 +115,7 @@ def _row(record: dict[str, Any], path: Path, premise: dict[str, Any]) -> dict[st
     outside = claims.outside(claim, _numbers(premise)) if known else ""
     return {
         **{name: record[name] for name in ("claim", "chapter")},
-        **{"verdict": verdict.word, "reason": verdict.reason, "outside": outside, "p": p},
+        **{"verdict": verdict.word, "reason": why(verdict), "outside": outside, "p": p},
         "margin": claim.instrument and verdict.unmet == (claim.beyond,),
         **dict(zip(("mean", "low", "high"), headline, strict=True)),
         **dict(zip(("beside", "beside_low", "beside_high"), beside, strict=True)),

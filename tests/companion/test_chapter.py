@@ -362,7 +362,10 @@ def test_a_verdict_can_be_quoted(tmp_path: Path) -> None:
     one = scoreboard.sentences(scoreboard.records([tmp_path / "run"]), claims.FAILS)
     one = " ".join(one.split())
     assert "it <i>does not hold</i>: 0.400 [0.400, 0.400]; null 0.500" in one
-    assert "is not met" in one and "<b>F2</b>" in one
+    assert (
+        "Not met: semantic list against collaborative list: below 1/3." in one
+        and "<b>F2</b>" in one
+    )
     notebook(tmp_path / "run/<b>/03-agreement.ipynb", claims.UNTESTABLE, None)
     found = scoreboard.records([tmp_path / "run"])
     assert "None." in scoreboard.sentences(found, claims.FAILS)
@@ -385,8 +388,8 @@ def test_a_chapter_opens_with_its_verdicts(tmp_path: Path) -> None:
     assert opening("ml-100k", claims.FAILS, 0.4) == (
         "✘ F2 does not hold on ml-100k: “The lists of the two views hardly overlap.” Mean "
         "Jaccard@10 of the semantic and the collaborative list: 0.400 [0.400, 0.400]. Beside it, "
-        "Jaccard of the collaborative list with a matched seed&#39;s, the most that the excess can "
-        "be: 0.500 [0.400, 0.600]."
+        "Jaccard of the collaborative list with a matched seed&#39;s, which the excess cannot "
+        "exceed: 0.500 [0.400, 0.600]."
     )
     found = scoreboard.records([tmp_path / "run"])
     found["measures"] = [of | {"reach": [None] * 4} for of in found["measures"]]

@@ -637,7 +637,7 @@ def test_validate_counts_what_is_left_out_and_names_what_cannot_be_judged(
         "note: times from 2014-05-13 to 2014-05-13",
     ]
     assert said[5].startswith("note: not testable here: F1, F2, F3,")
-    assert said[-1] == f"{place} can be used: make book DATASETS='{place}'"
+    assert said[-1] == f"{place} can be used for 2 of 27 findings: make book DATASETS='{place}'"
     assert main(["validate", str(place), "--k", "21"]) == 2  # as every chapter would
     assert f"k = 21 was given; dataset 'my $data' accepts 1 to {N_ITEMS}" in capsys.readouterr().err
 

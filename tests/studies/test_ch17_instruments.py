@@ -141,7 +141,7 @@ def test_a_rule_is_usable_only_if_it_seldom_errs_and_tells_the_worlds_apart() ->
     }  # fmt: skip
     assert [name for name, n in usable.items() if n] == ["good"]
     said = instruments.answer(instruments.rates(pd.concat([quiet, blind, random])))
-    assert "measured with error, for F3" in said
+    assert "For F3, no null that was tried" in said
     few = instruments.rates(pd.concat([table([0.0] * 9, 0.0, range(9)), strong, random]))
     assert "too few" in instruments.answer(few) and len(instruments.record(few)) == 1
 

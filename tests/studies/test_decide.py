@@ -83,7 +83,7 @@ def test_a_stratum_decides_for_itself() -> None:
     gained, costs = tables(**lower_ends(0.2, 0.1, 0.0, -0.3))
     gained.loc[(gained["items"] == "cold") & (gained["what"] == "text alone"), "low"] = 0.4
     found = decide.choices(gained, costs).set_index("situation")
-    assert found["do"]["most items new or cold"] == "text alone"
+    assert found["do"]["most items cold"] == "text alone"
     assert found["do"]["all items and users"] == "fuse"
 
 
