@@ -308,10 +308,11 @@ def _compare(
     used = pd.Index(interactions["item"].unique())
     missing = used[~used.isin(items["key"])]
     if len(missing):
+        known = f" (its own are such as {items['key'].min()!r})" if len(items) else ""
         said.fatal.append(
             f"{_number_of(len(missing), 'item')} of the interactions in {directory} without a row "
-            f"in its table of items, such as {min(missing)!r}: add what is missing, or remove its "
-            "interactions"
+            f"in its table of items, such as {min(missing)!r}{known}: add what is missing, or "
+            "remove its interactions"
         )
     texts = items[items["key"].isin(used)].groupby("key")["text"].max()
     empty = texts.index[texts == ""]
