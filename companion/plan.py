@@ -50,21 +50,24 @@ def _expected(name: str, seconds: float) -> tuple[dict[Any, float], str]:
     """Return a dataset's published costs, or those of the one nearest in size, and which these are.
 
     Times are in proportion to ``seconds``, what ``calibrate`` returned, and to the interactions.
-    What would have to be fetched has none.
+    What would have to be fetched to know its size has none.
     """
     published = pd.read_csv(PUBLISHED, index_col="dataset")
     published[["fit_s", "chapter_s"]] *= seconds / published[["calibration_s"]].to_numpy()
     if name in published.index:
         return published.loc[name].to_dict(), "as published"
-    entries = cache.entries()
-    if not os.path.isdir(name) and name not in set(entries.loc[entries.kind == "dataset", "of"]):
+    entries, known = cache.entries(), data.DATASETS.get(name)
+    if known and known.size:
+        users, items, count = known.size
+    elif os.path.isdir(name) or name in set(entries.loc[entries.kind == "dataset", "of"]):
+        dataset = data.load(name)
+        users, items, count = dataset.n_users, dataset.n_items, dataset.seen.nnz + dataset.test.nnz
+    else:
         return {}, "unknown, for it was neither measured nor fetched"
-    dataset = data.load(name)
-    count = sum(part.nnz for part in (dataset.train, dataset.valid, dataset.test))
     costs = published.loc[(published.interactions - count).abs().idxmin()].copy()
     costs[["fit_s", "chapter_s"]] *= count / costs.interactions
     costs["chapter_s"] = max(costs["chapter_s"], LEAST_CHAPTER)
-    costs[["users", "items"]] = dataset.n_users, dataset.n_items
+    costs[["users", "items"]] = users, items
     return costs.to_dict(), f"as {costs.name} by interactions"
 
 

@@ -15,13 +15,19 @@ from lib.dataset import Dataset, check_split
 
 
 class KnownDataset:
-    """A dataset of ``datasets.yml``: its files, their reader, items' fields, lines of its card."""
+    """A dataset of ``datasets.yml``: its files, their reader, items' fields, lines of its card.
 
-    def __init__(self, reader: str, files: list[dict[str, str]], facts: dict[str, Any]) -> None:
+    ``size`` is its users, items and interactions, where they are known before it is fetched.
+    """
+
+    def __init__(
+        self, reader: str, files: list[dict[str, str]], facts: dict[str, Any],
+        size: tuple[int, int, int] | None = None,
+    ) -> None:  # fmt: skip
         self.files = [downloads.RemoteFile(**file) for file in files]
         self.read: Callable[..., cleaning.RawTables] = getattr(readers, reader)
         self.fields: tuple[str, ...] = inspect.signature(self.read).parameters["fields"].default
-        self.facts = facts
+        self.facts, self.size = facts, size
 
 
 _STATED = yaml.safe_load(Path(__file__).with_name("datasets.yml").read_text(encoding="utf-8"))

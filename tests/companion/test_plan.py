@@ -172,7 +172,8 @@ def test_a_plan_takes_published_costs_by_the_speed_of_this_machine(
 def test_a_plan_says_what_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "calibrate", lambda: 0.5)
     told = "unknown, for it was neither measured nor fetched"
-    assert planned("steam") == f"part 4 1 unknown unknown unknown {told}"
+    assert planned("movies") == f"part 4 1 unknown unknown unknown {told}"
+    assert planned("steam").endswith("by interactions")  # its size is stated
 
 
 def test_a_plan_scales_the_costs_of_the_set_nearest_in_size(
