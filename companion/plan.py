@@ -56,10 +56,10 @@ def _expected(name: str, seconds: float) -> tuple[dict[Any, float], str]:
     published[["fit_s", "chapter_s"]] *= seconds / published[["calibration_s"]].to_numpy()
     if name in published.index:
         return published.loc[name].to_dict(), "as published"
-    entries, known = cache.entries(), data.DATASETS.get(name)
+    known = data.DATASETS.get(name)
     if known and known.size:
         users, items, count = known.size
-    elif os.path.isdir(name) or name in set(entries.loc[entries.kind == "dataset", "of"]):
+    elif os.path.isdir(name) or name in set(cache.entries().query("kind == 'dataset'")["of"]):
         dataset = data.load(name)
         users, items, count = dataset.n_users, dataset.n_items, dataset.seen.nnz + dataset.test.nnz
     else:

@@ -1,13 +1,14 @@
 """The chapters that nbval does not compare, executed from beginning to end with small settings."""
 
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
+from companion import data
+from companion.data import downloads
 from companion.execute import execute
 from companion.scoreboard import RECORD
 from companion.site import ROOT, chapters, workflow
@@ -32,13 +33,11 @@ def test_every_chapter_is_compared_or_executed() -> None:
 @pytest.fixture(scope="module")
 def few_users(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Write the first 150 users of MovieLens-100K as somebody's own data."""
-    found = find_spec("recbole")
-    assert found and found.submodule_search_locations
-    source = Path(found.submodule_search_locations[0], "dataset_example", "ml-100k")
+    interactions, items = map(downloads.fetch, data.DATASETS["ml-100k"].files)
     folder = tmp_path_factory.mktemp("data") / "few-users"
     folder.mkdir()
-    shutil.copy(source / "ml-100k.item", folder / "items.item")
-    head, *rows = (source / "ml-100k.inter").read_text().splitlines()
+    shutil.copy(items, folder / "items.item")
+    head, *rows = interactions.read_text().splitlines()
     rows = [row for row in rows if int(row.split("\t")[0]) <= 150]
     (folder / "interactions.inter").write_text("\n".join([head, *rows, ""]))
     return str(folder)
