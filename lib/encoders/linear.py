@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from lib.core import InputError
 from lib.dataset import Dataset
+from lib.encoders.losses import COSINE
 from lib.encoders.training import Encoder, Recipe, Vectors, initial
 
 
@@ -22,8 +24,10 @@ class TextProfiles:
         self, dataset: Dataset, text: Tensor, device: torch.device, *, own: bool = False
     ) -> None:
         unit = F.normalize(text, dim=1)
-        self.items = unit.to(device)  # n_items × w
-        self.sums = torch.from_numpy(dataset.train @ unit.numpy()).to(device)  # n_users × w
+        given = unit.any(1).float()  # n_items: 0 where an item has no text
+        sums, texts = (torch.from_numpy(dataset.train @ of.numpy()) for of in (unit, given))
+        self.items, self.sums = unit.to(device), sums.to(device)  # n_items × w, n_users × w
+        self.given, self.texts = given.to(device), texts.to(device)  # n_items, n_users
         self.own = own
 
     def users(self) -> Tensor:
@@ -35,14 +39,21 @@ class TextProfiles:
         left_out = 0 if self.own else self.items[positives]
         return F.normalize(self.sums[users] - left_out, dim=1)
 
+    def remain(self, users: Tensor, positives: Tensor) -> Tensor:
+        """Return 1 where a user has a text beside the positive's, and 0 elsewhere (b × 1)."""
+        return (self.texts[users] > self.given[positives]).float().unsqueeze(1)
+
 
 class Linear(Encoder):
-    """Text vectors, and users' mean text, through one w × d matrix without a bias."""
+    """Text vectors, and users' summed text, through one w × d matrix without a bias."""
 
     def __init__(
         self, dataset: Dataset, recipe: Recipe, rng: Generator, device: torch.device, text: Tensor
     ) -> None:
         super().__init__()
+        if recipe.loss not in COSINE:
+            told = f"loss = {recipe.loss!r} was given to a linear map of text, which learns from"
+            raise InputError(f"{told} cosines; choose one of {', '.join(map(repr, COSINE))}")
         self.profiles = TextProfiles(dataset, text, device, own=recipe.own_text)
         self.map = initial(text.shape[1], recipe.dimension, rng)
 
@@ -51,6 +62,19 @@ class Linear(Encoder):
         return self.profiles.users() @ self.map, self.profiles.items @ self.map
 
     def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
-        """Map only what the batch needs, each user without the positive at hand."""
-        items, mine = self.profiles.items, self.profiles.to_learn(users, positives)
-        return mine @ self.map, items[positives] @ self.map, items[negatives] @ self.map
+        """Map what the batch needs, each user without the positive at hand.
+
+        A difference of mapped vectors is the mapped difference, and a cosine takes no notice of a
+        user's length: so each distinct user and item is mapped once, not once a pair.
+        """
+        items = self._mapped(self.profiles.items, torch.cat([positives, negatives]))
+        p, n = items.tensor_split([len(positives)])
+        mine = self._mapped(self.profiles.sums, users)
+        if not self.profiles.own:
+            # where nothing remains, what rounding leaves must not become a direction
+            mine = (mine - p) * self.profiles.remain(users, positives)
+        return mine, p, n
+
+    def _mapped(self, text: Tensor, ids: Tensor) -> Tensor:
+        found, at = torch.unique(ids, return_inverse=True)
+        return F.embedding(at, text[found] @ self.map)

@@ -46,17 +46,19 @@ Excluded = tuple[Tensor, Tensor, Tensor]
 """Each row's group (b), rows of one user vector; then pairs of a group, ascending, and an item."""
 
 
-def exclude_known(train: TrainItems, users: Tensor, *, apart: bool = False) -> Excluded:
-    """Exclude all training items of each batch row's user (b), its rows one group or ``apart``."""
-    device = users.device
-    asked, group_of = users, torch.arange(len(users), device=device)
-    if not apart:
-        asked, group_of = torch.unique(users, return_inverse=True)
-    counts = train.starts[asked + 1] - train.starts[asked]
-    group = torch.repeat_interleave(counts)
-    before = train.starts[asked] - (counts.cumsum(0) - counts)
-    at = before[group] + torch.arange(len(group), device=device)
+def exclude_known(train: TrainItems, users: Tensor) -> Excluded:
+    """Exclude all training items of each batch row's user (b), whose rows are one group."""
+    asked, group_of = torch.unique(users, return_inverse=True)
+    starts = train.starts[asked]
+    group, at = _members(starts, train.starts[asked + 1] - starts)
     return group_of, group, train.items[at]
+
+
+def _members(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the group and the place of each member of groups that lie at ``starts``."""
+    group = torch.repeat_interleave(counts)
+    before = starts - (counts.cumsum(0) - counts)
+    return group, before[group] + torch.arange(len(group), device=group.device)
 
 
 def exclude_positive(positives: Tensor) -> Excluded:
@@ -92,9 +94,11 @@ class Negatives:
 
 def sample(
     excluded: Excluded, catalogue: Tensor, size: int, rng: Generator, *, first: int = 0,
-    hardest: int = 0,
+    hardest: int = 0, apart: bool = False,
 ) -> Negatives:  # fmt: skip
     """Sample at most ``size`` negatives, uniformly without replacement, of ids from ``first``.
+
+    Where rows are ``apart``, each becomes a group, with what was excluded for its own.
 
     The catalogue has the items of the training interactions: one that nobody is known to have may
     be new, so it is no negative.
@@ -111,8 +115,13 @@ def sample(
     column_of = torch.full((int(catalogue[-1]) + 1,), -1, device=device)
     column_of[items] = torch.arange(size, device=device)
     column = column_of[item]
-    kept = column >= 0
-    return Negatives(items, group_of, group[kept], column[kept], choices, hardest)
+    kept = (column >= 0).nonzero().squeeze(1)
+    group, column = group[kept], column[kept]
+    if apart:  # only now: a user's items are many times as many when each row has them
+        counts = group.bincount(minlength=int(group_of.max()) + 1)
+        group, at = _members((counts.cumsum(0) - counts)[group_of], counts[group_of])
+        group_of, column = torch.arange(len(group_of), device=device), column[at]
+    return Negatives(items, group_of, group, column, choices, hardest)
 
 
 # ranking losses

@@ -192,12 +192,12 @@ def _batches(
     for rows in order.split(recipe.batch):
         users, positives = known.users[rows], known.items[rows]
         if recipe.excluded == "known":
-            excluded = losses.exclude_known(known, users, apart=apart)
+            excluded = losses.exclude_known(known, users)
         else:
             excluded = losses.exclude_positive(positives)
         size, first, hardest = recipe.negatives, recipe.first_negative, recipe.hardest
         negatives = losses.sample(
-            excluded, known.catalogue, size, rng, first=first, hardest=hardest
+            excluded, known.catalogue, size, rng, first=first, hardest=hardest, apart=apart
         )
         yield users, positives, negatives
 

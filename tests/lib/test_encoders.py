@@ -28,8 +28,8 @@ def negatives_of(
     train: sp.csr_matrix, users: torch.Tensor, size: int, *, apart: bool = True
 ) -> losses.Negatives:
     known = losses.TrainItems.of(train, torch.device("cpu"))
-    excluded = losses.exclude_known(known, users, apart=apart)
-    return losses.sample(excluded, known.catalogue, size, torch_generator(0, "pool"))
+    excluded, rng = losses.exclude_known(known, users), torch_generator(0, "pool")
+    return losses.sample(excluded, known.catalogue, size, rng, apart=apart)
 
 
 @pytest.mark.parametrize("size", [1, 7, 25, 1000])

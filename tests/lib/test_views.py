@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from lib import views
-from lib.core import InputError
+from lib.core import InputError, torch_generator
 from lib.dataset import Dataset
 from lib.encoders import closed, text
-from lib.encoders.linear import TextProfiles
+from lib.encoders.linear import Linear, TextProfiles
+from lib.encoders.training import Recipe
 from lib.metrics import ndcg, recall
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -135,6 +136,39 @@ def test_a_profile_leaves_out_the_item_at_hand(small: Dataset) -> None:
     own = TextProfiles(small, vectors, torch.device("cpu"), own=True)
     found = own.to_learn(torch.tensor([user]), torch.tensor([int(owned[0])]))[0]
     torch.testing.assert_close(found, own.users()[user])
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_linear_maps_once_what_each_pair_would_have_mapped(small: Dataset, own: bool) -> None:
+    vectors = text.encode(small, "minilm").clone()
+    vectors[3] = 0  # an item without text
+    recipe, rng = Recipe(dimension=8, own_text=own), torch_generator(0, "initial weights")
+    model = Linear(small, recipe, rng, torch.device("cpu"), vectors)
+    pairs = small.train.tocoo()
+    users, positives = (torch.from_numpy(ids.astype("int64")) for ids in (pairs.row, pairs.col))
+    made = model.batch(users, positives, torch.arange(small.n_items))
+    texts = model.profiles.items
+    plain = (model.profiles.to_learn(users, positives), texts[positives], texts)
+    for found, expected in zip(made, plain, strict=True):
+        unit = torch.nn.functional.normalize(found, dim=1)
+        expected = torch.nn.functional.normalize(expected @ model.map, dim=1)
+        torch.testing.assert_close(unit, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_user_without_another_text_has_no_direction(small: Dataset) -> None:
+    vectors = text.encode(small, "minilm").clone()
+    user = int(np.argmax(small.train.getnnz(axis=1)))
+    first, *others = small.train[user].indices
+    vectors[others] = 0
+    rng = torch_generator(0, "initial weights")
+    model = Linear(small, Recipe(dimension=8), rng, torch.device("cpu"), vectors)
+    pair = torch.tensor([user]), torch.tensor([int(first)])
+    assert not model.batch(*pair, torch.arange(small.n_items))[0].any()
+
+
+def test_linear_learns_from_cosines_alone(small: Dataset) -> None:
+    with pytest.raises(InputError, match="linear map of text, which learns from cosines"):
+        views.fit(small, "linear", loss="bpr")
 
 
 @pytest.mark.parametrize(("epochs", "every", "validations"), [(5, 2, 3), (6, 3, 2), (2, 5, 1)])
