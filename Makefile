@@ -40,8 +40,8 @@ $(READY): requirements.lock requirements-nodeps.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d was found and 3.11 or newer is needed: run make with PYTHON=/path/to/python3.11" % sys.version_info[:2])'
 	@echo "Installing what requirements.lock names into $(VENV): once, some minutes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-nodeps.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-compile -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --no-deps -r requirements-nodeps.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

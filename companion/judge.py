@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from companion import testable
 from companion.data import trec
 from companion.markup import markup
+from companion.rules import why
 from lib import claims
 from lib.core import InputError, Lists, whole_number
 from lib.diagnostics import complementary, composition, cut_to_union, jaccard, oracle
@@ -77,7 +78,7 @@ def judge(
             verdict = replace(verdict, word=claims.UNTESTABLE, unmet=(), note=reason)
         for name, value in verdict.measures.items():
             rows.append((f"{finding}: {claim.measures[name]}", name, *value, verdict.word))
-        told.append((f"{finding}: {claim.finding}", verdict.word, verdict.reason))
+        told.append((f"{finding}: {claim.finding}", verdict.word, why(verdict)))
     table = pd.DataFrame(rows, columns=["about", "measure", *Estimate._fields, "verdict"])
     shown = table.to_html(index=False, float_format="{:.4f}".format, border=0, na_rep="–")
     return table, markup("judged", names, k, told, shown)

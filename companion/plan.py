@@ -53,6 +53,8 @@ def _expected(name: str, seconds: float) -> tuple[dict[Any, float], str]:
     What would have to be fetched to know its size has none.
     """
     published = pd.read_csv(PUBLISHED, index_col="dataset")
+    sizes = [data.DATASETS[one].size for one in published.index]
+    published[["users", "items", "interactions"]] = sizes
     published[["fit_s", "chapter_s"]] *= seconds / published[["calibration_s"]].to_numpy()
     if name in published.index:
         return published.loc[name].to_dict(), "as published"

@@ -37,6 +37,7 @@ Grid = tuple[tuple[str, tuple[float, ...]], ...]
 
 # of an auxiliary loss: one grid for every model that has one, from no such loss at all on
 AUXILIARY: Grid = (("weight", (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)),)
+COARSE: Grid = (("weight", (0.0, 0.01, 0.1, 1.0)),)  # where fewer trainings are wanted
 # one grid for every trained model, where models are tuned; first the recipe's own value
 TUNING: Grid = (
     ("temperature", (0.15, 0.1, 0.25)), ("learning_rate", (5e-3, 2e-3)),
@@ -156,16 +157,18 @@ SCALES: dict[str, Callable[[Any], np.ndarray]] = {
 }
 
 
-def methods(tune: bool = False) -> list[Method]:
+def methods(*, fine: bool = True, tune: bool = False) -> list[Method]:
     """Return the methods that are compared at one budget.
 
-    All trained models have one recipe, or, where they are tuned, all choose from ``TUNING``.
+    All trained models have one recipe, or, where they are tuned, all choose from ``TUNING``;
+    weights of auxiliary losses come from ``AUXILIARY``, or from ``COARSE`` where not ``fine``.
     """
 
-    def tuned(spec: ViewSpec) -> ViewSpec:
-        return spec._replace(grid=spec.grid + TUNING) if tune and spec.model in TRAINED else spec
+    def choosing(spec: ViewSpec) -> ViewSpec:
+        grid = spec.grid if fine or not spec.grid else COARSE
+        return spec._replace(grid=grid + TUNING if tune and spec.model in TRAINED else grid)
 
-    return [of._replace(views=tuple(map(tuned, of.views))) for of in _methods()]
+    return [of._replace(views=tuple(map(choosing, of.views))) for of in _methods()]
 
 
 def _methods() -> list[Method]:

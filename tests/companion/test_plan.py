@@ -13,7 +13,7 @@ import make_template
 import numpy as np
 import pytest
 
-from companion import plan
+from companion import data, plan
 from companion.__main__ import main
 from lib import views
 from lib.core import InputError
@@ -161,11 +161,11 @@ def test_a_plan_takes_published_costs_by_the_speed_of_this_machine(
     for factor, minutes in {1: 53, 2: 106}.items():  # (4 × 1,250 + 1,330) s by two
         monkeypatch.setattr(plan, "calibrate", lambda factor=factor: 0.5 * factor)
         Path("costs.csv").write_text(
-            "dataset,users,items,interactions,fit_s,chapter_s,MiB,calibration_s\n"
-            "known,1048576,0,9,1250,1330,2048,0.5\n"
+            "dataset,fit_s,chapter_s,MiB,calibration_s\nml-1m,1250,1330,2048,0.5\n"
         )
+        monkeypatch.setattr(data.DATASETS["ml-1m"], "size", (1048576, 0, 9))
         monkeypatch.setattr(plan, "PUBLISHED", Path("costs.csv"))
-        said = planned("known")
+        said = planned("ml-1m")
         assert said == f"part 4 1 {minutes} 2.0 2.0 as published"
 
 

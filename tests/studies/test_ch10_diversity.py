@@ -19,6 +19,7 @@ from lib.encoders import text
 from lib.metrics import recall
 from studies import ch10_diversity as study
 from studies.context import Run
+from studies.measures import percent
 
 
 def test_hits_of_one_list_alone_are_kept_or_not_by_hand() -> None:
@@ -215,7 +216,8 @@ def test_measures_are_those_of_the_views_and_lists(
     assert f10["seeds"].mean == pytest.approx((abs(a / b - 1) + abs(c / d - 1)) / 2)
     for claim, found in {"A1": a1, "A2": a2, "A3": a3, "F10": f10}.items():
         assert claims.judge(claim, found).word in claims.VERDICTS
-    assert "is 0.1 for RLMRec-Con" in study.chosen_weights(sweep)
+    said = study.answer(sweep, f10)
+    assert "is 0.1 for RLMRec-Con" in said and f"by {percent(f10['fused'])} from that of" in said
 
 
 def test_where_validation_chooses_no_alignment_nothing_of_it_is_judged(
