@@ -110,7 +110,8 @@ def _read_text(path: Path) -> Table:
         raise InputError(f"{path}: a quotation mark in {swallowed[0]}: close it, or double it")
     for row, fault in [*table.broken.items()][:1]:
         told = f"rows of another length: {len(table.broken):,}, first data row {row} with {fault}"
-        table.notes.append(f"{told}: left out")
+        hint = " (a field with a comma in it needs quotation marks around it)" if commas else ""
+        table.notes.append(f"{told}: left out{hint}")
     if commas and (escaped := text.count('\\"')):
         table.notes.append(f'\\" in {escaped:,} places: a quotation mark in a field is written ""')
     if '"' in text:
