@@ -1,10 +1,9 @@
 """Accuracy of recommendation lists: one value per user, NaN where nothing is relevant.
 
 Lists are n_users × k integers, best first, −1 where there is no item; an item stands at most once
-in a user's list (``lib.topk`` gives such lists; this is not checked again). Relevant items are an
-n_users × n_items matrix, sparse or dense: its non-zeros are the relevant pairs, and a pair stored
-twice counts once. Arrays, tensors, data frames and lists are taken alike. InputError refuses any
-other form, and lists and items of other users or catalogues.
+in a user's list (not checked). Relevant items are an n_users × n_items matrix, sparse or dense: its
+non-zeros are the relevant pairs, and a pair stored twice counts once. Arrays, tensors, data frames
+and lists are taken alike; InputError refuses anything else, and lists of other users or catalogues.
 """
 
 from collections.abc import Iterable

@@ -1,9 +1,8 @@
 """Estimates with intervals, a paired test and its correction. Users and seeds are resampled.
 
 Values come per user (n_users), or per training seed and user (n_seeds × n_users), whose seeds and
-users are then drawn together; a user with a NaN in any column, which is one without a value, is
-left out. Results do not depend on the order of the users: values are sorted before anything is
-drawn. Intervals are of 95 %; ``seed`` and ``draws`` are the bootstrap's seed and resamples.
+users are then drawn together; a user with a NaN in any column is left out. The order of the users
+is of no matter. Intervals are of 95 %; ``seed`` and ``draws`` are the bootstrap's.
 """
 
 from collections.abc import Callable

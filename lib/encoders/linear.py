@@ -64,8 +64,8 @@ class Linear(Encoder):
     def batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Vectors:
         """Map what the batch needs, each user without the positive at hand.
 
-        A difference of mapped vectors is the mapped difference, and a cosine takes no notice of a
-        user's length: so each distinct user and item is mapped once, not once a pair.
+        The map of a difference is the difference of maps, and cosines ignore a user's length: so
+        each distinct user and item is mapped once, not once a pair.
         """
         items = self._mapped(self.profiles.items, torch.cat([positives, negatives]))
         p, n = items.tensor_split([len(positives)])

@@ -25,9 +25,9 @@ class SimGCL(Encoder):
     """LightGCN without layer 0, and a contrast between two propagations with fresh noise.
 
     As in the original, the clean mean over the layers 1 … L ranks, so an item without training
-    interactions has a vector of zeros; a noisy propagation adds ``noise`` to every vector after
-    each layer. The contrast is InfoNCE between two of them over the distinct users and items of a
-    batch's first 1,024 rows. The ranking loss is the recipe's (the original: BPR).
+    interactions has zeros; a noisy propagation adds ``noise`` after each layer. The contrast is
+    InfoNCE over the distinct users and items of a batch's first 1,024 rows. The ranking loss is the
+    recipe's (the original: BPR).
     """
 
     def __init__(

@@ -2,9 +2,8 @@
 
 Vectors come as (users, items) pairs, n_users × d and n_items × d. Lists come as one n_users × K
 array of items per view, best first, −1 where there is no item, no item twice in a row, with scores
-of the same shape where they are fused by score. Fused lists are n_users × k, int32 or the wider
-type of the lists given; equal scores are broken by the smaller item id, and −1 fills up where the
-lists together hold fewer than k items.
+of the same shape where they are fused by score. Fused lists are n_users × k, int32 or the type of
+the lists given if wider; the smaller id breaks ties, and −1 fills up where there are too few items.
 """
 
 from collections.abc import Callable, Sequence

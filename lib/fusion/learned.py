@@ -65,9 +65,8 @@ def gate_weights(
     every weight of ``grid`` (n_users × n_weights): B = (XᵀX / n + λ)⁻¹ XᵀR / n, its intercept not
     penalised. λ is ``penalty``, in units of the features' variance: 1 halves the slopes. Users are
     cross-fitted in five folds drawn by ``seed``: the weights of a fold come from the other four, so
-    that a user's own validation items never set its weight. A user with a NaN, who has no
-    validation recall, gets a weight too, but nothing is learned from it. Of equally good weights
-    the first is taken.
+    that a user's own validation items never set its weight. A user with a NaN gets a weight, but
+    nothing is learned from it. Of equally good weights the first is taken.
     """
     x, y = matrix(features), numbers(recalls, "recalls")
     choices = numbers(grid, "weights")

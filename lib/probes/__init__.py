@@ -2,8 +2,7 @@
 
 A probe alone says little. The same map fitted on pairs that do not belong together is its floor;
 the same map from a second training of the target view, which differs only in its seed, its ceiling.
-Both seeds have seen the held-out items' interactions: the ceiling is what is in the target to be
-recovered, not what could be known of a new item.
+Both seeds saw the held-out items' interactions: the ceiling is not what a new item's could be.
 """
 
 from collections.abc import Mapping
@@ -76,16 +75,9 @@ def recover(
 
 
 def probe(
-    source: ArrayLike,
-    target: ArrayLike,
-    split: ItemSplit,
-    fit: Fit,
-    *,
-    second_seed: ArrayLike,
-    audience: Audience | None = None,
-    k: int = 20,
-    seed: int = 0,
-) -> pd.DataFrame:
+    source: ArrayLike, target: ArrayLike, split: ItemSplit, fit: Fit, *, second_seed: ArrayLike,
+    audience: Audience | None = None, k: int = 20, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """Fit a map on training items, and its floor and its ceiling; score them on held-out items.
 
     ``source`` are vectors of any kind (n_items × s), ``target`` the target view's items (n_items ×
@@ -100,14 +92,9 @@ def probe(
 
 
 def bounded(
-    text: Recovery,
-    floor: Recovery,
-    ceiling: Recovery,
-    *,
-    audience: Audience | None = None,
-    k: int = 20,
-    seed: int = 0,
-) -> pd.DataFrame:
+    text: Recovery, floor: Recovery, ceiling: Recovery, *, audience: Audience | None = None,
+    k: int = 20, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """Return the scores of a map that was fitted in its three ways; parameters of ``probe``.
 
     Columns: source (one of ``SOURCES``), map, split, score, value, low, high (95 % bootstrap

@@ -1,8 +1,7 @@
 """Maps from one view's item vectors to another's, fitted in closed form.
 
-A fit learns from ``PairedVectors`` of training items and chooses by those of validation items. It
-works on standard vectors, which are centred and divided by one number. Trained maps are in
-``lib.probes.networks``.
+A fit learns from ``PairedVectors`` of training items, centred and divided by one number, and
+chooses by those of validation items. Trained maps are in ``lib.probes.networks``.
 
 Shapes: n training items, m validation items, s and t the dimensions of source and target.
 """

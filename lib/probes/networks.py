@@ -26,14 +26,9 @@ HIDDEN = {"MLP-1": (512,), "MLP-2": (2048, 2048), "MLP-3": (2048, 2048, 2048)}
 
 
 def fit_mlp(
-    pairs: PairedVectors,
-    *,
-    seed: int = 0,
-    hidden: tuple[int, ...] = HIDDEN["MLP-3"],
-    patience: int = 10,
-    epochs: int = EPOCHS,
-    device: str = "auto",
-) -> Map:
+    pairs: PairedVectors, *, seed: int = 0, hidden: tuple[int, ...] = HIDDEN["MLP-3"],
+    patience: int = 10, epochs: int = EPOCHS, device: str = "auto",
+) -> Map:  # fmt: skip
     """Fit a network, stopped early on the validation items.
 
     Trained as ``fit_mlp_reference``, but on standard vectors, and until the squared error on the
@@ -62,13 +57,9 @@ def fit_mlp(
 
 
 def fit_mlp_reference(
-    pairs: PairedVectors,
-    *,
-    seed: int = 0,
-    hidden: tuple[int, ...] = HIDDEN["MLP-3"],
-    epochs: int = EPOCHS,
-    device: str = "auto",
-) -> Map:
+    pairs: PairedVectors, *, seed: int = 0, hidden: tuple[int, ...] = HIDDEN["MLP-3"],
+    epochs: int = EPOCHS, device: str = "auto",
+) -> Map:  # fmt: skip
     """Fit a network as the paper's reference does; ``hidden=()`` is its linear map.
 
     Mean squared error on the vectors as they are, Adam at 1e-3, batches of 1,024 in an order drawn
