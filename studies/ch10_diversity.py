@@ -34,7 +34,7 @@ from studies.measures import (
     measure,
     n_neighbours,
     percent,
-)  # fmt: skip
+)
 
 COARSE = (0, 0.01, 0.1, 1, 10)
 FINE = (0, 0.001, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)

@@ -167,6 +167,13 @@ def test_a_wider_model_takes_what_is_chosen_at_the_claims_dimension(run: Run) ->
     assert view.items.shape[1] == 192 and view.info["parameters"]["weight"] == chosen["weight"]
 
 
+@pytest.mark.parametrize(("fine", "trials"), [(True, 7), (False, 4)])
+def test_every_alignment_chooses_from_as_many_weights(fine: bool, trials: int) -> None:
+    specs = {spec for method in ch08_methods.methods(fine=fine) for spec in method.views}
+    asked = [ch08_methods.alternatives(spec) for spec in specs if spec.grid]
+    assert asked == [trials] * 7 and all(0.0 in spec.grid[0][1] for spec in specs if spec.grid)
+
+
 def test_tuned_models_choose_one_setting_after_the_other_from_grids_of_one_size(
     small: Dataset,
 ) -> None:
