@@ -93,7 +93,10 @@ def _read_text(path: Path) -> Table:
 
     def skip(row: Any) -> str:
         number, lines = row.number - 1, row.text.rstrip("\r\n").count("\n")
-        table.broken[number] = f"{row.actual_columns} fields instead of {row.expected_columns}"
+        fault = f"{row.actual_columns} fields instead of {row.expected_columns}"
+        if commas and row.actual_columns > row.expected_columns:
+            fault += " (one with a comma in it needs quotation marks around it)"
+        table.broken[number] = fault
         if commas and lines:
             swallowed.append(f"data row {number} is not closed (lines it would swallow: {lines:,})")
         return "skip"
@@ -110,8 +113,7 @@ def _read_text(path: Path) -> Table:
         raise InputError(f"{path}: a quotation mark in {swallowed[0]}: close it, or double it")
     for row, fault in [*table.broken.items()][:1]:
         told = f"rows of another length: {len(table.broken):,}, first data row {row} with {fault}"
-        hint = " (a field with a comma in it needs quotation marks around it)" if commas else ""
-        table.notes.append(f"{told}: left out{hint}")
+        table.notes.append(f"{told}: left out")
     if commas and (escaped := text.count('\\"')):
         table.notes.append(f'\\" in {escaped:,} places: a quotation mark in a field is written ""')
     if '"' in text:

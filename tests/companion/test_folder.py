@@ -215,6 +215,11 @@ def test_rows_are_numbered_as_in_the_file(tmp_path: Path) -> None:
     problems = " ".join(folder.validate(place))
     assert "'soon' in data row 6" in problems
     assert "data row 5 with 2 fields instead of 3" in problems
+    assert "quotation marks around it" not in problems
+    lines[5] = "1,2,95,5"
+    (place / "interactions.csv").write_text("\n".join(lines))
+    problems = " ".join(folder.validate(place))
+    assert "data row 5 with 4 fields instead of 3 (one with a comma in it needs" in problems
 
 
 def test_bytes_that_are_no_utf8_are_named_with_their_line(tmp_path: Path) -> None:
