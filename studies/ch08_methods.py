@@ -37,7 +37,7 @@ Grid = tuple[tuple[str, tuple[float, ...]], ...]
 
 # of an auxiliary loss: one grid for every model that has one, from no such loss at all on
 AUXILIARY: Grid = (("weight", (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)),)
-COARSE: Grid = (("weight", (0.0, 0.01, 0.1, 1.0)),)  # where fewer trainings are wanted
+AUXILIARY_COARSE: Grid = (("weight", (0.0, 0.01, 0.1, 1.0)),)  # where fewer trainings are wanted
 # one grid for every trained model, where models are tuned; first the recipe's own value
 TUNING: Grid = (
     ("temperature", (0.15, 0.1, 0.25)), ("learning_rate", (5e-3, 2e-3)),
@@ -161,11 +161,12 @@ def methods(*, fine: bool = True, tune: bool = False) -> list[Method]:
     """Return the methods that are compared at one budget.
 
     All trained models have one recipe, or, where they are tuned, all choose from ``TUNING``;
-    weights of auxiliary losses come from ``AUXILIARY``, or from ``COARSE`` where not ``fine``.
+    weights of auxiliary losses come from ``AUXILIARY``, or, where not ``fine``, from
+    ``AUXILIARY_COARSE``.
     """
 
     def choosing(spec: ViewSpec) -> ViewSpec:
-        grid = spec.grid if fine or not spec.grid else COARSE
+        grid = spec.grid if fine or not spec.grid else AUXILIARY_COARSE
         return spec._replace(grid=grid + TUNING if tune and spec.model in TRAINED else grid)
 
     return [of._replace(views=tuple(map(choosing, of.views))) for of in _methods()]
